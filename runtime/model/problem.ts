@@ -1,0 +1,39 @@
+/** What is wrong with an input: where, which rule, and what to do. Reported all at once, never thrown (design, section 6). */
+export interface Problem {
+  /** JSON path inside the input, such as `spec.listeners[0].portMapping.port`; empty for the input as a whole. */
+  readonly path: string
+  /** Stable, machine-readable rule name in kebab-case, such as `out-of-range`. */
+  readonly code: string
+  /** One sentence for a person: what was given, what is allowed, what to do next. */
+  readonly message: string
+}
+
+/** A value or everything that is wrong with it. */
+export type Checked<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
+
+/** The codes of an operation that did not succeed; `runtime/http/errors.ts` holds their one mapping to HTTP. */
+export type MeshErrorCode =
+  | 'invalid'
+  | 'not-found'
+  | 'conflict'
+  | 'in-use'
+  | 'limit-exceeded'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'throttled'
+  | 'unavailable'
+
+/** The error of use cases and adapters. `problems` is filled for `invalid`. */
+export class MeshError extends Error {
+  override readonly name = 'MeshError'
+  readonly code: MeshErrorCode
+  readonly problems: readonly Problem[]
+
+  constructor(code: MeshErrorCode, message: string, options: { cause?: unknown; problems?: readonly Problem[] } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.problems = options.problems ?? []
+  }
+}

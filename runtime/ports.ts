@@ -1,0 +1,120 @@
+import type { EndpointSet } from './model/endpoints.ts'
+import type { ResourceRef, Subject } from './model/reference.ts'
+import type { SyncRequest, TrustBundle } from './model/sync.ts'
+
+/** Every interface to the outside, on one page. Adapters implement them, use cases take them, nothing else knows both. */
+
+// ---- resources ----------------------------------------------------------------------------------------------------
+
+/** A resource as it was written: the user's spec untouched, and what the store knows of it. */
+export interface StoredResource {
+  readonly ref: ResourceRef
+  /** Exactly the App Mesh spec that the user wrote (validated, no defaults added). */
+  readonly spec: unknown
+  readonly tags: Readonly<Record<string, string>>
+  /** UUID, stable from creation to deletion. */
+  readonly uid: string
+  /** Counts the writes of this resource, from 1. */
+  readonly version: number
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+  /** Virtual services only: the loopback VIP given at creation, never given again in this mesh. */
+  readonly vip?: string
+}
+
+/** One step of a commit. `remove` of something that is not there fails the commit with `not-found`. */
+export type Change =
+  | { readonly kind: 'put'; readonly resource: StoredResource }
+  | { readonly kind: 'remove'; readonly ref: ResourceRef }
+
+/** Who wrote what, when. `before` and `after` are null on creation and removal. */
+export interface ChangeLogEntry {
+  readonly generation: number
+  readonly atMs: number
+  /** Caller as authenticated, such as `local-admin`. */
+  readonly actor: string
+  readonly ref: ResourceRef
+  readonly before: StoredResource | null
+  readonly after: StoredResource | null
+}
+
+export interface Page<T> {
+  readonly items: readonly T[]
+  /** Opaque; absent on the last page. */
+  readonly next?: string
+}
+
+/**
+ * Resources of all meshes. A commit is atomic and conditional: it writes immutable versions and the change log, then
+ * moves the mesh's head from `expectedGeneration` to the next one, or fails with `conflict` and leaves nothing behind.
+ * A mesh that does not exist has generation 0; it keeps its counter after its removal. Reads see whole commits only.
+ */
+export interface ResourceStore {
+  /** Current generation of a mesh: one small read. */
+  generation(mesh: string): Promise<number>
+  get(ref: ResourceRef): Promise<StoredResource | undefined>
+  /** Ordered by name. `parent` is needed for exactly the kinds that have one; kind `mesh` ignores `mesh`. */
+  list(query: {
+    kind: ResourceRef['kind']
+    mesh: string
+    parent?: string
+    limit: number
+    after?: string
+  }): Promise<Page<StoredResource>>
+  /** Every resource of a mesh and the generation it was read at, in one consistent view. */
+  load(mesh: string): Promise<{ readonly generation: number; readonly resources: readonly StoredResource[] }>
+  /** Returns the new generation. Throws MeshError `conflict` when the head moved, `not-found` as said at Change. */
+  commit(input: {
+    mesh: string
+    expectedGeneration: number
+    changes: readonly Change[]
+    actor: string
+    atMs: number
+  }): Promise<number>
+  /** Change log of a mesh, newest first. */
+  history(query: { mesh: string; limit: number; after?: string }): Promise<Page<ChangeLogEntry>>
+  close(): Promise<void>
+}
+
+// ---- endpoints ----------------------------------------------------------------------------------------------------
+
+/** Where the instances of virtual nodes are. Knows no resources; an unknown node has an empty set. */
+export interface EndpointDirectory {
+  /** Takes an instance's report; it lapses `ttlMs` after the last one. `draining` stays listed as such. */
+  report(subject: Subject, instance: SyncRequest['instance'] & { address: string }, ttlMs: number): Promise<void>
+  /** Takes an instance out at once. */
+  remove(subject: Subject, instanceId: string): Promise<void>
+  endpoints(mesh: string, node: string): Promise<EndpointSet>
+}
+
+// ---- certificates -------------------------------------------------------------------------------------------------
+
+/** The CA that signs workload certificates. */
+export interface Issuer {
+  /** The CAs to trust now. */
+  trust(): Promise<TrustBundle>
+  /**
+   * Signs the public key of a CSR (PKCS#10, PEM, P-256) for a SPIFFE ID that the control plane decided; names in the CSR
+   * are ignored. Returns PEM, leaf first. Throws MeshError `invalid` for a CSR that does not parse or verify.
+   */
+  issue(csrPem: string, spiffeId: string): Promise<string>
+}
+
+// ---- callers ------------------------------------------------------------------------------------------------------
+
+/** What a caller of the data-plane routes showed: at most one of a bearer token and a verified client certificate. */
+export interface Credentials {
+  readonly bearer?: string
+  /** URI SANs of a client certificate that the TLS layer verified against the mesh CA. */
+  readonly verifiedUris?: readonly string[]
+}
+
+/** Decides who calls, from proof only. Throws MeshError `unauthenticated`. */
+export interface CallerIdentity {
+  identify(credentials: Credentials): Promise<Subject>
+}
+
+/** Epoch milliseconds. */
+export interface Clock {
+  now(): number
+}
