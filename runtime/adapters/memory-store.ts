@@ -1,0 +1,102 @@
+import type { ResourceRef } from '../model/reference.ts'
+import type { ChangeLogEntry, Page, ResourceStore, StoredResource } from '../ports.ts'
+import { decodePageToken, encodePageToken } from './page-token.ts'
+import { checkChanges, compareNames, conflict, notThere, pageSize, parentKey, refOf, storeKey } from './store-rules.ts'
+
+interface Partition {
+  generation: number
+  /** JSON, so that neither a writer nor a reader can reach into the store; by {@link storeKey}. */
+  resources: Map<string, { readonly ref: ResourceRef; readonly json: string }>
+  /** Oldest first. */
+  readonly log: {
+    readonly generation: number
+    readonly atMs: number
+    readonly actor: string
+    readonly ref: ResourceRef
+    readonly before: string | null
+    readonly after: string | null
+  }[]
+}
+
+/** A ResourceStore that lives and ends with the process: for tests and throw-away meshes. */
+export class MemoryStore implements ResourceStore {
+  readonly #meshes = new Map<string, Partition>()
+
+  async generation(mesh: string): Promise<number> {
+    return this.#meshes.get(mesh)?.generation ?? 0
+  }
+
+  async get(ref: ResourceRef): Promise<StoredResource | undefined> {
+    const found = this.#meshes.get(ref.mesh)?.resources.get(storeKey(ref))
+    return found && JSON.parse(found.json)
+  }
+
+  async list(query: Parameters<ResourceStore['list']>[0]): Promise<Page<StoredResource>> {
+    const parent = parentKey(query.kind, query.parent)
+    const size = pageSize(query.limit)
+    const after = query.after === undefined ? undefined : decodePageToken('list', query.after, ['string'])[0]
+    const partitions = query.kind === 'mesh' ? [...this.#meshes.values()] : [this.#meshes.get(query.mesh)]
+    const matching = partitions
+      .flatMap((partition) => [...(partition?.resources.values() ?? [])])
+      .filter(({ ref }) => ref.kind === query.kind && (ref.parent ?? '') === parent)
+      .filter(({ ref }) => after === undefined || compareNames(ref.name, after) > 0)
+      .sort((a, b) => compareNames(a.ref.name, b.ref.name))
+    const items = matching.slice(0, size)
+    return {
+      items: items.map(({ json }) => JSON.parse(json)),
+      ...(matching.length > size && { next: encodePageToken('list', [items.at(-1)!.ref.name]) }),
+    }
+  }
+
+  async load(mesh: string): Promise<{ generation: number; resources: StoredResource[] }> {
+    const partition = this.#meshes.get(mesh)
+    return {
+      generation: partition?.generation ?? 0,
+      resources: [...(partition?.resources.values() ?? [])].map(({ json }) => JSON.parse(json)),
+    }
+  }
+
+  async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
+    const { mesh, expectedGeneration, changes, actor, atMs } = input
+    checkChanges(mesh, changes)
+    const partition = this.#meshes.get(mesh) ?? { generation: 0, resources: new Map(), log: [] }
+    if (partition.generation !== expectedGeneration) throw conflict(mesh, expectedGeneration, partition.generation)
+    const generation = partition.generation + 1
+    const resources = new Map(partition.resources)
+    const log: Partition['log'] = []
+    for (const change of changes) {
+      const ref = refOf(change)
+      const key = storeKey(ref)
+      const before = resources.get(key)?.json ?? null
+      const after = change.kind === 'put' ? JSON.stringify(change.resource) : null
+      if (after !== null) resources.set(key, { ref: { ...ref }, json: after })
+      else if (!resources.delete(key)) throw notThere(ref)
+      log.push({ generation, atMs, actor, ref: { ...ref }, before, after })
+    }
+    partition.generation = generation
+    partition.resources = resources
+    partition.log.push(...log)
+    this.#meshes.set(mesh, partition)
+    return generation
+  }
+
+  async history(query: Parameters<ResourceStore['history']>[0]): Promise<Page<ChangeLogEntry>> {
+    const size = pageSize(query.limit)
+    const log = this.#meshes.get(query.mesh)?.log ?? []
+    const end = query.after === undefined ? log.length : decodePageToken('history', query.after, ['number'])[0]
+    const start = Math.max(0, end - size)
+    return {
+      items: log
+        .slice(start, Math.max(start, end))
+        .reverse()
+        .map((entry) => ({
+          ...entry,
+          before: entry.before && JSON.parse(entry.before),
+          after: entry.after && JSON.parse(entry.after),
+        })),
+      ...(start > 0 && { next: encodePageToken('history', [start]) }),
+    }
+  }
+
+  async close(): Promise<void> {}
+}
