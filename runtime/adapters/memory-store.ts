@@ -59,7 +59,7 @@ export class MemoryStore implements ResourceStore {
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
     const { mesh, expectedGeneration, changes, actor, atMs } = input
     checkChanges(mesh, changes)
-    const partition = this.#meshes.get(mesh) ?? { generation: 0, resources: new Map(), log: [] }
+    const partition: Partition = this.#meshes.get(mesh) ?? { generation: 0, resources: new Map(), log: [] }
     if (partition.generation !== expectedGeneration) throw conflict(mesh, expectedGeneration, partition.generation)
     const generation = partition.generation + 1
     const resources = new Map(partition.resources)
