@@ -1,0 +1,67 @@
+import { X509Certificate } from 'node:crypto'
+import type { PeerCertificate, TLSSocket } from 'node:tls'
+import { parseSpiffeId } from '../../../runtime/model/identity.ts'
+import type { Subject } from '../../../runtime/model/reference.ts'
+import { ProxyError } from '../errors.ts'
+
+/**
+ * The one SPIFFE ID that a certificate names, or undefined. Exactly one URI SAN may be there (X.509-SVID, section 2).
+ *
+ * Node gives subject alternative names only as one string. A name with a comma or a quote in it used to look like
+ * several names there (CVE-2021-44532, mended by quoting such values as JSON). So the string is read by its grammar
+ * from end to end: what does not fit it, or a URI that needed quoting, counts as no identity.
+ */
+export function certificateSpiffeId(certificate: X509Certificate): string | undefined {
+  const names = certificate.subjectAltName
+  if (names === undefined) return undefined
+  const entry = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/y
+  const uris: string[] = []
+  while (entry.lastIndex < names.length) {
+    const match = entry.exec(names)
+    if (match === null) return undefined
+    if (match[1] === 'URI') uris.push(match[2]!)
+  }
+  const [uri] = uris
+  if (uris.length !== 1 || uri === undefined || parseSpiffeId(uri) === undefined) return undefined
+  return uri
+}
+
+/** SPIFFE ID of the peer of a connection whose chain was verified; undefined when it has none (or several). */
+export function peerSpiffeId(socket: TLSSocket): string | undefined {
+  const certificate = socket.getPeerX509Certificate()
+  return certificate === undefined ? undefined : certificateSpiffeId(certificate)
+}
+
+/**
+ * For the `checkServerIdentity` option of `tls.connect`: the peer must be exactly this workload, host names play no
+ * part. The error that the socket then fails with is a {@link ProxyError} `peer_not_in_mesh`; no byte of a request
+ * was sent by then.
+ */
+export function expectPeer(spiffeId: string): (host: string, certificate: PeerCertificate) => Error | undefined {
+  return (_host, certificate) => {
+    const found = certificateSpiffeId(new X509Certificate(certificate.raw))
+    if (found === spiffeId) return undefined
+    const message = `expected the peer ${spiffeId}, but its certificate names ${found ?? 'no single SPIFFE ID'}`
+    return new ProxyError('peer_not_in_mesh', 'upstream', { retry: 'unsent', message })
+  }
+}
+
+/** A check of inbound peers: the subject, or undefined for one of another trust domain or mesh, or without identity. */
+export function checkMember(trustDomain: string, mesh: string): (socket: TLSSocket) => Subject | undefined {
+  return (socket) => {
+    const id = peerSpiffeId(socket)
+    const parsed = id === undefined ? undefined : parseSpiffeId(id)
+    return parsed?.trustDomain === trustDomain && parsed.subject.mesh === mesh ? parsed.subject : undefined
+  }
+}
+
+/**
+ * Milliseconds until the first of both certificates of a connection ends, negative when one has: no connection
+ * outlives its certificates. Infinity when neither side showed one.
+ */
+export function remainingLifeMs(socket: TLSSocket, nowMs: number = Date.now()): number {
+  const ends = [socket.getX509Certificate(), socket.getPeerX509Certificate()].map((certificate) =>
+    certificate === undefined ? Number.POSITIVE_INFINITY : certificate.validToDate.getTime(),
+  )
+  return Math.min(...ends) - nowMs
+}

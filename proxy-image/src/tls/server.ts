@@ -1,0 +1,76 @@
+import { createServer, type Server, type TLSSocket } from 'node:tls'
+import type { Subject } from '../../../runtime/model/reference.ts'
+import type { WorkloadIdentity } from './identity.ts'
+import { checkMember } from './peer.ts'
+
+/** Why an inbound connection of the mesh port was closed before any request. A metric label. */
+export type Rejection =
+  | 'no_certificate'
+  | 'certificate_expired'
+  | 'certificate_untrusted'
+  | 'not_a_member'
+  | 'unknown_server_name'
+  | 'handshake_timeout'
+  | 'handshake_failed'
+
+export interface MeshServerOptions {
+  readonly identity: WorkloadIdentity
+  /** Offered in this order of preference; a client without any of them fails its handshake. */
+  readonly alpnProtocols: readonly string[]
+  /** Asked for each connection, so that a new snapshot changes the answer. `name` is lower case. */
+  readonly acceptsServerName: (name: string) => boolean
+  /** A verified member of the mesh, `servername` accepted. `socket` has no error listener yet. */
+  readonly onConnection: (socket: TLSSocket, servername: string, alpn: string | false, peer: Subject) => void
+  readonly onRejected: (reason: Rejection) => void
+}
+
+/** A silent peer must not hold a socket. */
+const HANDSHAKE_TIMEOUT_MS = 10_000
+
+/**
+ * The server of the mesh port: TLS 1.3, clients show a certificate of this mesh. New credentials of the identity serve
+ * new handshakes at once; connections that stand go on. Not listening yet; call `listen`, and `close` at the end.
+ */
+export function createMeshServer(options: MeshServerOptions): Server {
+  const { identity, onConnection, onRejected } = options
+  const server = createServer({
+    ...identity.serverOptions(),
+    requestCert: true,
+    rejectUnauthorized: true,
+    ALPNProtocols: [...options.alpnProtocols],
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    noDelay: true,
+  })
+  server.on('tlsClientError', (error, socket) => {
+    onRejected(handshakeRejection(error, socket))
+    socket.destroy()
+  })
+  server.on('secureConnection', (socket) => {
+    const refuse = (reason: Rejection) => {
+      onRejected(reason)
+      // The peer may reset while we close; nobody else listens for that.
+      socket.on('error', () => {})
+      socket.destroy()
+    }
+    const peer = checkMember(identity.trustDomain, identity.subject.mesh)(socket)
+    if (peer === undefined) return refuse('not_a_member')
+    // `servername` is what the client asked for; false without SNI. DNS names compare without case.
+    const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : ''
+    if (!options.acceptsServerName(servername)) return refuse('unknown_server_name')
+    onConnection(socket, servername, socket.alpnProtocol ?? false, peer)
+  })
+  const detach = identity.onChange(() => server.setSecureContext(identity.serverOptions()))
+  server.on('close', detach)
+  return server
+}
+
+/** Node says only "socket hang up" for a refused client; the verdict on its certificate is kept on the socket. */
+function handshakeRejection(error: Error, socket: TLSSocket): Rejection {
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'handshake_timeout'
+  if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') return 'no_certificate'
+  const verdict = socket.authorizationError as unknown
+  if (verdict === undefined || verdict === null) return 'handshake_failed'
+  if (verdict === 'CERT_HAS_EXPIRED') return 'certificate_expired'
+  return socket.getPeerX509Certificate() === undefined ? 'no_certificate' : 'certificate_untrusted'
+}
