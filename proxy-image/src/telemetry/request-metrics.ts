@@ -1,0 +1,137 @@
+import { STATUS_CODES } from 'node:http'
+import type { Reason } from '../errors.ts'
+import type { Histogram } from './histogram.ts'
+import type { Counter, Metrics } from './metrics.ts'
+
+/** What became of the wish to try a request again. */
+export type RetryOutcome = 'performed' | 'budget_exhausted' | 'limit_reached' | 'not_replayable'
+
+/** Why a TLS handshake with downstream failed. */
+export type TlsFailure = 'no_certificate' | 'untrusted' | 'expired' | 'unknown_name' | 'timeout' | 'closed' | 'protocol'
+
+/** Counters by HTTP status, each resolved when its status is first seen. */
+class StatusCounters {
+  readonly #byStatus: (Counter | undefined)[] = new Array(600).fill(undefined)
+  readonly #resolve: (status: string) => Counter
+
+  constructor(resolve: (status: string) => Counter) {
+    this.#resolve = resolve
+  }
+
+  inc(status: number): void {
+    const index = status >= 100 && status < 600 ? status : 0
+    const counter = this.#byStatus[index]
+    if (counter === undefined) this.#first(index).inc()
+    else counter.inc()
+  }
+
+  #first(status: number): Counter {
+    const counter = this.#resolve(statusLabel(status))
+    this.#byStatus[status] = counter
+    return counter
+  }
+}
+
+/** Registered statuses by number, others by class: what an app may invent must not multiply series. 499 is our own. */
+function statusLabel(status: number): string {
+  if (status === 0) return 'none'
+  return STATUS_CODES[status] !== undefined || status === 499 ? String(status) : `${Math.floor(status / 100)}xx`
+}
+
+/** Counters by a word of a closed union, each resolved when its word is first seen. */
+class WordCounters<W extends string> {
+  readonly #byWord = new Map<W, Counter>()
+  readonly #resolve: (word: W) => Counter
+
+  constructor(resolve: (word: W) => Counter) {
+    this.#resolve = resolve
+  }
+
+  inc(word: W): void {
+    let counter = this.#byWord.get(word)
+    if (counter === undefined) {
+      counter = this.#resolve(word)
+      this.#byWord.set(word, counter)
+    }
+    counter.inc()
+  }
+}
+
+/**
+ * Golden signals of one way through the proxy: a listener, a route (empty: none, or inbound) and the cluster chosen
+ * (empty: none). Make one for each target of a route when the snapshot is built.
+ */
+export class RequestMetrics {
+  readonly #statuses: StatusCounters
+  readonly #durations: Histogram
+  readonly #retries: WordCounters<RetryOutcome>
+
+  constructor(metrics: Metrics, { listener, route, cluster }: { listener: string; route: string; cluster: string }) {
+    this.#statuses = new StatusCounters((status) =>
+      metrics.counter('weft_requests_total', { listener, route, cluster, status }),
+    )
+    this.#durations = metrics.histogram('weft_request_duration_seconds', { listener, route })
+    this.#retries = new WordCounters((outcome) => metrics.counter('weft_retries_total', { route, outcome }))
+  }
+
+  /** One finished exchange; status 0 when no response head went out. */
+  record(status: number, durationMs: number): void {
+    this.#statuses.inc(status)
+    this.#durations.observe(durationMs)
+  }
+
+  retry(outcome: RetryOutcome): void {
+    this.#retries.inc(outcome)
+  }
+}
+
+/** What upstream did for one cluster. */
+export class ClusterMetrics {
+  readonly #statuses: StatusCounters
+  readonly #attempts: WordCounters<'answered' | Reason>
+  readonly #ejections: Counter
+
+  constructor(metrics: Metrics, cluster: string) {
+    this.#statuses = new StatusCounters((status) =>
+      metrics.counter('weft_upstream_requests_total', { cluster, status }),
+    )
+    this.#attempts = new WordCounters((outcome) =>
+      metrics.counter('weft_upstream_attempts_total', { cluster, outcome }),
+    )
+    this.#ejections = metrics.counter('weft_outlier_ejections_total', { cluster })
+  }
+
+  /** One attempt that brought a response head. */
+  answered(status: number): void {
+    this.#statuses.inc(status)
+    this.#attempts.inc('answered')
+  }
+
+  /** One attempt that brought none. */
+  failed(reason: Reason): void {
+    this.#attempts.inc(reason)
+  }
+
+  ejected(): void {
+    this.#ejections.inc()
+  }
+}
+
+/** What went wrong at one listener. */
+export class ListenerMetrics {
+  readonly #errors: WordCounters<Reason>
+  readonly #tls: WordCounters<TlsFailure>
+
+  constructor(metrics: Metrics, listener: string) {
+    this.#errors = new WordCounters((reason) => metrics.counter('weft_request_errors_total', { listener, reason }))
+    this.#tls = new WordCounters((reason) => metrics.counter('weft_tls_handshake_failures_total', { listener, reason }))
+  }
+
+  error(reason: Reason): void {
+    this.#errors.inc(reason)
+  }
+
+  tlsFailed(reason: TlsFailure): void {
+    this.#tls.inc(reason)
+  }
+}
