@@ -72,5 +72,5 @@ function handshakeRejection(error: Error, socket: TLSSocket): Rejection {
   const verdict = socket.authorizationError as unknown
   if (verdict === undefined || verdict === null) return 'handshake_failed'
   if (verdict === 'CERT_HAS_EXPIRED') return 'certificate_expired'
-  return socket.getPeerX509Certificate() === undefined ? 'no_certificate' : 'certificate_untrusted'
+  return 'certificate_untrusted'
 }
