@@ -1,0 +1,95 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { LOAD_CORE } from './processes.ts'
+
+/** What one wrk run reported. */
+export interface LoadReport {
+  readonly requests: number
+  readonly requestsPerSecond: number
+  /** Answers that were not 2xx/3xx and socket errors, as wrk worded them; undefined when there were none. */
+  readonly errors: string | undefined
+}
+
+/** Reads wrk's report. Throws when it holds no count of requests. */
+export function parseWrk(output: string): LoadReport {
+  const requests = /(\d+) requests in/.exec(output)?.[1]
+  const rate = /Requests\/sec:\s*([\d.]+)/.exec(output)?.[1]
+  if (requests === undefined || rate === undefined) throw new Error(`wrk reported no requests:\n${output}`)
+  const errors = [...output.matchAll(/^\s*((?:Socket errors|Non-2xx).*)$/gm)].map((match) => match[1]!.trim())
+  if (requests === '0') errors.push('no request was answered')
+  return {
+    requests: Number(requests),
+    requestsPerSecond: Number(rate),
+    errors: errors.length === 0 ? undefined : errors.join('; '),
+  }
+}
+
+/** CPU microseconds in /proc/<pid>/stat: utime + stime of all threads (proc_pid_stat(5), fields 14 and 15). */
+export function parseCpuUs(stat: string, ticksPerSecond: number): number {
+  // The command name in parentheses may hold anything, a closing parenthesis included.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / ticksPerSecond
+}
+
+const ticksPerSecond = (): number => Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
+
+function cpuUs(pids: readonly number[], ticks: number): number {
+  return pids.reduce((sum, pid) => sum + parseCpuUs(readFileSync(`/proc/${pid}/stat`, 'latin1'), ticks), 0)
+}
+
+/** Megabytes (MiB) over all processes of a subject. */
+export interface Memory {
+  readonly rss: number
+  readonly privateDirty: number
+}
+
+/** Reads `/proc/<pid>/smaps_rollup` text. */
+export function parseSmaps(text: string): Memory {
+  const kib = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN)
+  return { rss: kib('Rss') / 1024, privateDirty: kib('Private_Dirty') / 1024 }
+}
+
+/** What the processes hold now, summed. */
+export function memoryOf(pids: readonly number[]): Memory {
+  return pids
+    .map((pid) => parseSmaps(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1')))
+    .reduce((a, b) => ({ rss: a.rss + b.rss, privateDirty: a.privateDirty + b.privateDirty }))
+}
+
+/** How hard and how long. `script` is a wrk Lua script. */
+export interface Load {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly connections: number
+  readonly script: string | undefined
+}
+
+async function wrk(load: Load, seconds: number): Promise<LoadReport> {
+  const headers = Object.entries(load.headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
+  const script = load.script === undefined ? [] : ['-s', load.script]
+  const options = ['-t1', '-c', String(load.connections), '-d', String(seconds), ...headers, ...script, load.url]
+  const { stdout } = await promisify(execFile)('taskset', ['-c', String(LOAD_CORE), 'wrk', ...options])
+  return parseWrk(stdout)
+}
+
+export interface Measured extends LoadReport {
+  /** Over all processes of the subject; undefined for one without processes (direct). */
+  readonly cpuUsPerRequest: number | undefined
+  readonly memory: Memory | undefined
+}
+
+/** Warms up, then measures: CPU of the processes over exactly the run whose requests are counted, memory right after. */
+export async function measure(
+  pids: readonly number[],
+  load: Load,
+  times: { warmUpSeconds: number; seconds: number },
+): Promise<Measured> {
+  const ticks = ticksPerSecond()
+  await wrk(load, times.warmUpSeconds)
+  const before = cpuUs(pids, ticks)
+  const report = await wrk(load, times.seconds)
+  const spent = cpuUs(pids, ticks) - before
+  if (pids.length === 0) return { ...report, cpuUsPerRequest: undefined, memory: undefined }
+  return { ...report, cpuUsPerRequest: spent / Math.max(report.requests, 1), memory: memoryOf(pids) }
+}
