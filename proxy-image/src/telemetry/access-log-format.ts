@@ -66,7 +66,7 @@ function literal(parts: Part[], text: string): void {
   else parts.push(text)
 }
 
-function compileText(parts: readonly Part[], escape: (value: string) => string): Render {
+function compileText(parts: readonly Part[], quote: (value: string) => string): Render {
   // Each step: the literal before an operator, and the operator.
   const steps: { before: string; read: Read }[] = []
   let before = ''
@@ -84,7 +84,7 @@ function compileText(parts: readonly Part[], escape: (value: string) => string):
       const value = read(record)
       line += before
       if (value === null || value === '') line += '-'
-      else line += typeof value === 'string' ? escape(value) : value
+      else line += typeof value === 'string' ? quote(value) : value
     }
     return line + tail
   }

@@ -6,7 +6,7 @@ import { compileStartTime } from './start-time.ts'
 /** Reads one value of a record; null renders `-` in text and `null` in JSON. */
 export type Read = (record: AccessLogRecord) => string | number | null
 
-const MAX_GRPC_STATUS = 16
+/** Names of gRPC statuses by number, as Envoy spells them. */
 const GRPC_STATUS = [
   'OK',
   'Canceled',
@@ -27,12 +27,12 @@ const GRPC_STATUS = [
   'Unauthenticated',
 ]
 
-const PSEUDO_HEADERS: Readonly<Record<string, Read>> = {
-  ':method': (record) => record.method,
-  ':path': (record) => record.target,
-  ':authority': (record) => record.authority,
-  host: (record) => record.authority,
-}
+const PSEUDO_HEADERS: ReadonlyMap<string, Read> = new Map<string, Read>([
+  [':method', (record) => record.method],
+  [':path', (record) => record.target],
+  [':authority', (record) => record.authority],
+  ['host', (record) => record.authority],
+])
 
 /** Operators without arguments. */
 const PLAIN: Readonly<Record<string, Read>> = {
@@ -105,7 +105,7 @@ function compileHeader(operator: 'REQ' | 'RESP', argument = ''): Read | null {
 function header(operator: 'REQ' | 'RESP', written: string): Read {
   const name = written.trim().toLowerCase()
   if (operator === 'REQ') {
-    return PSEUDO_HEADERS[name] ?? ((record) => record.requestHeader(name) ?? null)
+    return PSEUDO_HEADERS.get(name) ?? ((record) => record.requestHeader(name) ?? null)
   }
   if (name === ':status') return (record) => record.status
   // Envoy adds this header and its default format reads it; we know the value without adding one.
@@ -138,7 +138,7 @@ function withoutPort(address: string): string {
 function grpcStatus(value: string | null | undefined): number | null {
   if (value === null || value === undefined || !/^\d{1,2}$/.test(value)) return null
   const status = Number(value)
-  return status <= MAX_GRPC_STATUS ? status : null
+  return status < GRPC_STATUS.length ? status : null
 }
 
 function grpcStatusName(value: string | null | undefined): string | null {
