@@ -1,7 +1,6 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { promisify } from 'node:util'
-import { LOAD_CORE } from './processes.ts'
+import { LOAD_CORE, runPinned } from './processes.ts'
 
 /** What one wrk run reported. */
 export interface LoadReport {
@@ -69,8 +68,7 @@ async function wrk(load: Load, seconds: number): Promise<LoadReport> {
   const headers = Object.entries(load.headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
   const script = load.script === undefined ? [] : ['-s', load.script]
   const options = ['-t1', '-c', String(load.connections), '-d', String(seconds), ...headers, ...script, load.url]
-  const { stdout } = await promisify(execFile)('taskset', ['-c', String(LOAD_CORE), 'wrk', ...options])
-  return parseWrk(stdout)
+  return parseWrk(await runPinned(LOAD_CORE, ['wrk', ...options]))
 }
 
 export interface Measured extends LoadReport {

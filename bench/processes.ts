@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { createServer } from 'node:net'
@@ -49,6 +49,18 @@ export async function startPinned(
   return { pid: child.pid!, log, ended, stop: () => stop(child) }
 }
 
+/** Runs a command pinned to one core to its end and returns its standard output. Throws when it fails. */
+export async function runPinned(core: number, command: readonly [string, ...string[]]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile('taskset', ['-c', String(core), ...command], (error, stdout) => {
+      started.delete(child)
+      if (error === null) resolve(stdout)
+      else reject(error)
+    })
+    started.add(child)
+  })
+}
+
 async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -60,7 +72,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await gone
 }
 
-/** Ends everything that {@link startPinned} started and that is still there. */
+/** Ends everything that was started here and that is still there. */
 export async function stopAll(): Promise<void> {
   await Promise.all([...started].map(stop))
 }

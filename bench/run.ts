@@ -60,6 +60,7 @@ function report(results: readonly CaseResult[], options: Options): void {
 
 async function run(options: Options): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'weft-bench-'))
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
   const profiles = options.profile ? mkdtempSync(join(tmpdir(), 'weft-profile-')) : directory
   try {
     const backend = await startBackend(directory)
@@ -74,7 +75,6 @@ async function run(options: Options): Promise<void> {
     if (options.profile) say(profileReport(profiles))
   } finally {
     await stopAll()
-    rmSync(directory, { recursive: true, force: true })
   }
 }
 
@@ -84,8 +84,12 @@ function fail(message: string, code: number): never {
 }
 
 process.on('exit', killAll)
+let interrupted = false
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => void stopAll().finally(() => process.exit(130)))
+  process.once(signal, () => {
+    interrupted = true
+    void stopAll().finally(() => process.exit(130))
+  })
 }
 
 const missing = missingRequirement()
@@ -106,5 +110,6 @@ try {
   process.exit(0)
 } catch (error) {
   await stopAll()
+  if (interrupted) process.exit(130)
   fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1)
 }
