@@ -1,0 +1,40 @@
+import { Command, CommanderError } from 'commander'
+import { applyCommand } from './commands/apply.ts'
+import { controlPlaneCommand } from './commands/control-plane.ts'
+import { deleteCommand } from './commands/delete.ts'
+import { getCommand } from './commands/get.ts'
+import { CliError, complain, EXIT, paint } from './commands/output.ts'
+import { proxyCommand } from './commands/proxy.ts'
+import { tokenCommand } from './commands/token.ts'
+import { upCommand } from './commands/up.ts'
+
+const program = new Command('weft')
+  .description('A service mesh for Amazon ECS and Fargate made only of cloud primitives; speaks the App Mesh API.')
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError('Run `weft --help` to see what there is.')
+for (const command of [
+  upCommand(),
+  applyCommand(),
+  getCommand(),
+  deleteCommand(),
+  controlPlaneCommand(),
+  proxyCommand(),
+  tokenCommand(),
+]) {
+  program.addCommand(command.exitOverride())
+}
+
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has printed what is wrong; asking for help is no error.
+    process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  } else if (error instanceof CliError) {
+    complain(`${paint('red', 'error:')} ${error.message}`)
+    process.exitCode = error.exitCode
+  } else {
+    throw error
+  }
+}

@@ -1,0 +1,81 @@
+import { isDeepStrictEqual } from 'node:util'
+import { Command } from 'commander'
+import { ApiError, type ApiClient } from '../api-client.ts'
+import { label } from '../kinds.ts'
+import type { ResourceDocument } from '../resource-file.ts'
+import { readResources } from '../resource-set.ts'
+import { type ApiOptions, apiClient, withApi } from './api-options.ts'
+import { CliError, complain, EXIT, paint, say } from './output.ts'
+
+type Outcome = 'created' | 'updated' | 'unchanged'
+
+const COLOURS = { created: 'green', updated: 'yellow', unchanged: 'dim' } as const
+
+export function applyCommand(): Command {
+  return withApi(new Command('apply'))
+    .description('create or update the resources of YAML or JSON files')
+    .requiredOption('-f, --file <path...>', 'file or directory (read recursively: .yaml, .yml, .json)')
+    .option('--dry-run', 'say what would be done, write nothing')
+    .action(async (options: ApiOptions & { file: string[]; dryRun?: true }) => {
+      const documents = readResources(options.file)
+      const dryRun = options.dryRun === true
+      const failed = await applyResources(apiClient(options), documents, { dryRun, report: reportOutcome(dryRun) })
+      if (failed > 0) {
+        throw new CliError(EXIT.failed, `${failed} of ${documents.length} resources were refused; mend them and apply again`)
+      }
+    })
+}
+
+/**
+ * Brings the control plane to what the documents say, in their order; equal specs are not written.
+ * Goes on after a refusal, so that every problem is seen, and returns how many there were.
+ * @throws CliError when the control plane is not there.
+ */
+export async function applyResources(
+  api: ApiClient,
+  documents: readonly ResourceDocument[],
+  options: {
+    readonly dryRun: boolean
+    readonly report: (document: ResourceDocument, outcome: Outcome | ApiError) => void
+  },
+): Promise<number> {
+  let failed = 0
+  for (const document of documents) {
+    try {
+      options.report(document, await applyOne(api, document, options.dryRun))
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      failed++
+      options.report(document, error)
+    }
+  }
+  return failed
+}
+
+async function applyOne(api: ApiClient, { ref, spec }: ResourceDocument, dryRun: boolean): Promise<Outcome> {
+  const present = await api.describe(ref)
+  if (present === undefined) {
+    if (!dryRun) await api.create(ref, spec)
+    return 'created'
+  }
+  if (isDeepStrictEqual(present.spec, spec)) return 'unchanged'
+  if (!dryRun) await api.update(ref, spec)
+  return 'updated'
+}
+
+function reportOutcome(dryRun: boolean) {
+  return (document: ResourceDocument, outcome: Outcome | ApiError): void => {
+    const name = label(document.ref)
+    if (!(outcome instanceof ApiError)) {
+      const suffix = dryRun && outcome !== 'unchanged' ? ' (dry run)' : ''
+      say(`${name} ${paint(COLOURS[outcome], outcome)}${suffix}`)
+      return
+    }
+    say(`${name} ${paint('red', 'refused')}`)
+    const { file } = document
+    if (outcome.problems.length === 0) complain(`${file}:${document.line}: ${outcome.message}`)
+    for (const { path, message } of outcome.problems) {
+      complain(`${file}:${document.lineOf(path)}: ${path === '' ? '' : `${path}: `}${message}`)
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import { existsSync, globSync, mkdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { BuildOptions } from 'esbuild'
+import { ROOT } from './root.ts'
+
+/** How everything that is shipped gets bundled: one ES module for Node 24, minified, its map beside it. */
+export const BUNDLE = {
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node24',
+  minify: true,
+  // Names appear in errors and profiles.
+  keepNames: true,
+  sourcemap: 'linked',
+  legalComments: 'none',
+  logLevel: 'warning',
+  // CommonJS packages inside an ES module call require().
+  banner: { js: "import{createRequire as weftRequire}from'node:module';const require=weftRequire(import.meta.url);" },
+} as const satisfies BuildOptions
+
+const ENTRY = 'proxy-image/src/main.ts'
+const SOURCES = ['proxy-image/src/**/*.ts', 'runtime/model/*.ts', 'package-lock.json']
+
+/**
+ * Path of the proxy as one JavaScript file: the published one, else one bundled from the sources when they are newer.
+ * The sources are not run as they are because stripping types costs each proxy tens of megabytes.
+ */
+export async function proxyBundle(): Promise<string> {
+  const published = join(ROOT, 'dist', 'proxy.mjs')
+  if (!existsSync(join(ROOT, ENTRY))) return published
+  const newest = Math.max(...globSync(SOURCES, { cwd: ROOT }).map((file) => statSync(join(ROOT, file)).mtimeMs))
+  const built = [published, join(ROOT, '.weft', 'proxy.mjs')]
+  const fresh = built.find((file) => existsSync(file) && statSync(file).mtimeMs >= newest)
+  return fresh ?? bundleProxy(built[1]!)
+}
+
+/** Bundles the proxy into `outfile` and returns it. Safe while others run or bundle the same file. */
+export async function bundleProxy(outfile: string): Promise<string> {
+  const { build } = await import('esbuild')
+  const startedAt = new Date()
+  const scratch = `${outfile}.${process.pid}`
+  mkdirSync(dirname(outfile), { recursive: true })
+  const { outputFiles } = await build({ ...BUNDLE, entryPoints: [join(ROOT, ENTRY)], outfile, write: false })
+  try {
+    for (const { path, contents } of outputFiles) {
+      writeFileSync(scratch, contents)
+      // As old as what went in: a source saved during the build is newer.
+      utimesSync(scratch, startedAt, startedAt)
+      renameSync(scratch, path)
+    }
+  } finally {
+    rmSync(scratch, { force: true })
+  }
+  return outfile
+}

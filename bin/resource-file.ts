@@ -1,0 +1,155 @@
+import { LineCounter, parseAllDocuments, type YAMLMap } from 'yaml'
+import { PARENT_KIND, RESOURCE_KINDS, type ResourceRef } from '../runtime/model/reference.ts'
+import { kindOf, parentMember, typeName } from './kinds.ts'
+
+/** One resource of a file: whom it names, the spec as App Mesh has it, and where it stands. */
+export interface ResourceDocument {
+  readonly ref: ResourceRef
+  readonly spec: unknown
+  readonly file: string
+  /** Line of the document, from 1. */
+  readonly line: number
+  /** Line of a path such as `spec.listeners[0].portMapping`, or of the nearest thing above it that is there. */
+  lineOf(path: string): number
+}
+
+/** What is wrong in a file, and where. */
+export interface FileProblem {
+  readonly file: string
+  readonly line: number
+  readonly message: string
+}
+
+type Report = (path: readonly (string | number)[], message: string) => void
+
+/** Reads a YAML (multi-document) or JSON file. Reports every problem; never throws on bad input. */
+export function parseResources(
+  file: string,
+  text: string,
+): { readonly documents: readonly ResourceDocument[]; readonly problems: readonly FileProblem[] } {
+  const problems: FileProblem[] = []
+  const documents: ResourceDocument[] = []
+  const lines = new LineCounter()
+  for (const document of parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })) {
+    for (const { pos, message } of document.errors) {
+      problems.push({ file, line: lines.linePos(pos[0]).line, message: sentence(message) })
+    }
+    if (document.errors.length > 0 || document.contents === null) continue
+    const lineOf = (path: readonly (string | number)[]): number => {
+      for (let length = path.length; length > 0; length--) {
+        const range = rangeOf(document.contents as YAMLMap, path.slice(0, length))
+        if (range !== undefined) return lines.linePos(range).line
+      }
+      return lines.linePos(document.contents?.range?.[0] ?? 0).line
+    }
+    let value: unknown
+    try {
+      value = document.toJS({ maxAliasCount: 100 })
+    } catch (error) {
+      problems.push({ file, line: lineOf([]), message: sentence((error as Error).message) })
+      continue
+    }
+    if (value === null) continue
+    const checked = check(value, (path, message) => problems.push({ file, line: lineOf(path), message }))
+    if (checked !== undefined) {
+      documents.push({ ...checked, file, line: lineOf([]), lineOf: (path) => lineOf(segments(path)) })
+    }
+  }
+  return { documents, problems }
+}
+
+/** The shape around the spec. The spec itself is the control plane's to judge. */
+function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknown } | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    report([], 'is no resource; write `kind`, `mesh`, `name` and `spec`, several documents with `---` between them')
+    return undefined
+  }
+  const given = value as Record<string, unknown>
+  const kind = typeof given.kind === 'string' ? kindOf(given.kind) : undefined
+  if (kind === undefined) {
+    const what = given.kind === undefined ? 'has no `kind`' : `has the unknown kind ${JSON.stringify(given.kind)}`
+    report(['kind'], `${what}; there are ${RESOURCE_KINDS.map(typeName).join(', ')}`)
+    return undefined
+  }
+  let fine = true
+  const wrong: Report = (path, message) => {
+    fine = false
+    report(path, message)
+  }
+  const text = (member: string): string => {
+    const content = given[member]
+    if (typeof content === 'string' && content.length > 0 && content.length <= 255) return content
+    wrong([member], `${typeName(kind)} needs \`${member}\`: a text of 1 to 255 characters`)
+    return ''
+  }
+  const name = text('name')
+  const mesh = kind === 'mesh' && given.mesh === undefined ? name : text('mesh')
+  if (kind === 'mesh' && mesh !== name) wrong(['mesh'], `a Mesh's \`mesh\` is its name, "${name}", or left out`)
+  const within = parentMember(kind)
+  const parent = within === undefined ? undefined : text(within)
+  const known = ['kind', 'mesh', 'name', 'spec', ...(within === undefined ? [] : [within])]
+  for (const member of Object.keys(given)) {
+    if (!known.includes(member)) wrong([member], `\`${member}\` means nothing here; allowed are ${known.join(', ')}`)
+  }
+  const spec = given.spec ?? (kind === 'mesh' ? {} : undefined)
+  if (typeof spec !== 'object' || spec === null || Array.isArray(spec)) {
+    wrong(['spec'], `${typeName(kind)} needs \`spec\`: an object as App Mesh has it`)
+  }
+  if (!fine) return undefined
+  return { ref: { kind, mesh, name, ...(parent === undefined ? {} : { parent }) }, spec }
+}
+
+/** Every resource that several documents define. */
+export function duplicates(documents: readonly ResourceDocument[]): FileProblem[] {
+  const seen = new Map<string, ResourceDocument>()
+  return documents.flatMap((document): FileProblem[] => {
+    const { kind, mesh, parent, name } = document.ref
+    const key = JSON.stringify([kind, mesh, parent, name])
+    const first = seen.get(key)
+    if (first === undefined) {
+      seen.set(key, document)
+      return []
+    }
+    const message = `${typeName(kind)} "${name}" stands at ${first.file}:${first.line} already; keep one of them`
+    return [{ file: document.file, line: document.line, message }]
+  })
+}
+
+/** What others depend on first: the order of RESOURCE_KINDS, files in their own order within a kind. */
+export function byDependency(documents: readonly ResourceDocument[]): ResourceDocument[] {
+  const rank = ({ ref }: ResourceDocument) => RESOURCE_KINDS.indexOf(ref.kind)
+  return documents.toSorted((a, b) => rank(a) - rank(b))
+}
+
+/** A resource as a file holds it, so that what `get` prints can be applied. */
+export function toDocument(ref: ResourceRef, spec: unknown): Record<string, unknown> {
+  const within = PARENT_KIND[ref.kind] === undefined ? undefined : parentMember(ref.kind)
+  return {
+    kind: typeName(ref.kind),
+    ...(ref.kind === 'mesh' ? {} : { mesh: ref.mesh }),
+    name: ref.name,
+    ...(within === undefined ? {} : { [within]: ref.parent }),
+    spec,
+  }
+}
+
+function segments(path: string): (string | number)[] {
+  return [...path.matchAll(/[^.[\]]+/g)].map(([part]) => (/^\d+$/.test(part) ? Number(part) : part))
+}
+
+function rangeOf(contents: YAMLMap, path: readonly (string | number)[]): number | undefined {
+  const parent = path.length === 1 ? contents : contents.getIn(path.slice(0, -1), true)
+  const last = path.at(-1)
+  // The key's line, not the value's: a block value starts on the line after.
+  const pairs = (parent as Partial<YAMLMap> | undefined)?.items ?? []
+  for (const pair of pairs) {
+    const key = (pair as { key?: { value?: unknown; range?: readonly number[] } }).key
+    if (key?.value === last && key?.range !== undefined) return key.range[0]
+  }
+  const node = (contents as Partial<YAMLMap>).getIn?.(path, true) as { range?: readonly number[] } | undefined
+  return node?.range?.[0]
+}
+
+function sentence(message: string): string {
+  return message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')
+}
