@@ -1,0 +1,219 @@
+import { closeSync, openSync } from 'node:fs'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { MeshError } from '../model/problem.ts'
+import type { ResourceKind, ResourceRef } from '../model/reference.ts'
+import type { ChangeLogEntry, Page, ResourceStore, StoredResource } from '../ports.ts'
+import { decodePageToken, encodePageToken } from './page-token.ts'
+import { migrate } from './sqlite-schema.ts'
+import { checkChanges, conflict, notThere, pageSize, parentKey, refOf } from './store-rules.ts'
+
+/** How long a write waits for another process's, in milliseconds. */
+const BUSY_TIMEOUT_MS = 5_000
+
+/**
+ * Opens the store of a self-hosted control plane; the file is created with mode 0600. `:memory:` ends with the process.
+ * The file must be on a local disk: WAL does not work over a network (sqlite.org/wal.html). Throws MeshError
+ * `unavailable` for a file that can't be opened, that is no database of ours, or that a newer Weft wrote.
+ */
+export function openSqliteStore(path: string): ResourceStore {
+  let database: DatabaseSync
+  try {
+    // SQLite would create it readable for all; its -wal and -shm files take over the mode of this one.
+    if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600))
+    database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
+  } catch (cause) {
+    throw new MeshError('unavailable', `The store ${path} can't be opened: ${(cause as Error).message}`, { cause })
+  }
+  try {
+    // FULL, not NORMAL: with NORMAL a power failure can take back the last commits. A mesh would then give a generation
+    // that proxies have seen to another content, and forget a write that it acknowledged. People write a mesh, so one
+    // fsync a commit costs nothing that anybody feels.
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF')
+    migrate(database, path)
+    return new SqliteStore(database, path)
+  } catch (error) {
+    database.close()
+    throw asMeshError(error, path)
+  }
+}
+
+const RESOURCE = 'FROM live JOIN resource_version USING (mesh, kind, parent, name, generation)'
+const STATEMENTS = {
+  generation: 'SELECT generation FROM head WHERE mesh = ?',
+  get: `SELECT body ${RESOURCE} WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?`,
+  load: `SELECT body ${RESOURCE} WHERE mesh = ?`,
+  list: `SELECT name, body ${RESOURCE} WHERE mesh = ? AND kind = ? AND parent = ? AND name > ? ORDER BY name LIMIT ?`,
+  listMeshes: `SELECT name, body ${RESOURCE} WHERE kind = 'mesh' AND name > ? ORDER BY name LIMIT ?`,
+  live: 'SELECT generation FROM live WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?',
+  addHead: 'INSERT OR IGNORE INTO head (mesh, generation) VALUES (?, 0)',
+  addVersion: 'INSERT INTO resource_version (mesh, kind, parent, name, generation, body) VALUES (?, ?, ?, ?, ?, ?)',
+  addLive: 'INSERT OR REPLACE INTO live (mesh, kind, parent, name, generation) VALUES (?, ?, ?, ?, ?)',
+  dropLive: 'DELETE FROM live WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?',
+  addChange: `INSERT INTO change_log (mesh, kind, parent, name, generation, position, at_ms, actor, before_generation)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  moveHead: 'UPDATE head SET generation = ? WHERE mesh = ? AND generation = ?',
+  history: `SELECT log.generation, position, at_ms, actor, log.kind, log.parent, log.name,
+      before.body AS before, after.body AS after
+    FROM change_log AS log
+    JOIN resource_version AS after USING (mesh, kind, parent, name, generation)
+    LEFT JOIN resource_version AS before ON before.mesh = log.mesh AND before.kind = log.kind
+      AND before.parent = log.parent AND before.name = log.name AND before.generation = log.before_generation
+    WHERE log.mesh = ? AND (log.generation, position) < (?, ?)
+    ORDER BY log.generation DESC, position DESC LIMIT ?`,
+} as const
+
+class SqliteStore implements ResourceStore {
+  readonly #database: DatabaseSync
+  readonly #path: string
+  readonly #sql: Readonly<Record<keyof typeof STATEMENTS, StatementSync>>
+
+  constructor(database: DatabaseSync, path: string) {
+    this.#database = database
+    this.#path = path
+    const prepared = Object.entries(STATEMENTS).map(([name, sql]) => [name, database.prepare(sql)])
+    this.#sql = Object.fromEntries(prepared)
+  }
+
+  async generation(mesh: string): Promise<number> {
+    return this.#read(() => this.#generation(mesh))
+  }
+
+  async get(ref: ResourceRef): Promise<StoredResource | undefined> {
+    const key = columns(ref)
+    // SQLite would look up another name: the one with the replacement character.
+    if (!key.every((name) => name.isWellFormed())) return undefined
+    const row = this.#read(() => this.#sql.get.get(...key))
+    return row && parse(row.body)!
+  }
+
+  async list(query: Parameters<ResourceStore['list']>[0]): Promise<Page<StoredResource>> {
+    const { kind, mesh } = query
+    const parent = parentKey(kind, query.parent)
+    const size = pageSize(query.limit)
+    const after = query.after === undefined ? '' : decodePageToken('list', query.after, ['string'])[0]
+    const rows = this.#read(() =>
+      kind === 'mesh'
+        ? this.#sql.listMeshes.all(after, size + 1)
+        : this.#sql.list.all(mesh, kind, parent, after, size + 1),
+    )
+    const items = rows.slice(0, size)
+    return {
+      items: items.map((row) => parse(row.body)!),
+      ...(rows.length > size && { next: encodePageToken('list', [String(items.at(-1)!.name)]) }),
+    }
+  }
+
+  async load(mesh: string): Promise<{ generation: number; resources: StoredResource[] }> {
+    return this.#transaction('BEGIN', () => ({
+      generation: this.#generation(mesh),
+      resources: this.#sql.load.all(mesh).map((row) => parse(row.body)!),
+    }))
+  }
+
+  async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
+    const { mesh, expectedGeneration, changes, actor, atMs } = input
+    checkChanges(mesh, changes)
+    const generation = expectedGeneration + 1
+    // The write lock comes first: a transaction that read before it wrote could fail half-way as out of date.
+    return this.#transaction('BEGIN IMMEDIATE', () => {
+      const actual = this.#generation(mesh)
+      if (actual !== expectedGeneration) throw conflict(mesh, expectedGeneration, actual)
+      this.#sql.addHead.run(mesh)
+      for (const [position, change] of changes.entries()) {
+        const key = columns(refOf(change))
+        const before = this.#sql.live.get(...key)?.generation ?? null
+        if (change.kind === 'put') {
+          this.#sql.addVersion.run(...key, generation, JSON.stringify(change.resource))
+          this.#sql.addLive.run(...key, generation)
+        } else {
+          if (before === null) throw notThere(change.ref)
+          this.#sql.addVersion.run(...key, generation, null)
+          this.#sql.dropLive.run(...key)
+        }
+        this.#sql.addChange.run(...key, generation, position, atMs, actor, before)
+      }
+      this.#sql.moveHead.run(generation, mesh, expectedGeneration)
+      return generation
+    })
+  }
+
+  async history(query: Parameters<ResourceStore['history']>[0]): Promise<Page<ChangeLogEntry>> {
+    const { mesh, after } = query
+    const size = pageSize(query.limit)
+    const end =
+      after === undefined ? [Number.MAX_SAFE_INTEGER, 0] : decodePageToken('history', after, ['number', 'number'])
+    const rows = this.#read(() => this.#sql.history.all(mesh, end[0]!, end[1]!, size + 1))
+    const items = rows.slice(0, size)
+    const last = items.at(-1)
+    return {
+      items: items.map((row) => entry(mesh, row)),
+      ...(rows.length > size &&
+        last !== undefined && {
+          next: encodePageToken('history', [Number(last.generation), Number(last.position)]),
+        }),
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#database.isOpen) this.#database.close()
+  }
+
+  #generation(mesh: string): number {
+    return Number(this.#sql.generation.get(mesh)?.generation ?? 0)
+  }
+
+  #read<T>(query: () => T): T {
+    try {
+      return query()
+    } catch (error) {
+      throw asMeshError(error, this.#path)
+    }
+  }
+
+  #transaction<T>(begin: 'BEGIN' | 'BEGIN IMMEDIATE', work: () => T): T {
+    return this.#read(() => {
+      this.#database.exec(begin)
+      try {
+        const result = work()
+        this.#database.exec('COMMIT')
+        return result
+      } finally {
+        // After a failure; some of SQLite's own errors have rolled back already.
+        if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      }
+    })
+  }
+}
+
+type Row = Record<string, unknown>
+
+function columns(ref: ResourceRef): [mesh: string, kind: string, parent: string, name: string] {
+  return [ref.mesh, ref.kind, parentKey(ref.kind, ref.parent), ref.name]
+}
+
+function parse(body: unknown): StoredResource | null {
+  return typeof body === 'string' ? JSON.parse(body) : null
+}
+
+function entry(mesh: string, row: Row): ChangeLogEntry {
+  const parent = String(row.parent)
+  return {
+    generation: Number(row.generation),
+    atMs: Number(row.at_ms),
+    actor: String(row.actor),
+    ref: { kind: row.kind as ResourceKind, mesh, name: String(row.name), ...(parent !== '' && { parent }) },
+    before: parse(row.before),
+    after: parse(row.after),
+  }
+}
+
+function asMeshError(error: unknown, path: string): MeshError {
+  if (error instanceof MeshError) return error
+  const { errcode, message } = error as Error & { readonly errcode?: number }
+  // The low byte is the primary result code; 5 is SQLITE_BUSY (sqlite.org/rescode.html).
+  const why =
+    ((errcode ?? 0) & 0xff) === 5
+      ? `is held by another process for more than ${BUSY_TIMEOUT_MS} ms; try again, and look for a stuck one`
+      : `failed: ${message}`
+  return new MeshError('unavailable', `The store ${path} ${why}`, { cause: error })
+}
