@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono'
+import { LOG_LEVELS, type LogLevel } from '../log.ts'
 import { certs, clustersJson, clustersText, configDump, serverInfo } from './pages.ts'
-import { type AdminView, LOG_LEVELS, type LogLevel } from './view.ts'
+import type { AdminView } from './view.ts'
 
 /** One path of the admin interface; the table below drives routing, the index page and the 405 answers. */
 interface Page {

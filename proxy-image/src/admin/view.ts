@@ -1,6 +1,7 @@
 import type { EndpointSet } from '../../../runtime/model/endpoints.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import type { Snapshot } from '../../../runtime/model/snapshot.ts'
+import type { LogLevel } from '../log.ts'
 
 /** One endpoint of a cluster as the balancer sees it now. */
 export interface EndpointView {
@@ -32,10 +33,6 @@ export interface CertificateView {
   readonly notBeforeMs: number
   readonly notAfterMs: number
 }
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const
-/** Envoy's words, which operators and `ENVOY_LOG_LEVEL` use. */
-export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** What the admin pages show and do; the proxy implements it. Functions are called at each request, never cached. */
 export interface AdminView {

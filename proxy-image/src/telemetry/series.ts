@@ -26,8 +26,8 @@ export function seriesOf(snapshot: Snapshot): (name: FamilyName, labels: Readonl
   const belongs = (known: ReadonlySet<string>, label: string | undefined): boolean =>
     label === undefined || label === '' || known.has(label)
   return (_name, labels) =>
-    belongs(listeners, labels['listener']) &&
-    belongs(routes, labels['route']) &&
-    belongs(clusters, labels['cluster']) &&
-    (labels['revision'] === undefined || labels['revision'] === snapshot.revision)
+    belongs(listeners, labels.listener) &&
+    belongs(routes, labels.route) &&
+    belongs(clusters, labels.cluster) &&
+    (labels.revision === undefined || labels.revision === snapshot.revision)
 }
