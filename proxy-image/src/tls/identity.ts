@@ -63,8 +63,11 @@ export class WorkloadIdentity {
     return this.#now().leaf.validToDate.getTime()
   }
 
-  /** Takes new credentials. Throws, and keeps the old ones, when they do not fit together. */
-  update(credentials: Credentials): void {
+  /**
+   * Takes new credentials. Throws, and keeps the old ones, when they do not fit together or `accept` throws because of
+   * the subject that they name.
+   */
+  update(credentials: Credentials, accept: (subject: Subject) => void = () => {}): void {
     const leaf = new X509Certificate(credentials.chainPem)
     if (!leaf.checkPrivateKey(createPrivateKey(credentials.keyPem))) {
       throw new Error('the certificate was not issued for the private key at hand')
@@ -72,6 +75,7 @@ export class WorkloadIdentity {
     const spiffeId = certificateSpiffeId(leaf)
     const parsed = spiffeId === undefined ? undefined : parseSpiffeId(spiffeId)
     if (spiffeId === undefined || parsed === undefined) throw new Error('the certificate names no single SPIFFE ID')
+    accept(parsed.subject)
     const context = createSecureContext(contextOptions(credentials))
     this.#current = { credentials, leaf, spiffeId, ...parsed }
     this.#clientContext = context

@@ -1,0 +1,94 @@
+import { Agent, type RequestOptions, request } from 'node:https'
+import type { SecureContextOptions } from 'node:tls'
+
+/** A call that brought no usable answer. `status` is the control plane's, null when there was none. */
+export class CallError extends Error {
+  override readonly name = 'CallError'
+  readonly status: number | null
+  /** Somebody answered and does not take us for who we are, or we not them: another certificate may help. */
+  readonly refused: boolean
+
+  constructor(message: string, status: number | null, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.status = status
+    const code = String((cause as NodeJS.ErrnoException | undefined)?.code)
+    this.refused = status === 401 || status === 403 || /CERT|SIGNATURE|^ERR_SSL_|^ERR_TLS_/.test(code)
+  }
+}
+
+/** More than any snapshot; a control plane gone wrong must not fill the memory of every task. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+/** A keep-alive connection to the control plane, under the given trust and client certificate. */
+export function createAgent(tls: SecureContextOptions): Agent {
+  // No cached TLS sessions: a resumed one would go on under the certificate that it was opened with.
+  return new Agent({ ...tls, keepAlive: true, maxSockets: 2, maxCachedSessions: 0, minVersion: 'TLSv1.3' })
+}
+
+/** What one call needs. `timeoutMs` bounds it as a whole. */
+export interface Call {
+  readonly agent: Agent
+  readonly url: string
+  readonly body: unknown
+  readonly bearer?: string
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+/** POSTs JSON, returns the decoded answer. @throws CallError for anything but a 200 with JSON. */
+export async function post(call: Call): Promise<unknown> {
+  const body = JSON.stringify(call.body)
+  const options: RequestOptions = {
+    agent: call.agent,
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json',
+      'content-length': Buffer.byteLength(body),
+      ...(call.bearer === undefined ? {} : { authorization: `Bearer ${call.bearer}` }),
+    },
+    signal: AbortSignal.any([call.signal, AbortSignal.timeout(call.timeoutMs)]),
+  }
+  const { status, text } = await exchange(call.url, options, body)
+  if (status !== 200) throw new CallError(`the control plane answered ${status}: ${detail(text)}`, status)
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new CallError('the control plane answered something that is not JSON', status, cause)
+  }
+}
+
+function exchange(url: string, options: RequestOptions, body: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: Error) => {
+      const { code } = cause as NodeJS.ErrnoException
+      const why = code === 'ABORT_ERR' ? 'none came in time' : (code ?? cause.message)
+      reject(
+        cause instanceof CallError ? cause : new CallError(`no answer from the control plane: ${why}`, null, cause),
+      )
+    }
+    const outgoing = request(url, options, (answer) => {
+      const chunks: Buffer[] = []
+      let bytes = 0
+      answer.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        if (bytes <= MAX_ANSWER_BYTES) chunks.push(chunk)
+        else outgoing.destroy(new CallError(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`, null))
+      })
+      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }))
+      answer.on('error', fail)
+    })
+    outgoing.on('error', fail)
+    outgoing.end(body)
+  })
+}
+
+/** The `detail` or `message` of a problem document; the start of anything else. */
+function detail(text: string): string {
+  try {
+    const problem = JSON.parse(text) as { detail?: unknown; message?: unknown }
+    return String(problem.detail ?? problem.message ?? '').slice(0, 300)
+  } catch {
+    return text.slice(0, 300)
+  }
+}
