@@ -1,10 +1,116 @@
-import { type Peer, Unavailable } from './peer.ts'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Child, freePorts, PROXY_CORE, startPinned, waitForAnswer } from '../processes.ts'
+import { type Peer, type Running, running, type Topology, Unavailable } from './peer.ts'
+import { bundleProxy } from './weft-bundle.ts'
+import { DESIGNED, hopResources, hostOf, MESH, type Put, pairResources } from './weft-resources.ts'
 
+/** How Node is told to run a proxy. */
+export const WEFT_NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2']
+
+/** One proxy: who it is and where it listens. */
+interface Sidecar {
+  readonly kind: 'virtual-node' | 'virtual-gateway'
+  readonly name: string
+  /** Designed port to actual one, without the admin port. */
+  readonly ports: Readonly<Record<number, number>>
+}
+
+interface Mesh {
+  readonly apiUrl: string
+  readonly dataPlaneUrl: string
+  readonly bundle: string
+}
+
+async function call(apiUrl: string, method: string, path: string, body: unknown): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`${apiUrl}${path}`, { method, headers, body: JSON.stringify(body) })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+  return JSON.parse(text)
+}
+
+async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): Promise<Child> {
+  const { kind, name } = sidecar
+  const path = `/v1/meshes/${MESH}/join-tokens`
+  const { token } = (await call(mesh.apiUrl, 'POST', path, { kind, name })) as { token: string }
+  const [admin] = await freePorts(1)
+  const ports = Object.entries({ ...sidecar.ports, [DESIGNED.admin]: admin }).map(([from, to]) => `${from}=${to}`)
+  const stateDir = join(topology.directory, `${name}-state`)
+  mkdirSync(stateDir)
+  const env = {
+    PATH: process.env['PATH'],
+    WEFT_CONTROL_PLANE_URL: mesh.dataPlaneUrl,
+    WEFT_MESH: MESH,
+    [kind === 'virtual-node' ? 'WEFT_NODE' : 'WEFT_GATEWAY']: name,
+    WEFT_TOKEN: token,
+    WEFT_BIND_ADDRESS: '127.0.0.1',
+    WEFT_ADVERTISE_ADDRESS: '127.0.0.1',
+    WEFT_PORTS: ports.join(','),
+    WEFT_VIPS: 'off',
+    WEFT_STATE_DIR: stateDir,
+    // Nobody is left to drain for when the bench ends a proxy.
+    LISTENER_DRAIN_WAIT_TIME_S: '0',
+  }
+  const { directory, nodeFlags } = topology
+  const command = [process.execPath, ...WEFT_NODE_FLAGS, ...nodeFlags, mesh.bundle] as [string, ...string[]]
+  const child = await startPinned(PROXY_CORE, command, { name, directory, env })
+  await waitForAnswer(`http://127.0.0.1:${admin}/ready`, [child])
+  return child
+}
+
+async function startHop(mesh: Mesh, topology: Topology): Promise<Running> {
+  await putAll(mesh, hopResources(topology.backendPort, topology.clusters))
+  const [front] = await freePorts(1)
+  const edge: Sidecar = { kind: 'virtual-gateway', name: 'edge', ports: { [DESIGNED.gateway]: front! } }
+  const child = await startSidecar(mesh, edge, topology)
+  const url = `http://127.0.0.1:${front}/`
+  await waitForAnswer(topology.clusters === 1 ? url : `${url}c0/`, [child])
+  return running(url, [child])
+}
+
+async function startPair(mesh: Mesh, topology: Topology): Promise<Running> {
+  await putAll(mesh, pairResources())
+  const { inbound, outbound, app } = DESIGNED
+  const [front, ...others] = (await freePorts(4)) as [number, number, number, number]
+  const backend: Sidecar = {
+    kind: 'virtual-node',
+    name: 'backend',
+    ports: { [inbound]: others[0], [outbound]: others[1], [app]: topology.backendPort },
+  }
+  const client: Sidecar = { kind: 'virtual-node', name: 'client', ports: { [inbound]: others[2], [outbound]: front } }
+  const children = [await startSidecar(mesh, backend, topology), await startSidecar(mesh, client, topology)]
+  const url = `http://127.0.0.1:${front}/`
+  const headers = { Host: hostOf('backend') }
+  await waitForAnswer(url, children, headers)
+  return running(url, children, headers)
+}
+
+async function putAll(mesh: Mesh, puts: readonly Put[]): Promise<void> {
+  for (const { path, body } of puts) await call(mesh.apiUrl, 'PUT', path, body)
+}
+
+/** Control plane in the bench process, resources through its API, proxies as they are published. */
 export const weft: Peer = {
   name: 'weft',
-  features: 'tbd',
+  features: 'retries with per-try timeout and budget, outlier detection, metrics, request id, text access log',
   version: () => undefined,
-  start: async () => {
-    throw new Unavailable('not built yet')
+  start: async (topology) => {
+    if (!existsSync(join(import.meta.dirname, '../../proxy-image/src/main.ts'))) {
+      throw new Unavailable('the proxy has no entry yet')
+    }
+    const bundle = await bundleProxy(topology.directory, topology.nodeFlags.length === 0)
+    // Loaded only where Weft is measured: it brings the whole control plane with it.
+    const { startControlPlane } = await import('../../runtime/server.ts')
+    const controlPlane = await startControlPlane({ dataDir: join(topology.directory, 'control-plane') })
+    const mesh = { apiUrl: controlPlane.apiUrl, dataPlaneUrl: controlPlane.dataPlaneUrl, bundle }
+    const started = topology.shape === 'hop' ? await startHop(mesh, topology) : await startPair(mesh, topology)
+    return {
+      ...started,
+      stop: async () => {
+        await started.stop()
+        await controlPlane.close()
+      },
+    }
   },
 }

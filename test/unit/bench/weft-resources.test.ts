@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest'
+import { hopResources, type Put, pairResources } from '../../../bench/peers/weft-resources.ts'
+import { OPERATIONS } from '../../../runtime/http/operations.ts'
+import { validateSpec } from '../../../runtime/model/resource/validate.ts'
+
+/** The create operation that takes this PUT. */
+function operationOf({ path }: Put) {
+  return OPERATIONS.find((operation) => {
+    const pattern = new RegExp(`^${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`)
+    return operation.verb === 'create' && pattern.test(path)
+  })
+}
+
+describe.each([
+  ['one cluster', hopResources(9000, 1)],
+  ['fifty clusters', hopResources(9000, 50)],
+  ['a pair', pairResources()],
+])('the mesh of the bench with %s', (_name, puts) => {
+  it('is written to paths of the App Mesh API, with specs that Weft takes', () => {
+    const answers = puts.map((put) => {
+      const operation = operationOf(put)
+      return operation === undefined ? put.path : validateSpec(operation.wire.kind, put.body['spec'])
+    })
+    expect(answers).toEqual(puts.map((put) => ({ ok: true, value: put.body['spec'] })))
+  })
+
+  it('names every resource once', () => {
+    const keys = puts.map(({ path, body }) => `${path} ${Object.values(body)[0]}`)
+    expect(new Set(keys).size).toBe(keys.length)
+  })
+})
