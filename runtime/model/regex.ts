@@ -9,7 +9,7 @@ export type CompiledRegex =
 const MAX_PATTERN = 1024
 
 /** Instructions of a compiled pattern, which bound the work per character. Envoy's own default limit is 100. */
-const MAX_PROGRAM = 500
+const MAX_PROGRAM = 200
 
 /** Characters of a text. Even linear work adds up: docs/adr/0002-regular-expressions-run-on-re2js.md has the figures. */
 const MAX_TEXT = 8192
@@ -17,7 +17,7 @@ const MAX_TEXT = 8192
 /**
  * Compiles a pattern in RE2 syntax (no back references, no look-around: what Envoy, and so App Mesh, takes).
  * `test` wants the whole text to match, in time linear in its length whatever the pattern; a text of more than
- * 8,192 characters never matches.
+ * 8,192 characters never matches (so an inverted header condition on it holds).
  */
 export function compileRegex(pattern: string): CompiledRegex {
   if (pattern.length > MAX_PATTERN) {
