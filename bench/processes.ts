@@ -72,9 +72,14 @@ async function stop(child: ChildProcess): Promise<void> {
   await gone
 }
 
-/** Ends everything that was started here and that is still there. */
-export async function stopAll(): Promise<void> {
-  await Promise.all([...started].map(stop))
+/** The processes that are there now, to be spared by {@link stopAll}. */
+export function standing(): ReadonlySet<ChildProcess> {
+  return new Set(started)
+}
+
+/** Ends everything that was started here and that is still there, but what is to be spared. */
+export async function stopAll(spared: ReadonlySet<ChildProcess> = new Set()): Promise<void> {
+  await Promise.all([...started].filter((child) => !spared.has(child)).map(stop))
 }
 
 /** The last resort, for `process.on('exit')`: nothing asynchronous runs there. */

@@ -4,6 +4,7 @@ import type { Case } from './cases/case.ts'
 import type { Certificates } from './certificates.ts'
 import { type Measured, measure, memoryOf } from './measure.ts'
 import { type Peer, type Running, type Subject, Unavailable } from './peers/peer.ts'
+import { standing, stopAll } from './processes.ts'
 import type { Sample } from './statistics.ts'
 
 /** How a run is done, whatever the case. */
@@ -53,6 +54,7 @@ async function startPeers(spec: Case, plan: Plan, bench: Bench, directory: strin
     mkdirSync(own)
     const { shape, clusters } = spec
     const { backendPort, certificates } = bench
+    const others = standing()
     try {
       const topology = { shape, clusters, backendPort, certificates, directory: own, nodeFlags: plan.nodeFlags }
       entries.push({ peer, running: await peer.start(topology) })
@@ -60,6 +62,7 @@ async function startPeers(spec: Case, plan: Plan, bench: Bench, directory: strin
       const message = error instanceof Error ? error.message : String(error)
       // Only the first line goes into the report: the rest is output that may hold paths of this machine.
       const said = error instanceof Unavailable ? message : `did not start: ${message.split('\n')[0]}`
+      await stopAll(others)
       notes.push(`${peer.name}: ${said}`)
       bench.say(`  ${peer.name} is left out: ${message}`)
     }

@@ -2,7 +2,16 @@
 
 export const MESH = 'bench'
 /** Ports as the resources name them; the proxies map them to free ones (WEFT_PORTS). */
-export const DESIGNED = { gateway: 8080, app: 8080, inbound: 15000, outbound: 15001, admin: 9901 } as const
+export const DESIGNED = {
+  gateway: 8080,
+  app: 8080,
+  /** mTLS only: what the pair uses. */
+  inbound: 15_000,
+  outbound: 15_001,
+  /** The app port for callers outside of the mesh: the node's listener has no TLS of its own. */
+  published: 15_010,
+  admin: 9901,
+} as const
 
 /** One PUT of the management API. */
 export interface Put {

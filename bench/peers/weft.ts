@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ControlPlane } from '../../runtime/server.ts'
 import { type Child, freePorts, PROXY_CORE, startPinned, waitForAnswer } from '../processes.ts'
 import { type Peer, type Running, running, type Topology, Unavailable } from './peer.ts'
 import { bundleProxy } from './weft-bundle.ts'
@@ -17,33 +18,35 @@ interface Sidecar {
 }
 
 interface Mesh {
-  readonly apiUrl: string
-  readonly dataPlaneUrl: string
+  readonly controlPlane: ControlPlane
   readonly bundle: string
 }
 
-async function call(apiUrl: string, method: string, path: string, body: unknown): Promise<unknown> {
+async function putAll({ controlPlane }: Mesh, puts: readonly Put[]): Promise<void> {
   const headers = { 'content-type': 'application/json' }
-  const response = await fetch(`${apiUrl}${path}`, { method, headers, body: JSON.stringify(body) })
-  const text = await response.text()
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
-  return JSON.parse(text)
+  for (const { path, body } of puts) {
+    const response = await fetch(`${controlPlane.apiUrl}${path}`, {
+      method: 'PUT',
+      headers,
+      body: JSON.stringify(body),
+    })
+    const text = await response.text()
+    if (!response.ok) throw new Error(`PUT ${path}: ${response.status} ${text}`)
+  }
 }
 
 async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): Promise<Child> {
   const { kind, name } = sidecar
-  const path = `/v1/meshes/${MESH}/join-tokens`
-  const { token } = (await call(mesh.apiUrl, 'POST', path, { kind, name })) as { token: string }
   const [admin] = await freePorts(1)
   const ports = Object.entries({ ...sidecar.ports, [DESIGNED.admin]: admin }).map(([from, to]) => `${from}=${to}`)
   const stateDir = join(topology.directory, `${name}-state`)
   mkdirSync(stateDir)
   const env = {
     PATH: process.env['PATH'],
-    WEFT_CONTROL_PLANE_URL: mesh.dataPlaneUrl,
+    WEFT_CONTROL_PLANE_URL: mesh.controlPlane.dataPlaneUrl,
     WEFT_MESH: MESH,
     [kind === 'virtual-node' ? 'WEFT_NODE' : 'WEFT_GATEWAY']: name,
-    WEFT_TOKEN: token,
+    WEFT_TOKEN: mesh.controlPlane.mintJoinToken({ kind, mesh: MESH, name }),
     WEFT_BIND_ADDRESS: '127.0.0.1',
     WEFT_ADVERTISE_ADDRESS: '127.0.0.1',
     WEFT_PORTS: ports.join(','),
@@ -71,12 +74,12 @@ async function startHop(mesh: Mesh, topology: Topology): Promise<Running> {
 
 async function startPair(mesh: Mesh, topology: Topology): Promise<Running> {
   await putAll(mesh, pairResources())
-  const { inbound, outbound, app } = DESIGNED
-  const [front, ...others] = (await freePorts(4)) as [number, number, number, number]
+  const { inbound, outbound, published, app } = DESIGNED
+  const [front, ...others] = (await freePorts(5)) as [number, number, number, number, number]
   const backend: Sidecar = {
     kind: 'virtual-node',
     name: 'backend',
-    ports: { [inbound]: others[0], [outbound]: others[1], [app]: topology.backendPort },
+    ports: { [inbound]: others[0], [outbound]: others[1], [published]: others[3], [app]: topology.backendPort },
   }
   const client: Sidecar = { kind: 'virtual-node', name: 'client', ports: { [inbound]: others[2], [outbound]: front } }
   const children = [await startSidecar(mesh, backend, topology), await startSidecar(mesh, client, topology)]
@@ -84,10 +87,6 @@ async function startPair(mesh: Mesh, topology: Topology): Promise<Running> {
   const headers = { Host: hostOf('backend') }
   await waitForAnswer(url, children, headers)
   return running(url, children, headers)
-}
-
-async function putAll(mesh: Mesh, puts: readonly Put[]): Promise<void> {
-  for (const { path, body } of puts) await call(mesh.apiUrl, 'PUT', path, body)
 }
 
 /** Control plane in the bench process, resources through its API, proxies as they are published. */
@@ -100,17 +99,18 @@ export const weft: Peer = {
       throw new Unavailable('the proxy has no entry yet')
     }
     const bundle = await bundleProxy(topology.directory, topology.nodeFlags.length === 0)
+    const stateDirectory = join(topology.directory, 'control-plane')
     // Loaded only where Weft is measured: it brings the whole control plane with it.
     const { startControlPlane } = await import('../../runtime/server.ts')
-    const controlPlane = await startControlPlane({ dataDir: join(topology.directory, 'control-plane') })
-    const mesh = { apiUrl: controlPlane.apiUrl, dataPlaneUrl: controlPlane.dataPlaneUrl, bundle }
-    const started = topology.shape === 'hop' ? await startHop(mesh, topology) : await startPair(mesh, topology)
-    return {
-      ...started,
-      stop: async () => {
-        await started.stop()
-        await controlPlane.close()
-      },
+    const controlPlane = await startControlPlane({ stateDirectory, apiPort: 0, dataPlanePort: 0 })
+    const mesh = { controlPlane, bundle }
+    try {
+      const proxies = topology.shape === 'hop' ? await startHop(mesh, topology) : await startPair(mesh, topology)
+      const stop = () => proxies.stop().finally(() => controlPlane.close())
+      return { ...proxies, stop }
+    } catch (error) {
+      await controlPlane.close()
+      throw error
     }
   },
 }
