@@ -34,7 +34,12 @@ export default {
     ),
     layer('ports', ports, [model], 'Ports are types over the model.'),
     layer('app', app, [model, pure, ports, node], 'Use cases reach the outside through ports only.'),
-    layer('adapters', adapters, [model, ports, '^runtime/ca/', node, anyNpm], 'An adapter knows its port, no use case.'),
+    layer(
+      'adapters',
+      adapters,
+      [model, ports, '^runtime/ca/', node, anyNpm],
+      'An adapter knows its port, no use case.',
+    ),
     {
       name: 'adapters-no-hono',
       comment: 'HTTP is the business of runtime/http.',
@@ -42,12 +47,21 @@ export default {
       from: { path: adapters },
       to: { path: npm('hono', '@hono') },
     },
-    layer('http', http, [app, model, ports, node, ...npm('hono', 'valibot')], 'HTTP calls use cases, never adapters.'),
+    layer(
+      'http',
+      http,
+      [app, model, ports, node, ...npm('hono', '@hono/node-server', 'valibot', '@valibot/[^/]+')],
+      'HTTP calls use cases, never adapters.',
+    ),
     layer('wiring', wiring, ['^runtime/', node, anyNpm], 'Wiring sees all of runtime, and nothing above it.'),
     layer(
       'proxy',
       proxy,
-      [model, node, ...npm('hono', '@opentelemetry/[^/]+', 'aws4fetch', '@peculiar/x509', 'reflect-metadata', 'valibot')],
+      [
+        model,
+        node,
+        ...npm('hono', '@opentelemetry/[^/]+', 'aws4fetch', '@peculiar/x509', 'reflect-metadata', 'valibot'),
+      ],
       'The data plane shares the model with the control plane, nothing else.',
     ),
     {
@@ -57,7 +71,12 @@ export default {
       from: { path: proxy },
       to: { path: '^runtime/model/(resource|policy|spec)' },
     },
-    layer('constructs', '^lib/', [model, node, ...npm('aws-cdk-lib', 'constructs')], 'Constructs bundle entries by path.'),
+    layer(
+      'constructs',
+      '^lib/',
+      [model, node, ...npm('aws-cdk-lib', 'constructs')],
+      'Constructs bundle entries by path.',
+    ),
     layer(
       'entries',
       '^bin/',

@@ -1,4 +1,4 @@
-import { type Stats, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { CliError, EXIT, messageOf } from './commands/output.ts'
 import { byDependency, duplicates, type FileProblem, parseResources, type ResourceDocument } from './resource-file.ts'
@@ -27,7 +27,8 @@ export function readResources(paths: readonly string[]): ResourceDocument[] {
     const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
     throw new CliError(EXIT.usage, `${lines.join('\n')}\n${count}; nothing was sent. Mend the files and run it again.`)
   }
-  if (documents.length === 0) throw new CliError(EXIT.usage, `no resources in ${paths.join(', ')} (${EXTENSIONS.join(', ')})`)
+  if (documents.length === 0)
+    throw new CliError(EXIT.usage, `no resources in ${paths.join(', ')} (${EXTENSIONS.join(', ')})`)
   return byDependency(documents)
 }
 

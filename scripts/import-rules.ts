@@ -39,11 +39,15 @@ export async function forbiddenImports(root: string): Promise<readonly Forbidden
       folders.add(file.split(/[\\/]/)[0]!)
     }
     symlinkSync(join(root, 'node_modules'), join(mirror, 'node_modules'), 'dir')
-    const { output } = await cruise([...folders], {
+    const options = {
       ruleSet: ruleSet as IFlattenedRuleSet,
       validate: true,
       baseDir: mirror,
       doNotFollow: { path: 'node_modules' },
+    }
+    const { output } = await cruise([...folders], options, {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
     })
     const comments = new Map(ruleSet.forbidden.map((rule) => [rule.name, rule.comment]))
     return (output as ICruiseResult).summary.violations.map(({ rule, from, to }) => ({
@@ -64,7 +68,9 @@ export async function forbiddenImports(root: string): Promise<readonly Forbidden
 export function importsOnly(source: string): string {
   const lines: string[] = []
   for (const [statement, specifier] of source.matchAll(/^(?:import|export)\b[^'"]*?\bfrom '([^']+)'/gm)) {
-    lines.push(/^(?:import|export) type\b/.test(statement) ? `require(${asJavaScript(specifier!)})` : importOf(specifier!))
+    lines.push(
+      /^(?:import|export) type\b/.test(statement) ? `require(${asJavaScript(specifier!)})` : importOf(specifier!),
+    )
   }
   for (const [, specifier] of source.matchAll(/^import '([^']+)'/gm)) lines.push(importOf(specifier!))
   for (const [, specifier] of source.matchAll(/\bimport\('([^']+)'\)/g)) lines.push(importOf(specifier!))

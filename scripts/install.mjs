@@ -34,7 +34,9 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
     const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
     const { status, error } = spawnSync(npm, ['ci', '--no-audit', '--no-fund'], { cwd: root, stdio: 'inherit' })
     if (status !== 0) {
-      console.error(`npm ci failed${error ? ` (${error.message})` : ''}. Is the package registry reachable? Run it again by hand to see more.`)
+      console.error(
+        `npm ci failed${error ? ` (${error.message})` : ''}. Is the package registry reachable? Run it again by hand to see more.`,
+      )
       process.exit(1)
     }
   }

@@ -10,7 +10,11 @@ export interface ApiOptions {
 
 /** Adds `--api`; the flag wins over WEFT_API_URL. */
 export function withApi(command: Command): Command {
-  return command.option('--api <url>', 'URL of the control plane (WEFT_API_URL)', process.env.WEFT_API_URL || DEFAULT_API_URL)
+  return command.option(
+    '--api <url>',
+    'URL of the control plane (WEFT_API_URL)',
+    process.env.WEFT_API_URL || DEFAULT_API_URL,
+  )
 }
 
 /** The client for those options; WEFT_API_TOKEN is read from the environment only, since flags show in process lists. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Command } from 'commander'
-import { ApiError, type ApiClient } from '../api-client.ts'
+import { type ApiClient, ApiError } from '../api-client.ts'
 import { label } from '../kinds.ts'
 import type { ResourceDocument } from '../resource-file.ts'
 import { readResources } from '../resource-set.ts'
@@ -21,7 +21,10 @@ export function applyCommand(): Command {
       const dryRun = options.dryRun === true
       const failed = await applyResources(apiClient(options), documents, { dryRun, report: reportOutcome(dryRun) })
       if (failed > 0) {
-        throw new CliError(EXIT.failed, `${failed} of ${documents.length} resources were refused; mend them and apply again`)
+        throw new CliError(
+          EXIT.failed,
+          `${failed} of ${documents.length} resources were refused; mend them and apply again`,
+        )
       }
     })
 }

@@ -1,6 +1,6 @@
+import { PARENT_KIND, RESOURCE_KINDS, type ResourceKind, type ResourceRef } from '../../runtime/model/reference.ts'
 import type { ApiClient } from '../api-client.ts'
 import { kindOf, parentMember } from '../kinds.ts'
-import { PARENT_KIND, RESOURCE_KINDS, type ResourceKind, type ResourceRef } from '../../runtime/model/reference.ts'
 import { CliError, EXIT } from './output.ts'
 
 /** Options that say where a resource is. */

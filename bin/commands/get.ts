@@ -15,20 +15,29 @@ export function getCommand(): Command {
     .argument('[name]')
     .option('-m, --mesh <mesh>', 'the mesh (not needed where there is one only)')
     .option('--in <name>', 'the router of a route, the gateway of a gateway route')
-    .addOption(new Option('-o, --output <format>', 'default: table for a list, yaml for one').choices(['yaml', 'json', 'table']))
-    .action(async (kindWritten: string, name: string | undefined, options: ApiOptions & PlaceOptions & { output?: Format }) => {
-      const kind = kindArgument(kindWritten)
-      const api = apiClient(options)
-      const refs = name === undefined ? await findRefs(api, kind, undefined, options) : [await findOne(api, kind, name, options)]
-      const found = await Promise.all(refs.map((ref) => api.describe(ref)))
-      // What was deleted between the list and the look is not there.
-      const resources = found.filter((resource) => resource !== undefined)
-      if (name !== undefined && resources.length === 0) {
-        throw new CliError(EXIT.failed, `there is no ${kind} "${name}"; see \`weft get ${kind}\``)
-      }
-      if (resources.length === 0) complain(`no ${kind} yet`)
-      else say(render(resources, options.output ?? (name === undefined ? 'table' : 'yaml'), name !== undefined))
-    })
+    .addOption(
+      new Option('-o, --output <format>', 'default: table for a list, yaml for one').choices(['yaml', 'json', 'table']),
+    )
+    .action(
+      async (
+        kindWritten: string,
+        name: string | undefined,
+        options: ApiOptions & PlaceOptions & { output?: Format },
+      ) => {
+        const kind = kindArgument(kindWritten)
+        const api = apiClient(options)
+        const refs =
+          name === undefined ? await findRefs(api, kind, undefined, options) : [await findOne(api, kind, name, options)]
+        const found = await Promise.all(refs.map((ref) => api.describe(ref)))
+        // What was deleted between the list and the look is not there.
+        const resources = found.filter((resource) => resource !== undefined)
+        if (name !== undefined && resources.length === 0) {
+          throw new CliError(EXIT.failed, `there is no ${kind} "${name}"; see \`weft get ${kind}\``)
+        }
+        if (resources.length === 0) complain(`no ${kind} yet`)
+        else say(render(resources, options.output ?? (name === undefined ? 'table' : 'yaml'), name !== undefined))
+      },
+    )
 }
 
 function render(resources: readonly DescribedResource[], format: Format, one: boolean): string {
