@@ -168,9 +168,15 @@ export class CertificateClient {
 
   /** The token is said to nobody but a server under the root that the token itself names. */
   async #rootOfToken(token: string): Promise<string> {
-    const { identity, controlPlaneUrl } = this.#options
+    const { identity, controlPlaneUrl, subject } = this.#options
     const claims = parseJoinToken(token)
     if (claims === undefined) throw new Error('WEFT_TOKEN is not a join token of Weft; make a new one')
+    const whose = claims.subject
+    if (whose.kind !== subject.kind || whose.mesh !== subject.mesh || whose.name !== subject.name) {
+      throw new Error(
+        `WEFT_TOKEN is for ${whose.kind} ${whose.mesh}/${whose.name}, but this proxy is ${subject.kind} ${subject.mesh}/${subject.name}`,
+      )
+    }
     const atHand = identity.ready ? identity.trust.certificates : []
     const known = atHand.find((pem) => fingerprintOf(pem) === claims.caFingerprint)
     const limits = { timeoutMs: CALL_TIMEOUT_MS, signal: this.#stopped.signal }

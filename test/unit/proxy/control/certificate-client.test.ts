@@ -1,0 +1,155 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { CertificateClient } from '../../../../proxy-image/src/control/certificate-client.ts'
+import { StateDirectory } from '../../../../proxy-image/src/control/state.ts'
+import { Log } from '../../../../proxy-image/src/log.ts'
+import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
+import type { Subject } from '../../../../runtime/model/reference.ts'
+import { createTestCa, type TestCa } from '../../../support/certificates.ts'
+import { joinTokenFor, type SeenCall, startStandIn } from '../../../support/stand-in-control-plane.ts'
+
+const ORDERS = 'spiffe://weft.internal/shop/orders'
+const subject: Subject = { kind: 'virtual-node', mesh: 'shop', name: 'orders' }
+
+let ca: TestCa
+let strangers: TestCa
+let directory: string
+let lines: string[]
+const toClose: (() => void)[] = []
+beforeAll(async () => {
+  ca = await createTestCa('mesh')
+  strangers = await createTestCa('strangers')
+})
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'weft-certificate-'))
+  lines = []
+})
+afterEach(async () => {
+  for (const close of toClose.splice(0)) close()
+  await rm(directory, { recursive: true })
+})
+
+/** Signs every CSR for `uri`, `lifetimeMs` long. */
+async function standIn(uri = ORDERS, lifetimeMs = 3_600_000, names?: Parameters<typeof startStandIn>[2]) {
+  const answer = async ({ body }: SeenCall) => {
+    const validity = { notAfter: new Date(Date.now() + lifetimeMs) }
+    const chain = await ca.sign(body.csr, [{ type: 'url', value: uri }], validity)
+    return { status: 200, body: { chain, trust: ca.trust } }
+  }
+  const server = await startStandIn(ca, answer, names)
+  toClose.push(() => server.close())
+  return server
+}
+
+function client(url: string, token: string | null = joinTokenFor(ca, subject)) {
+  const log = new Log('info', (line) => lines.push(line))
+  const identity = new WorkloadIdentity()
+  const state = new StateDirectory(directory, log)
+  const certificates = new CertificateClient({ controlPlaneUrl: url, subject, token, identity, state, log })
+  toClose.push(() => certificates.close())
+  return { certificates, identity, state }
+}
+
+/** Starts one that must not succeed, until the log says so. */
+async function fails(certificates: CertificateClient, why: RegExp) {
+  const started = certificates.start()
+  const ended = expect(started).rejects.toThrow('closed before')
+  await expect.poll(() => lines.join('')).toMatch(why)
+  certificates.close()
+  await ended
+}
+
+describe('the certificate client', () => {
+  it('buys the first certificate with the join token and saves it for its owner only', async () => {
+    const server = await standIn()
+    const { certificates, identity } = client(server.url)
+    await certificates.start()
+    expect(identity.spiffeId).toBe(ORDERS)
+    expect(server.calls).toMatchObject([{ bearer: joinTokenFor(ca, subject), client: undefined }])
+    const file = join(directory, 'identity.pem')
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
+    expect(await readFile(file, 'utf8')).toContain('PRIVATE KEY')
+    expect(JSON.stringify(server.calls)).not.toContain('PRIVATE KEY')
+    expect(lines.join('')).not.toMatch(/PRIVATE|weft1\./)
+  })
+
+  it('takes the saved certificate without asking anybody', async () => {
+    const server = await standIn()
+    const first = client(server.url)
+    await first.certificates.start()
+    first.certificates.close()
+    server.close()
+    const second = client(server.url, null)
+    await second.certificates.start()
+    expect(second.identity.notAfterMs).toBe(first.identity.notAfterMs)
+    expect(server.calls).toHaveLength(1)
+  })
+
+  it('renews over mTLS, without the token, with another key, before the end', async () => {
+    const server = await standIn(ORDERS, 3_000)
+    const { certificates, identity } = client(server.url)
+    await certificates.start()
+    const { keyPem } = identity.credentials
+    const endMs = identity.notAfterMs
+    await expect.poll(() => server.calls.length, { timeout: 5_000 }).toBe(2)
+    expect(Date.now()).toBeLessThan(endMs)
+    expect(server.calls[1]).toMatchObject({ bearer: undefined, client: `URI:${ORDERS}` })
+    await expect.poll(() => identity.credentials.keyPem).not.toBe(keyPem)
+  })
+
+  it('falls back on the token when the saved certificate has ended', async () => {
+    const server = await standIn()
+    const { certificates, identity, state } = client(server.url)
+    const ended = await ca.issue([{ type: 'url', value: ORDERS }], { notAfter: new Date(Date.now() - 1000) })
+    await state.saveCredentials({ ...ended, trust: ca.trust })
+    await certificates.start()
+    expect(identity.notAfterMs).toBeGreaterThan(Date.now())
+    expect(server.calls).toMatchObject([{ bearer: joinTokenFor(ca, subject) }])
+  })
+
+  it('gets another by token when the control plane no longer knows the CA of the saved one', async () => {
+    const server = await standIn()
+    const { certificates, identity, state } = client(server.url)
+    const old = await strangers.issue([{ type: 'url', value: ORDERS }])
+    await state.saveCredentials({ ...old, trust: strangers.trust })
+    await certificates.start()
+    expect(identity.trust).toEqual(strangers.trust)
+    certificates.renewSoon()
+    await expect.poll(() => identity.trust, { timeout: 5_000 }).toEqual(ca.trust)
+  })
+
+  it('says its token to nobody whose chain lacks the pinned CA', async () => {
+    const server = await standIn()
+    const { certificates } = client(server.url, joinTokenFor(strangers, subject))
+    await fails(certificates, /shows no CA with the fingerprint/)
+    expect(server.calls).toEqual([])
+  })
+
+  it('says its token to no workload that poses as the control plane', async () => {
+    // A member of the mesh has a chain to the pinned CA too, but no certificate for this host.
+    const server = await standIn(ORDERS, 3_600_000, [{ type: 'url', value: 'spiffe://weft.internal/shop/evil' }])
+    const { certificates } = client(server.url)
+    await fails(certificates, /ERR_TLS_CERT_ALTNAME_INVALID/)
+    expect(server.calls).toEqual([])
+  })
+
+  it('refuses a certificate for somebody else', async () => {
+    const server = await standIn('spiffe://weft.internal/shop/cart')
+    const { certificates, identity } = client(server.url)
+    await fails(
+      certificates,
+      /the certificate is for virtual-node shop\/cart, but this proxy is virtual-node shop\/orders/,
+    )
+    expect(identity.ready).toBe(false)
+  })
+
+  it('says what to do about a token of another node, no token, or something that is none', async () => {
+    const other = client('https://127.0.0.1:1', joinTokenFor(ca, { ...subject, name: 'cart' }))
+    await fails(other.certificates, /WEFT_TOKEN is for virtual-node shop\/cart, but this proxy is/)
+    await fails(client('https://127.0.0.1:1', null).certificates, /set WEFT_TOKEN/)
+    await fails(client('https://127.0.0.1:1', 'secret').certificates, /not a join token/)
+    expect(lines.join('')).not.toContain('secret')
+  })
+})
