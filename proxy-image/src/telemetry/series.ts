@@ -1,26 +1,15 @@
-import type { InboundPort, Listener, Snapshot } from '../../../runtime/model/snapshot.ts'
+import type { Snapshot } from '../../../runtime/model/snapshot.ts'
 import type { FamilyName } from './families.ts'
 
-/** Label of a listener: one resource may have several, so kind and port stand beside the user's name. */
-export function listenerLabel(listener: Listener): string {
-  return `${listener.kind}/${listener.origin.name}:${listener.port}`
-}
-
-/** Label of one app port behind the mesh port; it also counts what its published port serves. */
-export function inboundLabel(inbound: InboundPort): string {
-  return `inbound/${inbound.origin.name}:${inbound.port}`
-}
-
 /**
- * Which series belong to a snapshot, for `Metrics.prune`: those whose listener, route, cluster and revision, where they
- * have one, are in it. Routes are labelled by the name of their origin, clusters by their name.
+ * Which series belong to a snapshot, for `Metrics.prune`: those whose route, cluster and revision, where they have one,
+ * are in it, and whose listener is one of `listeners`, the labels that its chains were built with. Routes are labelled by
+ * the name of their origin, clusters by their name.
  */
-export function seriesOf(snapshot: Snapshot): (name: FamilyName, labels: Readonly<Record<string, string>>) => boolean {
-  const listeners = new Set<string>()
-  for (const listener of snapshot.listeners) {
-    listeners.add(listenerLabel(listener))
-    if (listener.kind === 'inbound') for (const port of listener.ports) listeners.add(inboundLabel(port))
-  }
+export function seriesOf(
+  snapshot: Snapshot,
+  listeners: ReadonlySet<string>,
+): (name: FamilyName, labels: Readonly<Record<string, string>>) => boolean {
   const routes = new Set(snapshot.tables.flatMap((table) => table.routes.map((route) => route.origin.name)))
   const clusters = new Set(snapshot.clusters.map((cluster) => cluster.name))
   const belongs = (known: ReadonlySet<string>, label: string | undefined): boolean =>

@@ -10,7 +10,7 @@ import {
   ListenerMetrics,
   RequestMetrics,
 } from '../../../../proxy-image/src/telemetry/request-metrics.ts'
-import { inboundLabel, listenerLabel, seriesOf } from '../../../../proxy-image/src/telemetry/series.ts'
+import { seriesOf } from '../../../../proxy-image/src/telemetry/series.ts'
 import type { Snapshot } from '../../../../runtime/model/snapshot.ts'
 import { parseExposition } from './exposition.ts'
 
@@ -18,13 +18,8 @@ const promtool = spawnSync('promtool', ['--version']).status === 0
 
 /** Only what series are made of; the rest of a snapshot is of no account here. */
 function snapshot(revision: string, route: string, cluster: string): Snapshot {
-  const origin = { kind: 'virtual-node', name: 'shop' }
   return {
     revision,
-    listeners: [
-      { kind: 'inbound', origin, port: 15000, ports: [{ port: 8080, origin }] },
-      { kind: 'outbound', origin, port: 15001 },
-    ],
     tables: [{ routes: [{ origin: { kind: 'route', name: route } }] }],
     clusters: [{ name: cluster }],
   } as unknown as Snapshot
@@ -157,13 +152,16 @@ describe('metrics', () => {
 
   it('forget the series of what a new snapshot no longer has, and only those', () => {
     const metrics = used()
-    metrics.prune(seriesOf(snapshot('r1', 'orders/all', 'orders-v1')))
+    const listeners = new Set(['outbound/shop:15001', 'inbound/shop:8080'])
+    metrics.prune(seriesOf(snapshot('r1', 'orders/all', 'orders-v1'), listeners))
     expect(metrics.render()).toBe(used().render())
-    metrics.prune(seriesOf(snapshot('r2', 'orders/new', 'orders-v2')))
+    metrics.prune(seriesOf(snapshot('r2', 'orders/new', 'orders-v2'), listeners))
     const text = metrics.render()
     expect(text).not.toMatch(/orders\/all|orders-v1|r1/)
     expect(text).toContain('weft_request_errors_total{listener="outbound/shop:15001",reason="no_route"} 1\n')
     expect(text).toContain('weft_requests_total{listener="inbound/shop:8080",status="none"} 1\n')
+    metrics.prune(seriesOf(snapshot('r2', 'orders/new', 'orders-v2'), new Set(['inbound/shop:8080'])))
+    expect(metrics.render()).not.toContain('outbound/shop')
   })
 
   it('make room for new series when old ones are forgotten', () => {
@@ -175,16 +173,6 @@ describe('metrics', () => {
       'b',
       'c',
       undefined,
-    ])
-  })
-
-  it('label listeners so that two of one resource stay apart', () => {
-    const [inbound, outbound] = snapshot('r', 'a', 'b').listeners
-    if (inbound?.kind !== 'inbound') throw new Error('the first listener is inbound')
-    expect([listenerLabel(inbound), inboundLabel(inbound.ports[0]!), listenerLabel(outbound!)]).toEqual([
-      'inbound/shop:15000',
-      'inbound/shop:8080',
-      'outbound/shop:15001',
     ])
   })
 })
