@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { availableParallelism, cpus, release, totalmem } from 'node:os'
-import { versionLine } from './peers/commands.ts'
+import { cpus, release, totalmem } from 'node:os'
+import { version, versionLine } from './peers/commands.ts'
 
 /** Facts that figures depend on, and nothing that names the machine. */
 export interface Machine {
@@ -15,19 +15,20 @@ export interface Machine {
 export function machineFacts(): Machine {
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: availableParallelism(),
+    // Not availableParallelism(): the bench has pinned itself to one core.
+    cores: cpus().length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
     // The number alone: what follows it often names the build or the place.
     kernel: `Linux ${/^[\d.]+/.exec(release())?.[0]}`,
     node: process.version,
-    wrk: /wrk \S+/.exec(versionLine('wrk', ['-v']) ?? '')?.[0] ?? 'wrk',
+    wrk: version('wrk', 'wrk', ['-v']) ?? 'wrk',
   }
 }
 
 /** Why the bench can't run here at all; undefined when it can. */
 export function missingRequirement(): string | undefined {
   if (process.platform !== 'linux') return 'The bench reads /proc and pins processes to cores: it runs on Linux only.'
-  if (availableParallelism() < 2) return 'The bench needs two cores: one for the proxy, one for load and backend.'
+  if (cpus().length < 2) return 'The bench needs two cores: one for the proxy, one for load and backend.'
   const commands = { taskset: ['-V'], wrk: ['-v'], nginx: ['-v'], openssl: ['version'], getconf: ['CLK_TCK'] }
   const missing = Object.entries(commands)
     .filter(([command, args]) => versionLine(command, args) === undefined)

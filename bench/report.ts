@@ -99,7 +99,7 @@ export function resultsPage(cases: readonly Case[], results: Results): string {
     '',
     `Written by \`npm run bench\` on ${date}, commit ${commit}. Do not edit.`,
     '',
-    `Machine: ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGb} GB, ${machine.kernel}; Node ${machine.node}, ${machine.wrk}, ${Object.values(versions).join(', ')}.`,
+    `Machine: ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGb} GB, ${machine.kernel}; Node ${machine.node}, ${machine.wrk}, ${[...new Set(Object.values(versions))].join(', ')}.`,
     '',
     'The proxy is alone on core 0; load (wrk, one thread) and backend (nginx, 100 B) share core 1. CPU is user + system time of',
     'all threads of the proxy, of both for a pair, over the requests that wrk counted. Subjects take turns in every round;',

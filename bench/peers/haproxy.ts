@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Child, freePorts, PROXY_CORE, startPinned, waitForAnswer } from '../processes.ts'
-import { needCommand, versionLine } from './commands.ts'
+import { needCommand, version } from './commands.ts'
 import { type Peer, running, type Topology } from './peer.ts'
 
 const TLS = 'ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256'
@@ -61,7 +61,7 @@ async function start(topology: Topology): Promise<{ url: string; children: Child
 export const haproxy: Peer = {
   name: 'haproxy',
   features: 'retries; no access log, no request id',
-  version: () => versionLine('haproxy', ['-v']),
+  version: () => version('HAProxy', 'haproxy', ['-v']),
   start: async (topology) => {
     needCommand('haproxy', ['-v'])
     const { url, children } = await start(topology)

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Child, freePorts, PROXY_CORE, startPinned, waitForAnswer } from '../processes.ts'
-import { needCommand, versionLine } from './commands.ts'
+import { needCommand, version } from './commands.ts'
 import { nginxConfig } from './nginx-config.ts'
 import { type Peer, running, type Topology } from './peer.ts'
 
@@ -60,7 +60,7 @@ async function start(topology: Topology): Promise<{ url: string; children: Child
 export const nginx: Peer = {
   name: 'nginx',
   features: 'next upstream on error; no access log, no metrics, no request id',
-  version: () => versionLine('nginx', ['-v']),
+  version: () => version('nginx', 'nginx', ['-v']),
   start: async (topology) => {
     needCommand('nginx', ['-v'])
     const { url, children } = await start(topology)

@@ -31,7 +31,7 @@ export interface Peer {
   readonly name: Subject
   /** What is switched on, for the table's reader. */
   readonly features: string
-  /** First line of its version, undefined when it isn't there or has none. */
+  /** Name and version number, undefined when it isn't there or has none of its own. */
   version(): string | undefined
   start(topology: Topology): Promise<Running>
 }
