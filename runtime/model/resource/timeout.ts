@@ -1,0 +1,23 @@
+import * as v from 'valibot'
+import { DurationSchema } from './duration.ts'
+import { exactlyOne } from './rule.ts'
+
+/** Timeouts of HTTP, HTTP/2 and gRPC: `perRequest` bounds the whole exchange, `idle` the time without a byte. */
+export const RequestTimeoutSchema = v.strictObject({
+  idle: v.optional(DurationSchema),
+  perRequest: v.optional(DurationSchema),
+})
+
+export const TcpTimeoutSchema = v.strictObject({ idle: v.optional(DurationSchema) })
+
+export const ListenerTimeoutSchema = v.pipe(
+  v.strictObject({
+    grpc: v.optional(RequestTimeoutSchema),
+    http: v.optional(RequestTimeoutSchema),
+    http2: v.optional(RequestTimeoutSchema),
+    tcp: v.optional(TcpTimeoutSchema),
+  }),
+  exactlyOne('grpc', 'http', 'http2', 'tcp'),
+)
+
+export type RequestTimeout = v.InferOutput<typeof RequestTimeoutSchema>

@@ -1,0 +1,29 @@
+import * as v from 'valibot'
+import { LoggingSchema } from './access-log.ts'
+import { GatewayConnectionPoolSchema } from './connection-pool.ts'
+import { GatewayHealthCheckSchema } from './health-check.ts'
+import { distinctPorts, healthCheckFitsPort, poolFitsProtocol } from './listener.ts'
+import { ClientPolicySchema, ListenerTlsSchema } from './tls.ts'
+import { gatewayProtocol, list, port } from './values.ts'
+
+const GatewayListenerSchema = v.pipe(
+  v.strictObject({
+    connectionPool: v.optional(GatewayConnectionPoolSchema),
+    healthCheck: v.optional(GatewayHealthCheckSchema),
+    portMapping: v.strictObject({ port, protocol: gatewayProtocol }),
+    tls: v.optional(ListenerTlsSchema),
+  }),
+  poolFitsProtocol(),
+  healthCheckFitsPort(),
+)
+
+export const VirtualGatewaySpecSchema = v.pipe(
+  v.strictObject({
+    backendDefaults: v.optional(v.strictObject({ clientPolicy: v.optional(ClientPolicySchema) })),
+    listeners: list(GatewayListenerSchema),
+    logging: v.optional(LoggingSchema),
+  }),
+  distinctPorts(),
+)
+
+export type VirtualGatewaySpec = v.InferOutput<typeof VirtualGatewaySpecSchema>

@@ -1,0 +1,87 @@
+import * as v from 'valibot'
+import { LoggingSchema } from './access-log.ts'
+import { ConnectionPoolSchema } from './connection-pool.ts'
+import { DurationSchema } from './duration.ts'
+import { HealthCheckSchema } from './health-check.ts'
+import { distinctPorts, healthCheckFitsPort, poolFitsProtocol, timeoutFitsProtocol } from './listener.ts'
+import { exactlyOne } from './rule.ts'
+import { ListenerTimeoutSchema } from './timeout.ts'
+import { ClientPolicySchema, ListenerTlsSchema } from './tls.ts'
+import { integer, ipPreference, list, PortMappingSchema, text } from './values.ts'
+
+const OutlierDetectionSchema = v.strictObject({
+  baseEjectionDuration: DurationSchema,
+  interval: DurationSchema,
+  maxEjectionPercent: integer(0, 100),
+  maxServerErrors: integer(1),
+})
+
+const NodeListenerSchema = v.pipe(
+  v.strictObject({
+    connectionPool: v.optional(ConnectionPoolSchema),
+    healthCheck: v.optional(HealthCheckSchema),
+    outlierDetection: v.optional(OutlierDetectionSchema),
+    portMapping: PortMappingSchema,
+    timeout: v.optional(ListenerTimeoutSchema),
+    tls: v.optional(ListenerTlsSchema),
+  }),
+  poolFitsProtocol(),
+  timeoutFitsProtocol(),
+  healthCheckFitsPort(),
+)
+
+const attribute = v.strictObject({
+  key: v.pipe(
+    text(1, 255),
+    v.regex(/^[a-zA-Z0-9!-~]+$/, 'A Cloud Map attribute key has visible ASCII characters only; correct it.'),
+  ),
+  value: v.pipe(
+    text(1, 1024),
+    v.regex(/^[!-~](?:[ \t!-~]*[!-~])?$/, 'A Cloud Map attribute value has visible ASCII characters only; correct it.'),
+  ),
+})
+
+const ServiceDiscoverySchema = v.pipe(
+  v.strictObject({
+    awsCloudMap: v.optional(
+      v.strictObject({
+        attributes: v.optional(list(attribute)),
+        ipPreference: v.optional(ipPreference),
+        namespaceName: text(1, 1024),
+        serviceName: text(1, 1024),
+      }),
+    ),
+    dns: v.optional(
+      v.strictObject({
+        hostname: text(),
+        ipPreference: v.optional(ipPreference),
+        /** Default LOADBALANCER: only the first address counts. */
+        responseType: v.optional(v.picklist(['LOADBALANCER', 'ENDPOINTS'])),
+      }),
+    ),
+  }),
+  exactlyOne('awsCloudMap', 'dns'),
+)
+
+const BackendSchema = v.pipe(
+  v.strictObject({
+    virtualService: v.optional(
+      v.strictObject({ clientPolicy: v.optional(ClientPolicySchema), virtualServiceName: text(1, 255) }),
+    ),
+  }),
+  exactlyOne('virtualService'),
+)
+
+export const VirtualNodeSpecSchema = v.pipe(
+  v.strictObject({
+    backendDefaults: v.optional(v.strictObject({ clientPolicy: v.optional(ClientPolicySchema) })),
+    backends: v.optional(list(BackendSchema)),
+    listeners: v.optional(list(NodeListenerSchema)),
+    logging: v.optional(LoggingSchema),
+    serviceDiscovery: v.optional(ServiceDiscoverySchema),
+  }),
+  distinctPorts(),
+)
+
+export type VirtualNodeSpec = v.InferOutput<typeof VirtualNodeSpecSchema>
+export type NodeListener = v.InferOutput<typeof NodeListenerSchema>
