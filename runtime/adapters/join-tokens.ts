@@ -46,7 +46,10 @@ export class JoinTokens {
   }
 
   /** A token for a subject. Throws MeshError `invalid` for a lifetime outside of 1 s to 366 days, or endless names. */
-  mint({ mesh, kind, name }: Subject, { ttlMs }: { readonly ttlMs: number }): string {
+  mint(
+    { mesh, kind, name }: Subject,
+    { ttlMs }: { readonly ttlMs: number },
+  ): { readonly token: string; readonly expiresAtMs: number } {
     if (!(ttlMs >= 1000 && ttlMs <= MAX_TTL_MS)) {
       throw new MeshError('invalid', `A join token lives from 1 second to 366 days, not ${ttlMs} ms.`)
     }
@@ -60,7 +63,7 @@ export class JoinTokens {
         'These names do not fit into a join token: mesh and node take 1 to 255 characters.',
       )
     }
-    return token
+    return { token, expiresAtMs: exp * 1000 }
   }
 
   /** Whom a genuine token that has not ended names. Throws MeshError `unauthenticated`, never with the token in it. */

@@ -49,20 +49,18 @@ describe('a join token', () => {
     { kind: 'virtual-node', mesh: 'a/b.c', name: 'ünï "quoted" \u{1F600}.%' },
     { kind: 'virtual-node', mesh: 'm'.repeat(255), name: '\u{FF5E}'.repeat(255) },
   ])('is good for whom it was minted: %o', async (subject) => {
-    expect(await identity.identify({ bearer: tokens.mint(subject, TTL) })).toEqual(subject)
+    expect(await identity.identify({ bearer: tokens.mint(subject, TTL).token })).toEqual(subject)
   })
 
   it('tells a proxy the fingerprint of the CA, its own name and its end, without any key', () => {
-    const token = tokens.mint(orders, TTL)
-    const { expiresAtMs } = parseJoinToken(token)!
+    const { token, expiresAtMs } = tokens.mint(orders, TTL)
     expect(token).toMatch(/^weft1\.[\w-]{43}\.[\w-]+\.[\w-]{43}$/)
     expect(expiresAtMs).toBe(now + 60_000)
-    expect(parseJoinToken(token)).toMatchObject({ caFingerprint: FINGERPRINT, subject: orders })
+    expect(parseJoinToken(token)).toMatchObject({ caFingerprint: FINGERPRINT, subject: orders, expiresAtMs })
   })
 
   it('works until it ends and not a millisecond longer', async () => {
-    const token = tokens.mint(orders, TTL)
-    const { expiresAtMs } = parseJoinToken(token)!
+    const { token, expiresAtMs } = tokens.mint(orders, TTL)
     now = expiresAtMs - 1
     expect(await identity.identify({ bearer: token })).toEqual(orders)
     now = expiresAtMs
@@ -70,14 +68,14 @@ describe('a join token', () => {
   })
 
   it('still works after a restart, but not with the key of another control plane', async () => {
-    const token = tokens.mint(orders, TTL)
+    const { token } = tokens.mint(orders, TTL)
     expect((await open()).verify(token)).toEqual(orders)
     const foreign = await open('other-key')
     expect(() => foreign.verify(token)).toThrow(/not one of this control plane/)
   })
 
   it('is refused when any single character was changed', async () => {
-    const token = tokens.mint(orders, TTL)
+    const { token } = tokens.mint(orders, TTL)
     for (let index = 0; index < token.length; index++) {
       const forged = token.slice(0, index) + (token[index] === 'A' ? 'B' : 'A') + token.slice(index + 1)
       await refusal({ bearer: forged })
@@ -85,7 +83,7 @@ describe('a join token', () => {
   })
 
   it('is refused when cut off anywhere, or with something added', async () => {
-    const token = tokens.mint(orders, TTL)
+    const { token } = tokens.mint(orders, TTL)
     for (let length = 0; length < token.length; length++) await refusal({ bearer: token.slice(0, length) })
     for (const more of ['=', '.', 'A', ' ', '\n']) await refusal({ bearer: token + more })
   })
@@ -103,7 +101,7 @@ describe('a join token', () => {
   })
 
   it('is refused with an equal signature spelled otherwise', async () => {
-    const token = tokens.mint(orders, TTL)
+    const { token } = tokens.mint(orders, TTL)
     // 43 characters of base64url carry two bits more than 32 bytes: the last one has four spellings.
     const spellings = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'].filter((last) =>
       Buffer.from(token.slice(-43, -1) + last, 'base64url').equals(Buffer.from(token.slice(-43), 'base64url')),
@@ -200,7 +198,7 @@ describe('a caller', () => {
   })
 
   it('with a certificate may show its own token too, even an ended one', async () => {
-    const token = tokens.mint(orders, TTL)
+    const { token } = tokens.mint(orders, TTL)
     now += 120_000
     expect(await identity.identify({ ...certified(orders), bearer: token })).toEqual(orders)
   })
@@ -211,12 +209,12 @@ describe('a caller', () => {
       { ...orders, mesh: 'x' },
       { ...orders, kind: 'virtual-gateway' as const },
     ]) {
-      await refusal({ ...certified(orders), bearer: tokens.mint(other, TTL) })
+      await refusal({ ...certified(orders), bearer: tokens.mint(other, TTL).token })
     }
     await refusal({ ...certified(orders), bearer: 'nonsense' })
   })
 
   it('with a bad certificate is not saved by a good token', async () => {
-    await refusal({ ...certified(orders, 'evil.internal'), bearer: tokens.mint(orders, TTL) })
+    await refusal({ ...certified(orders, 'evil.internal'), bearer: tokens.mint(orders, TTL).token })
   })
 })
