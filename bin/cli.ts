@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { applyCommand } from './commands/apply.ts'
 import { controlPlaneCommand } from './commands/control-plane.ts'
@@ -7,9 +9,11 @@ import { CliError, complain, EXIT, paint } from './commands/output.ts'
 import { proxyCommand } from './commands/proxy.ts'
 import { tokenCommand } from './commands/token.ts'
 import { upCommand } from './commands/up.ts'
+import { ROOT } from './root.ts'
 
 const program = new Command('weft')
   .description('A service mesh for Amazon ECS and Fargate made only of cloud primitives; speaks the App Mesh API.')
+  .version(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError('Run `weft --help` to see what there is.')

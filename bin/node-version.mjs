@@ -9,10 +9,6 @@ export const NODE_MAJOR = 24
 /**
  * The path of a Node that is new enough: the one running now, else the binary of the npm package `node`, looked for in
  * `node_modules` from `directory` upwards. Undefined when there is none.
- *
- * @param {string} directory
- * @param {{ version: string, execPath: string }} running
- * @returns {string | undefined}
  */
 export function findNode(directory, running = { version: process.versions.node, execPath: process.execPath }) {
   if (major(running.version) >= NODE_MAJOR) return running.execPath
@@ -24,12 +20,10 @@ export function findNode(directory, running = { version: process.versions.node, 
   }
 }
 
-/** @param {string} version */
 function major(version) {
   return Number.parseInt(version.replace(/^v/, ''), 10) || 0
 }
 
-/** @param {string} node */
 function versionOf(node) {
   const { stdout } = spawnSync(node, ['--version'], { encoding: 'utf8', timeout: 10_000 })
   return stdout ?? ''

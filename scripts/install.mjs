@@ -8,9 +8,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 /**
  * Why the dependencies under `root` have to be installed; undefined when they are what package-lock.json says.
  * Compares contents, not dates: a checkout of another branch and back must not install anything.
- *
- * @param {string} root
- * @returns {string | undefined}
  */
 export function reasonToInstall(root) {
   const installed = join(root, 'node_modules', '.package-lock.json')

@@ -5,7 +5,6 @@ const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)]
 const vitest = await startVitest('test', filter, { ...options, watch: false })
 
 const count = { passed: 0, failed: 0, skipped: 0 }
-/** @type {string[]} */
 const skipped = []
 for (const module of vitest.state.getTestModules()) {
   for (const test of module.children.allTests()) {

@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest'
+import { byDependency, duplicates, parseResources, toDocument } from '../../../bin/resource-file.ts'
+
+const NODE = 'kind: VirtualNode\nmesh: shop\nname: web\nspec:\n  listeners:\n    - portMapping:\n        port: 8080\n'
+
+/** The problems of a text as `line: message`. */
+function problemsOf(text: string): string[] {
+  return parseResources('f.yaml', text).problems.map(({ line, message }) => `${line}: ${message}`)
+}
+
+describe('a resource file', () => {
+  it('holds several documents, in YAML or JSON, with kinds spelled either way', () => {
+    const json = JSON.stringify(
+      { kind: 'virtual-router', mesh: 'shop', name: 'catalog', spec: { listeners: [] } },
+      null,
+      '\t',
+    )
+    const { documents, problems } = parseResources('f.yaml', `# shop\n${NODE}---\n${json}\n---\n`)
+    expect(problems).toEqual([])
+    expect(documents.map(({ ref, line }) => ({ ...ref, line }))).toEqual([
+      { kind: 'virtual-node', mesh: 'shop', name: 'web', line: 2 },
+      { kind: 'virtual-router', mesh: 'shop', name: 'catalog', line: 10 },
+    ])
+    expect(documents[0]!.spec).toEqual({ listeners: [{ portMapping: { port: 8080 } }] })
+  })
+
+  it('leads from a path in the spec to its line, or to the nearest line above', () => {
+    const { lineOf } = parseResources('f.yaml', `# first\n${NODE}`).documents[0]!
+    expect(lineOf('spec')).toBe(5)
+    expect(lineOf('spec.listeners[0].portMapping.port')).toBe(8)
+    expect(lineOf('spec.listeners[0].portMapping.protocol')).toBe(7)
+    expect(lineOf('spec.backends[3]')).toBe(5)
+    expect(lineOf('')).toBe(2)
+  })
+
+  it('gives the mesh of a Mesh by its name, and an empty spec', () => {
+    const { documents } = parseResources('f.yaml', 'kind: Mesh\nname: shop\n')
+    expect(documents[0]).toMatchObject({ ref: { kind: 'mesh', mesh: 'shop', name: 'shop' }, spec: {} })
+  })
+
+  it('names line and cause of broken YAML', () => {
+    expect(problemsOf('kind: Mesh\nname: "shop\n')).toEqual([expect.stringMatching(/^3: Missing closing "quote/)])
+    expect(problemsOf('kind: Mesh\nname: shop\nname: other\n')).toEqual(['3: Map keys must be unique'])
+  })
+
+  it('refuses an unknown kind and lists those there are', () => {
+    expect(problemsOf('name: x\nkind: Deployment\n')[0]).toMatch(
+      /^2: has the unknown kind "Deployment"; there are Mesh, .*GatewayRoute$/,
+    )
+    expect(problemsOf('name: x\n')[0]).toMatch(/has no `kind`/)
+  })
+
+  it('reports all that is missing or unknown, at once', () => {
+    expect(problemsOf('kind: Route\nname: ""\nmetadata: {}\nspec: []\n')).toEqual([
+      '2: Route needs `name`: a text of 1 to 255 characters',
+      '1: Route needs `mesh`: a text of 1 to 255 characters',
+      '1: Route needs `virtualRouter`: a text of 1 to 255 characters',
+      '3: `metadata` means nothing here; allowed are kind, mesh, name, spec, virtualRouter',
+      '4: Route needs `spec`: an object as App Mesh has it',
+    ])
+  })
+
+  it('refuses a document that is no object', () => {
+    expect(problemsOf('- a\n')[0]).toMatch(/is no resource/)
+    expect(problemsOf('text')[0]).toMatch(/is no resource/)
+  })
+
+  it('refuses aliases that multiply into something huge', () => {
+    const bomb = ['a: &a [x,x,x,x,x,x,x,x,x,x]']
+    for (let i = 0; i < 8; i++) {
+      const [now, next] = [String.fromCharCode(97 + i), String.fromCharCode(98 + i)]
+      bomb.push(`${next}: &${next} [${Array(10).fill(`*${now}`).join(',')}]`)
+    }
+    expect(problemsOf(bomb.join('\n'))[0]).toMatch(/alias/i)
+  })
+})
+
+describe('several resource files', () => {
+  it('may not define a resource twice, but one name in two routers', () => {
+    const route = (router: string) => `kind: Route\nmesh: m\nvirtualRouter: ${router}\nname: r\nspec: {}\n`
+    const { documents } = parseResources('f.yaml', [route('a'), route('b'), route('a')].join('---\n'))
+    expect(duplicates(documents)).toEqual([
+      { file: 'f.yaml', line: 13, message: 'Route "r" stands at f.yaml:1 already; keep one of them' },
+    ])
+  })
+
+  it('are sorted so that what others depend on comes first', () => {
+    const kinds = ['GatewayRoute', 'VirtualGateway', 'VirtualService', 'Route', 'VirtualRouter', 'VirtualNode', 'Mesh']
+    const parents = { GatewayRoute: 'virtualGateway: g\n', Route: 'virtualRouter: r\n' } as Record<string, string>
+    const texts = kinds.map((kind) => `kind: ${kind}\nmesh: m\nname: m\nspec: {}\n${parents[kind] ?? ''}`)
+    const { documents } = parseResources('f.yaml', texts.join('---\n'))
+    expect(byDependency(documents).map(({ ref }) => ref.kind)).toEqual([
+      'mesh',
+      'virtual-node',
+      'virtual-router',
+      'route',
+      'virtual-service',
+      'virtual-gateway',
+      'gateway-route',
+    ])
+  })
+
+  it('read back what `get` prints', () => {
+    const written = toDocument({ kind: 'gateway-route', mesh: 'm', parent: 'g', name: 'r' }, { priority: 1 })
+    const { documents } = parseResources('f.json', JSON.stringify(written))
+    expect(documents[0]).toMatchObject({
+      ref: { kind: 'gateway-route', mesh: 'm', parent: 'g', name: 'r' },
+      spec: { priority: 1 },
+    })
+  })
+})
