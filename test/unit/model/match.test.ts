@@ -184,6 +184,7 @@ describe('a query condition, as Envoy 1.40 was seen to decide', () => {
   it('does not take part of a name, or another value, for the parameter', () => {
     expect(query('a', null, 'ab=1&ba=1&x=a')).toBe(false)
     expect(query('d', null, 'x=1?d')).toBe(false)
+    expect(query('a&b', null, 'a&b=1')).toBe(false)
     expect(query('a', null, '')).toBe(false)
   })
 })

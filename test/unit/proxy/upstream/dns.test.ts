@@ -83,6 +83,17 @@ describe('the DNS resolver', () => {
     resolver.close()
   })
 
+  it('asks soon again when it fails after it had recovered', async () => {
+    const bad = new Error('SERVFAIL')
+    const { lookup, asked } = server(bad, bad, [a('10.0.0.1', 1)], bad)
+    const { resolver } = resolve(lookup)
+    await vi.advanceTimersByTimeAsync(1000 + 2000 + 1000)
+    expect(asked()).toBe(4)
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(asked()).toBe(5)
+    resolver.close()
+  })
+
   it('does not empty a live set for an empty answer, only after a minute of them', async () => {
     const { lookup } = server([a('10.0.0.1', 1)], [])
     const { resolver, seen } = resolve(lookup)
