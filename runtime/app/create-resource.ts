@@ -1,0 +1,63 @@
+import { MeshError } from '../model/problem.ts'
+import type { ResourceRef } from '../model/reference.ts'
+import type { Change, ResourceStore, StoredResource } from '../ports.ts'
+import { checkResource, refuseUnlessSound } from './check-resource.ts'
+import { containersOf, missing } from './describe-resource.ts'
+import { nextVip } from './vip.ts'
+import { findResource, type MeshState, type WriteDeps, writeMesh } from './write.ts'
+
+export interface CreateInput {
+  readonly ref: ResourceRef
+  /** As the user wrote it. */
+  readonly spec: unknown
+  readonly tags: Readonly<Record<string, string>>
+  readonly actor: string
+}
+
+/**
+ * Makes a resource that is not there yet. A virtual service gets its loopback VIP here.
+ * @throws MeshError `invalid` with every problem of name, spec and references; `not-found` when the mesh, router or
+ * gateway around it is missing; `conflict` when it exists already.
+ */
+export function createResource(deps: WriteDeps): (input: CreateInput) => Promise<StoredResource> {
+  return async ({ ref, spec, tags, actor }) => {
+    checkResource(ref, spec)
+    return writeMesh(deps, { mesh: ref.mesh, actor }, async (state, atMs) => {
+      for (const container of containersOf(ref)) if (!findResource(state, container)) throw missing(container)
+      if (findResource(state, ref)) {
+        throw new MeshError('conflict', `${ref.kind} '${ref.name}' exists already; update it instead`)
+      }
+      const times = { createdAtMs: atMs, updatedAtMs: atMs }
+      const plain: StoredResource = { ref, spec, tags, uid: deps.newUid(), version: 1, ...times }
+      const { resource, also } = await withVip(deps.store, state, plain)
+      refuseUnlessSound(state, resource)
+      return { changes: [{ kind: 'put', resource }, ...also], result: resource }
+    })
+  }
+}
+
+/**
+ * The mesh's own `vip` is the high-water mark: the last VIP given in it. It moves in the same commit as the virtual
+ * service that takes the next one, so neither a deletion nor a race gives one away twice.
+ */
+async function withVip(
+  store: ResourceStore,
+  state: MeshState,
+  resource: StoredResource,
+): Promise<{ resource: StoredResource; also: readonly Change[] }> {
+  const { ref } = resource
+  if (ref.kind === 'mesh') return { resource: await inheritMark(store, state, resource), also: [] }
+  if (ref.kind !== 'virtual-service') return { resource, also: [] }
+  const mesh = findResource(state, { kind: 'mesh', mesh: ref.mesh, name: ref.mesh })!
+  const vip = nextVip(mesh.vip)
+  return { resource: { ...resource, vip }, also: [{ kind: 'put', resource: { ...mesh, vip } }] }
+}
+
+/** A mesh made again under an old name goes on where the old one stopped: its VIPs may still be cached somewhere. */
+async function inheritMark(store: ResourceStore, state: MeshState, mesh: StoredResource): Promise<StoredResource> {
+  if (state.generation === 0) return mesh
+  // The last commit of a mesh that is gone is its removal.
+  const [removal] = (await store.history({ mesh: mesh.ref.mesh, limit: 1 })).items
+  const vip = removal?.before?.vip
+  return vip === undefined ? mesh : { ...mesh, vip }
+}

@@ -1,0 +1,168 @@
+import type { EndpointSet } from '../model/endpoints.ts'
+import { MeshError } from '../model/problem.ts'
+import type { Subject } from '../model/reference.ts'
+import { SNAPSHOT_SCHEMA, type Snapshot } from '../model/snapshot.ts'
+import type { SyncRequest, SyncResponse } from '../model/sync.ts'
+import type { Clock, EndpointDirectory, Issuer } from '../ports.ts'
+import { type Changes, endpointsTopic, meshTopic, type Watch } from './changes.ts'
+import type { ProxyStatuses } from './proxy-statuses.ts'
+import type { SnapshotCache } from './snapshot-cache.ts'
+
+export interface SyncDeps {
+  readonly snapshots: SnapshotCache
+  readonly directory: EndpointDirectory
+  readonly issuer: Issuer
+  readonly statuses: ProxyStatuses
+  readonly changes: Changes
+  readonly clock: Clock
+}
+
+export interface SyncInput {
+  /** As proven by the caller's credentials. */
+  readonly subject: Subject
+  readonly request: SyncRequest
+  /** The address that the call came from; used when the instance does not name its own. */
+  readonly peerAddress: string
+  /** How long the answer may be held when nothing changed; at most {@link MAX_WAIT_MS}. 0 answers at once. */
+  readonly waitMs: number
+  /** Aborted when the client went away or the control plane stops. */
+  readonly signal: AbortSignal
+}
+
+/** The longest hold: what common load balancers allow a silent connection. */
+export const MAX_WAIT_MS = 60_000
+/** Interval of callers that do not ask to be held. */
+const NEXT_SYNC_MS = 5_000
+/** An instance lapses after this: three of the intervals below, so that one late call loses nobody. */
+const INSTANCE_TTL_MS = 15_000
+/** While a call is held, its open connection speaks for the instance. */
+const HEARTBEAT_MS = 5_000
+/** Writes often come in bursts (a directory of files applied): one answer for all of them. */
+const COALESCE_MS = 5
+
+/**
+ * The one call of a proxy: takes its report, answers what differs from the revisions it knows. When nothing does, the
+ * answer is held until something changes, `waitMs` is over or `signal` aborts.
+ * @throws MeshError `not-found` when the subject does not exist in its mesh, `invalid` when the proxy can't read any
+ * snapshot shape of this control plane or reports an address that nobody can dial, `unavailable` when there is no
+ * snapshot and none can be compiled.
+ */
+export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse> {
+  const held = new HeldCalls()
+  return async (input) => {
+    const { subject, request } = input
+    if (!request.schemas.includes(SNAPSHOT_SCHEMA)) {
+      throw new MeshError(
+        'invalid',
+        `this control plane writes snapshots of schema ${SNAPSHOT_SCHEMA}, the proxy reads ${request.schemas.join(', ') || 'none'}; update the older of the two`,
+      )
+    }
+    const { signal, release } = held.enter(subject, request.instance.id, input.signal)
+    const deadline = performance.now() + Math.min(Math.max(input.waitMs, 0), MAX_WAIT_MS)
+    try {
+      await report(deps, input)
+      for (;;) {
+        const watch = deps.changes.watch()
+        try {
+          const answer = await whatChanged(deps, input, watch)
+          const leftMs = deadline - performance.now()
+          if (!isEmpty(answer) || leftMs <= 0 || signal.aborted) {
+            return { ...answer, nextSyncMs: input.waitMs > 0 && !signal.aborted ? 0 : NEXT_SYNC_MS }
+          }
+          if (await hold(watch, Math.min(leftMs, HEARTBEAT_MS), signal)) await sleep(COALESCE_MS)
+        } finally {
+          watch.close()
+        }
+        if (!signal.aborted) await report(deps, input)
+      }
+    } finally {
+      release()
+      if (input.signal.aborted && request.instance.state === 'draining') await depart(deps, input)
+    }
+  }
+}
+
+async function report(deps: SyncDeps, { subject, request, peerAddress }: SyncInput): Promise<void> {
+  const address = request.instance.address ?? peerAddress
+  await deps.directory.report(subject, { ...request.instance, address }, INSTANCE_TTL_MS)
+  deps.statuses.record(subject, address, request, deps.clock.now())
+}
+
+/** A draining instance that closed its connection has ended: no reason to wait for its lapse. */
+async function depart(deps: SyncDeps, { subject, request }: SyncInput): Promise<void> {
+  await deps.directory.remove(subject, request.instance.id)
+  deps.statuses.forget(subject, request.instance.id)
+}
+
+/** Every topic is watched before its state is read, so that a change in between wakes the caller. */
+async function whatChanged(deps: SyncDeps, input: SyncInput, watch: Watch): Promise<Omit<SyncResponse, 'nextSyncMs'>> {
+  const { subject, request } = input
+  const { known, status } = request
+  watch.add(meshTopic(subject.mesh))
+  const { snapshot } = await deps.snapshots.of(subject)
+  const endpoints: EndpointSet[] = []
+  for (const node of nodesOf(snapshot)) {
+    watch.add(endpointsTopic({ mesh: subject.mesh, name: node }))
+    const set = await deps.directory.endpoints(subject.mesh, node)
+    if (set.revision !== known.endpoints[node]) endpoints.push(set)
+  }
+  const trust = await deps.issuer.trust()
+  // A snapshot that this proxy could not take is not sent again: it has reported why and waits for another one.
+  const news = snapshot.revision !== known.snapshot && snapshot.revision !== status.rejected?.revision
+  return {
+    ...(news ? { snapshot } : {}),
+    endpoints,
+    ...(trust.revision === known.trust ? {} : { trust }),
+  }
+}
+
+function isEmpty(answer: Omit<SyncResponse, 'nextSyncMs'>): boolean {
+  return answer.snapshot === undefined && answer.trust === undefined && answer.endpoints.length === 0
+}
+
+/** The nodes whose instances the clusters of a snapshot name. */
+function nodesOf(snapshot: Snapshot): ReadonlySet<string> {
+  const nodes = new Set<string>()
+  for (const { discovery } of snapshot.clusters) {
+    if (discovery.kind === 'endpoints' || discovery.kind === 'dns') nodes.add(discovery.node)
+  }
+  return nodes
+}
+
+/** Waits for a change, `ms`, or an abort; true when it was a change. */
+async function hold(watch: Watch, ms: number, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return false
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const stop = () => resolve(false)
+  const timer = setTimeout(stop, ms)
+  signal.addEventListener('abort', stop, { once: true })
+  watch.changed.then(() => resolve(true))
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** One held call an instance: a new one ends the one before, so that nobody can pile them up. */
+class HeldCalls {
+  readonly #calls = new Map<string, AbortController>()
+
+  enter(subject: Subject, instanceId: string, client: AbortSignal): { signal: AbortSignal; release: () => void } {
+    const key = JSON.stringify([subject.kind, subject.mesh, subject.name, instanceId])
+    this.#calls.get(key)?.abort()
+    const call = new AbortController()
+    this.#calls.set(key, call)
+    return {
+      signal: AbortSignal.any([client, call.signal]),
+      release: () => {
+        if (this.#calls.get(key) === call) this.#calls.delete(key)
+      },
+    }
+  }
+}

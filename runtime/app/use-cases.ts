@@ -1,0 +1,48 @@
+import type { Clock, EndpointDirectory, Issuer, ResourceStore } from '../ports.ts'
+import type { Changes } from './changes.ts'
+import { checkSpec } from './check-resource.ts'
+import { createResource } from './create-resource.ts'
+import { deleteResource } from './delete-resource.ts'
+import { describeResource } from './describe-resource.ts'
+import { inspectMesh } from './inspect-mesh.ts'
+import { issueCertificate } from './issue-certificate.ts'
+import { listResources } from './list-resources.ts'
+import { type JoinTokenMint, mintJoinToken } from './mint-join-token.ts'
+import { ProxyStatuses } from './proxy-statuses.ts'
+import { SnapshotCache } from './snapshot-cache.ts'
+import { sync } from './sync.ts'
+import { updateResource } from './update-resource.ts'
+
+/** Everything outside that the use cases stand on. */
+export interface ControlPlaneDeps {
+  readonly store: ResourceStore
+  readonly directory: EndpointDirectory
+  readonly issuer: Issuer
+  readonly mint: JoinTokenMint
+  /** Whoever notices changed endpoints notifies here too. */
+  readonly changes: Changes
+  readonly clock: Clock
+  /** A fresh UUID. */
+  readonly newUid: () => string
+  readonly trustDomain: string
+}
+
+/** The use cases of one control plane, sharing its caches. */
+export function useCases(deps: ControlPlaneDeps) {
+  const statuses = new ProxyStatuses()
+  const snapshots = new SnapshotCache(deps.store, deps.trustDomain)
+  return {
+    checkSpec,
+    createResource: createResource(deps),
+    describeResource: describeResource(deps),
+    updateResource: updateResource(deps),
+    deleteResource: deleteResource(deps),
+    listResources: listResources(deps),
+    ...inspectMesh({ ...deps, statuses, snapshots }),
+    mintJoinToken: mintJoinToken(deps),
+    sync: sync({ ...deps, statuses, snapshots }),
+    issueCertificate: issueCertificate(deps),
+  }
+}
+
+export type UseCases = ReturnType<typeof useCases>

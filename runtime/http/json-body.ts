@@ -1,0 +1,65 @@
+import type { Context } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import * as v from 'valibot'
+import { MeshError, type Problem } from '../model/problem.ts'
+import { toProblem } from '../model/resource/problem.ts'
+
+const MAX_BODY_BYTES = 1024 * 1024
+/** Far deeper than any resource goes; bounds the recursion of everything that walks a body. */
+const MAX_DEPTH = 64
+
+/** Refuses bodies over 1 MiB, before they are read where their length is declared. */
+export const limitBody = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: () => {
+    throw new MeshError('invalid', `the request body is over ${MAX_BODY_BYTES} bytes; send less`)
+  },
+})
+
+/** The JSON body of a request. @throws MeshError `invalid` when there is none, it does not parse, or nests too deep. */
+export async function readJson(c: Context): Promise<unknown> {
+  const text = await c.req.text()
+  if (text === '') throw new MeshError('invalid', 'the request has no body; send one JSON object')
+  if (isTooDeep(text)) throw new MeshError('invalid', `the JSON body nests deeper than ${MAX_DEPTH} levels`)
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new MeshError('invalid', `the request body is no JSON: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** Counts brackets outside of strings, in one pass that no input can make slow. */
+function isTooDeep(text: string): boolean {
+  let depth = 0
+  let inString = false
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]
+    if (inString) {
+      if (char === '\\') i++
+      else if (char === '"') inString = false
+    } else if (char === '"') inString = true
+    else if (char === '[' || char === '{') depth++
+    else if (char === ']' || char === '}') depth--
+    if (depth > MAX_DEPTH) return true
+  }
+  return false
+}
+
+/** Everything in which the body or query `input` differs from `schema`. */
+export function problemsOf(schema: v.GenericSchema, input: unknown): readonly Problem[] {
+  const result = v.safeParse(schema, input)
+  if (result.success) return []
+  return result.issues.map((issue) => {
+    const problem = toProblem(issue, 'body')
+    return { ...problem, path: problem.path.replace(/^body\./, '') }
+  })
+}
+
+/** A value of `schema`. @throws MeshError `invalid` with every problem. */
+export function parseInput<S extends v.GenericSchema>(schema: S, input: unknown): v.InferOutput<S> {
+  const problems = problemsOf(schema, input)
+  if (problems.length > 0) {
+    throw new MeshError('invalid', 'the request is not as this operation wants it', { problems })
+  }
+  return v.parse(schema, input)
+}

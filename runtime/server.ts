@@ -1,0 +1,196 @@
+import { randomUUID, X509Certificate } from 'node:crypto'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { JoinTokenIdentity, openJoinTokens } from './adapters/join-tokens.ts'
+import { type LocalCa, openLocalCa } from './adapters/local-ca.ts'
+import { MemoryStore } from './adapters/memory-store.ts'
+import { Registry } from './adapters/registry.ts'
+import { openSqliteStore } from './adapters/sqlite-store.ts'
+import { Changes, endpointsTopic } from './app/changes.ts'
+import type { JoinTokenMint } from './app/mint-join-token.ts'
+import { useCases } from './app/use-cases.ts'
+import { dataPlaneApp, managementApp } from './http/app.ts'
+import type { ReportError } from './http/errors.ts'
+import { type Listener, listen } from './http/listener.ts'
+import { MeshError } from './model/problem.ts'
+import type { Subject } from './model/reference.ts'
+import type { Clock } from './ports.ts'
+
+/** Where state lives: resources, CA root and token key. `memory` ends with the process. */
+type StateOptions = { readonly stateDirectory: string } | { readonly memory: true }
+
+export type ControlPlaneOptions = StateOptions & {
+  /** Management API. Default 127.0.0.1; another than loopback needs `apiToken`. */
+  readonly apiAddress?: string
+  /** Default 7070; 0 takes any free port, here and below. */
+  readonly apiPort?: number
+  /** Proxies' API, always TLS. Default 127.0.0.1. */
+  readonly dataPlaneAddress?: string
+  /** Default 7443. */
+  readonly dataPlanePort?: number
+  /** DNS names and IP addresses by which proxies reach the control plane. Default: loopback and the address bound. */
+  readonly dataPlaneNames?: readonly string[]
+  /** Default `weft.internal`. */
+  readonly trustDomain?: string
+  /** In ARNs. Default 000000000000. */
+  readonly accountId?: string
+  /** In ARNs. Default us-east-1. */
+  readonly region?: string
+  /** Bearer token of the management API. */
+  readonly apiToken?: string
+  /** Life of workload certificates. Default 24 hours. */
+  readonly leafLifetimeMs?: number
+}
+
+export interface ControlPlane {
+  /** Such as `http://127.0.0.1:7070`. */
+  readonly apiUrl: string
+  /** Such as `https://127.0.0.1:7443`. */
+  readonly dataPlaneUrl: string
+  /** A join token for a node or gateway, which need not exist yet. Default life: one day. */
+  mintJoinToken(subject: Subject, options?: { readonly ttlMs?: number }): string
+  /** Ends held calls, then the listeners, then the store. */
+  close(): Promise<void>
+}
+
+const DAY_MS = 86_400_000
+/** How soon held calls hear of an instance that lapsed. */
+const SWEEP_MS = 1_000
+const RENEWAL_CHECK_MS = 3_600_000
+
+/**
+ * Starts a self-hosted control plane: management API, proxies' API, SQLite store, registry and local CA in one process.
+ * @throws MeshError `unavailable` for a port that is taken (it names port and option) or state that can't be opened;
+ * `invalid` for a management API without token on another address than loopback.
+ */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { apiAddress = '127.0.0.1', apiPort = 7070, dataPlaneAddress = '127.0.0.1', dataPlanePort = 7443 } = options
+  const { trustDomain = 'weft.internal', accountId = '000000000000', region = 'us-east-1', apiToken } = options
+  refuseOpenApi(apiAddress, apiToken)
+  await using cleanup = new AsyncDisposableStack()
+  const clock: Clock = { now: () => Date.now() }
+  const state = await openState(options, cleanup)
+  const changes = new Changes()
+  const directory = new Registry(clock)
+  directory.onChange((mesh, node) => changes.notify(endpointsTopic({ mesh, name: node })))
+  cleanup.defer(every(SWEEP_MS, () => directory.sweep()))
+  const issuer = await openLocalCa({
+    directory: join(state.directory, 'ca'),
+    trustDomain,
+    clock,
+    ...(options.leafLifetimeMs === undefined ? {} : { leafLifetimeMs: options.leafLifetimeMs }),
+  })
+  const keyFile = join(state.directory, 'join-token.key')
+  const tokens = await openJoinTokens({ keyFile, caFingerprint: await issuer.fingerprint(), clock })
+  const mint: JoinTokenMint = (subject, life) => tokens.mint(subject, life)
+  const deps = { store: state.store, directory, issuer, mint, changes, clock, newUid: randomUUID, trustDomain }
+  const cases = useCases(deps)
+
+  const guard = { loopback: isLoopback(apiAddress), ...(apiToken === undefined ? {} : { apiToken }) }
+  const api = await listen({
+    app: managementApp({ useCases: cases, owner: { accountId, region }, guard, report }),
+    address: apiAddress,
+    port: apiPort,
+    option: '--api-port',
+  })
+  cleanup.defer(() => api.close())
+  const stopping = new AbortController()
+  const callers = new JoinTokenIdentity(tokens, trustDomain)
+  const names = options.dataPlaneNames ?? defaultNames(dataPlaneAddress)
+  const tls = await serverTls(issuer, names)
+  const dataPlane = await listen({
+    app: dataPlaneApp({ useCases: cases, callers, clock, stopping: stopping.signal, report }),
+    address: dataPlaneAddress,
+    port: dataPlanePort,
+    option: '--data-plane-port',
+    tls,
+  })
+  cleanup.defer(() => dataPlane.close())
+  cleanup.defer(() => stopping.abort())
+  cleanup.defer(keepRenewed(dataPlane, issuer, names, tls.cert))
+
+  const running = cleanup.move()
+  return {
+    apiUrl: `http://${urlHost(apiAddress)}:${api.port}`,
+    dataPlaneUrl: `https://${urlHost(dataPlaneAddress)}:${dataPlane.port}`,
+    mintJoinToken: (subject, { ttlMs = DAY_MS } = {}) => mint(subject, { ttlMs }).token,
+    close: () => running.disposeAsync(),
+  }
+}
+
+async function openState(options: StateOptions, cleanup: AsyncDisposableStack) {
+  if ('memory' in options) {
+    // The CA keeps its root in a file; a directory of its own, gone at the end, is as good as memory.
+    const directory = await mkdtemp(join(tmpdir(), 'weft-'))
+    cleanup.defer(() => rm(directory, { recursive: true, force: true }))
+    return { directory, store: new MemoryStore() }
+  }
+  const directory = options.stateDirectory
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const store = openSqliteStore(join(directory, 'weft.db'))
+  cleanup.defer(() => store.close())
+  return { directory, store }
+}
+
+function refuseOpenApi(address: string, token: string | undefined): void {
+  if (isLoopback(address) || (token !== undefined && token !== '')) return
+  throw new MeshError(
+    'invalid',
+    `the management API on ${address} would let everybody in reach change the mesh; set WEFT_API_TOKEN, or bind it to 127.0.0.1`,
+  )
+}
+
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'))
+}
+
+/** Nobody dials a wildcard address, so it is no name. */
+function defaultNames(address: string): readonly string[] {
+  const loopback = ['localhost', '127.0.0.1', '::1']
+  return address === '0.0.0.0' || address === '::' ? loopback : [...new Set([address, ...loopback])]
+}
+
+async function serverTls(issuer: LocalCa, names: readonly string[]) {
+  const ips = names.filter((name) => isIP(name) !== 0)
+  const { keyPem, chainPem } = await issuer.issueServer({ dns: names.filter((name) => isIP(name) === 0), ips })
+  const { certificates } = await issuer.trust()
+  return { key: keyPem, cert: chainPem, ca: [...certificates] }
+}
+
+/** Gives the listener a new certificate when a third of the old one's life is left. */
+function keepRenewed(listener: Listener, issuer: LocalCa, names: readonly string[], firstChain: string): () => void {
+  let renewAtMs = renewalTime(firstChain)
+  return every(RENEWAL_CHECK_MS, async () => {
+    if (Date.now() < renewAtMs) return
+    try {
+      const tls = await serverTls(issuer, names)
+      listener.renew(tls)
+      renewAtMs = renewalTime(tls.cert)
+    } catch (error) {
+      // The old one is good for days yet: the next check tries again.
+      report(error, 'server-certificate-renewal')
+    }
+  })
+}
+
+function renewalTime(chain: string): number {
+  const { validFromDate, validToDate } = new X509Certificate(chain)
+  return validToDate.getTime() - (validToDate.getTime() - validFromDate.getTime()) / 3
+}
+
+function every(ms: number, task: () => void): () => void {
+  const timer = setInterval(task, ms)
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+function urlHost(address: string): string {
+  return isIP(address) === 6 ? `[${address}]` : address
+}
+
+const report: ReportError = (error, requestId) => {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`request ${requestId} failed: ${text}\n`)
+}
