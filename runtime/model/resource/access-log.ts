@@ -1,22 +1,20 @@
 import * as v from 'valibot'
+import { object } from './object.ts'
 import { exactlyOne } from './rule.ts'
 import { filePath, list, text } from './values.ts'
 
 const format = v.pipe(
-  v.strictObject({
-    json: v.optional(list(v.strictObject({ key: text(1, 100), value: text(1, 100) }))),
+  object({
+    json: v.optional(list(object({ key: text(1, 100), value: text(1, 100) }))),
     text: v.optional(text(1, 1000)),
   }),
   exactlyOne('json', 'text'),
 )
 
 /** Access logging of virtual nodes and virtual gateways. */
-export const LoggingSchema = v.strictObject({
+export const LoggingSchema = object({
   accessLog: v.optional(
-    v.pipe(
-      v.strictObject({ file: v.optional(v.strictObject({ format: v.optional(format), path: filePath })) }),
-      exactlyOne('file'),
-    ),
+    v.pipe(object({ file: v.optional(object({ format: v.optional(format), path: filePath })) }), exactlyOne('file')),
   ),
 })
 

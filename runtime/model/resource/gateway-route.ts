@@ -1,23 +1,24 @@
 import * as v from 'valibot'
 import { headerConditions, method, PathMatchSchema, pathPrefix, queryConditions, rewritePath } from './match.ts'
+import { object } from './object.ts'
 import { exactlyOne, excludes, rule } from './rule.ts'
 import { port, priority, resourceName, text } from './values.ts'
 
 const toggle = v.picklist(['ENABLED', 'DISABLED'])
-const target = v.strictObject({
+const target = object({
   port: v.optional(port),
-  virtualService: v.strictObject({ virtualServiceName: resourceName }),
+  virtualService: object({ virtualServiceName: resourceName }),
 })
 /** Default ENABLED: the virtual service's name becomes the Host. */
-const hostnameRewrite = v.strictObject({ defaultTargetHostname: v.optional(toggle) })
+const hostnameRewrite = object({ defaultTargetHostname: v.optional(toggle) })
 /** A host name, or what it ends with (`*.example.com`, `.example.com`). */
 const hostnameMatch = v.pipe(
-  v.strictObject({ exact: v.optional(text(1, 253)), suffix: v.optional(text(1, 253)) }),
+  object({ exact: v.optional(text(1, 253)), suffix: v.optional(text(1, 253)) }),
   exactlyOne('exact', 'suffix'),
 )
 
 const prefixRewrite = v.pipe(
-  v.strictObject({ defaultPrefix: v.optional(toggle), value: v.optional(rewritePath) }),
+  object({ defaultPrefix: v.optional(toggle), value: v.optional(rewritePath) }),
   exactlyOne('defaultPrefix', 'value'),
 )
 
@@ -43,13 +44,13 @@ const rewriteFitsMatch = <T extends Rewritten>() =>
   })
 
 const HttpGatewayRouteSchema = v.pipe(
-  v.strictObject({
-    action: v.strictObject({
+  object({
+    action: object({
       rewrite: v.optional(
         v.pipe(
-          v.strictObject({
+          object({
             hostname: v.optional(hostnameRewrite),
-            path: v.optional(v.strictObject({ exact: v.optional(rewritePath) })),
+            path: v.optional(object({ exact: v.optional(rewritePath) })),
             prefix: v.optional(prefixRewrite),
           }),
           excludes('prefix', 'path'),
@@ -58,7 +59,7 @@ const HttpGatewayRouteSchema = v.pipe(
       target,
     }),
     match: v.pipe(
-      v.strictObject({
+      object({
         headers: v.optional(headerConditions),
         hostname: v.optional(hostnameMatch),
         method: v.optional(method),
@@ -73,12 +74,12 @@ const HttpGatewayRouteSchema = v.pipe(
   rewriteFitsMatch(),
 )
 
-const GrpcGatewayRouteSchema = v.strictObject({
-  action: v.strictObject({
-    rewrite: v.optional(v.strictObject({ hostname: v.optional(hostnameRewrite) })),
+const GrpcGatewayRouteSchema = object({
+  action: object({
+    rewrite: v.optional(object({ hostname: v.optional(hostnameRewrite) })),
     target,
   }),
-  match: v.strictObject({
+  match: object({
     hostname: v.optional(hostnameMatch),
     metadata: v.optional(headerConditions),
     port: v.optional(port),
@@ -87,7 +88,7 @@ const GrpcGatewayRouteSchema = v.strictObject({
 })
 
 export const GatewayRouteSpecSchema = v.pipe(
-  v.strictObject({
+  object({
     grpcRoute: v.optional(GrpcGatewayRouteSchema),
     http2Route: v.optional(HttpGatewayRouteSchema),
     httpRoute: v.optional(HttpGatewayRouteSchema),

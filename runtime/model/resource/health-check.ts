@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { object } from './object.ts'
 import { gatewayProtocol, integer, port, portProtocol, text } from './values.ts'
 
 const shared = {
@@ -12,9 +13,9 @@ const shared = {
 }
 
 /** Active health check of a virtual node's listener. */
-export const HealthCheckSchema = v.strictObject({ ...shared, protocol: portProtocol })
+export const HealthCheckSchema = object({ ...shared, protocol: portProtocol })
 
 /** Active health check of a virtual gateway's listener. */
-export const GatewayHealthCheckSchema = v.strictObject({ ...shared, protocol: gatewayProtocol })
+export const GatewayHealthCheckSchema = object({ ...shared, protocol: gatewayProtocol })
 
 export type HealthCheck = v.InferOutput<typeof HealthCheckSchema>

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { compileRegex } from '../regex.ts'
+import { object } from './object.ts'
 import { exactlyOne, rule } from './rule.ts'
 import { integer, list, text } from './values.ts'
 
@@ -40,7 +41,7 @@ const headerName = v.pipe(
 const int64 = integer(Number.MIN_SAFE_INTEGER)
 /** Integers from `start` up to but not including `end`. */
 const range = v.pipe(
-  v.strictObject({ end: int64, start: int64 }),
+  object({ end: int64, start: int64 }),
   rule('empty-range', ['start', 'end'], ({ start, end }: { start: number; end: number }) =>
     start < end
       ? []
@@ -49,7 +50,7 @@ const range = v.pipe(
 )
 
 const headerMethod = v.pipe(
-  v.strictObject({
+  object({
     exact: v.optional(text(1, 255)),
     prefix: v.optional(text(1, 255)),
     range: v.optional(range),
@@ -60,7 +61,7 @@ const headerMethod = v.pipe(
 )
 
 /** A header (in gRPC: metadata) condition; without `match` the header must be there (with `invert`: must not). */
-export const HeaderConditionSchema = v.strictObject({
+export const HeaderConditionSchema = object({
   invert: v.optional(v.boolean()),
   match: v.optional(headerMethod),
   name: headerName,
@@ -68,14 +69,14 @@ export const HeaderConditionSchema = v.strictObject({
 export const headerConditions = list(HeaderConditionSchema, 1, 10)
 
 export const PathMatchSchema = v.pipe(
-  v.strictObject({ exact: v.optional(rewritePath), regex: v.optional(regex) }),
+  object({ exact: v.optional(rewritePath), regex: v.optional(regex) }),
   exactlyOne('exact', 'regex'),
 )
 
 export const queryConditions = list(
-  v.strictObject({
+  object({
     /** Without `exact` the parameter must be there. */
-    match: v.optional(v.strictObject({ exact: v.optional(text(0)) })),
+    match: v.optional(object({ exact: v.optional(text(0)) })),
     name: text(),
   }),
   1,

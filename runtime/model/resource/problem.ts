@@ -10,7 +10,8 @@ export function toProblem(issue: v.BaseIssue<unknown>, root: string): Problem {
     (text, { key }) => (typeof key === 'number' ? `${text}[${key}]` : `${text}.${String(key)}`),
     root,
   )
-  const name = String(issue.path?.at(-1)?.key ?? root)
+  const last = path.slice(path.lastIndexOf('.') + 1)
+  const name = issue.expected === 'never' ? String(issue.path?.at(-1)?.key) : last
   return { path, ...describe(issue, name) }
 }
 

@@ -9,16 +9,13 @@ import {
   queryConditions,
   scheme,
 } from './match.ts'
+import { object } from './object.ts'
 import { exactlyOne, excludes, rule } from './rule.ts'
 import { RequestTimeoutSchema, TcpTimeoutSchema } from './timeout.ts'
 import { integer, list, port, priority, resourceName, text } from './values.ts'
 
-const action = v.strictObject({
-  weightedTargets: list(
-    v.strictObject({ port: v.optional(port), virtualNode: resourceName, weight: integer(0, 100) }),
-    1,
-    10,
-  ),
+const action = object({
+  weightedTargets: list(object({ port: v.optional(port), virtualNode: resourceName, weight: integer(0, 100) }), 1, 10),
 })
 
 const httpRetryEvents = list(v.picklist(['server-error', 'gateway-error', 'client-error', 'stream-error']), 1, 25)
@@ -43,10 +40,10 @@ const someEvent = <T extends object>() =>
         ],
   )
 
-const HttpRouteSchema = v.strictObject({
+const HttpRouteSchema = object({
   action,
   match: v.pipe(
-    v.strictObject({
+    object({
       headers: v.optional(headerConditions),
       method: v.optional(method),
       path: v.optional(PathMatchSchema),
@@ -59,7 +56,7 @@ const HttpRouteSchema = v.strictObject({
   ),
   retryPolicy: v.optional(
     v.pipe(
-      v.strictObject({
+      object({
         httpRetryEvents: v.optional(httpRetryEvents),
         maxRetries,
         perRetryTimeout: DurationSchema,
@@ -71,10 +68,10 @@ const HttpRouteSchema = v.strictObject({
   timeout: v.optional(RequestTimeoutSchema),
 })
 
-const GrpcRouteSchema = v.strictObject({
+const GrpcRouteSchema = object({
   action,
   match: v.pipe(
-    v.strictObject({
+    object({
       metadata: v.optional(headerConditions),
       methodName: v.optional(text(1, 50)),
       port: v.optional(port),
@@ -84,7 +81,7 @@ const GrpcRouteSchema = v.strictObject({
   ),
   retryPolicy: v.optional(
     v.pipe(
-      v.strictObject({
+      object({
         grpcRetryEvents: v.optional(grpcRetryEvents),
         httpRetryEvents: v.optional(httpRetryEvents),
         maxRetries,
@@ -97,14 +94,14 @@ const GrpcRouteSchema = v.strictObject({
   timeout: v.optional(RequestTimeoutSchema),
 })
 
-const TcpRouteSchema = v.strictObject({
+const TcpRouteSchema = object({
   action,
-  match: v.optional(v.strictObject({ port: v.optional(port) })),
+  match: v.optional(object({ port: v.optional(port) })),
   timeout: v.optional(TcpTimeoutSchema),
 })
 
 export const RouteSpecSchema = v.pipe(
-  v.strictObject({
+  object({
     grpcRoute: v.optional(GrpcRouteSchema),
     http2Route: v.optional(HttpRouteSchema),
     httpRoute: v.optional(HttpRouteSchema),

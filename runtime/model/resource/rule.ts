@@ -51,8 +51,8 @@ export function exactlyOne<T extends object>(...members: (keyof T & string)[]) {
   return rule<T>('not-one-member', [], (value) => {
     const given = members.filter((member) => value[member] !== undefined)
     if (given.length === 1) return []
-    const found = given.length === 0 ? 'none of its members' : given.join(' and ')
-    return [{ message: `Exactly one of ${members.join(', ')} must be set, but ${found} is; keep one of them.` }]
+    const found = given.length === 0 ? 'none is; set one' : `${given.join(' and ')} are; keep one of them`
+    return [{ message: `Exactly one of ${members.join(', ')} must be set, but ${found}.` }]
   })
 }
 

@@ -1,17 +1,18 @@
 import * as v from 'valibot'
 import { DurationSchema } from './duration.ts'
+import { object } from './object.ts'
 import { exactlyOne } from './rule.ts'
 
 /** Timeouts of HTTP, HTTP/2 and gRPC: `perRequest` bounds the whole exchange, `idle` the time without a byte. */
-export const RequestTimeoutSchema = v.strictObject({
+export const RequestTimeoutSchema = object({
   idle: v.optional(DurationSchema),
   perRequest: v.optional(DurationSchema),
 })
 
-export const TcpTimeoutSchema = v.strictObject({ idle: v.optional(DurationSchema) })
+export const TcpTimeoutSchema = object({ idle: v.optional(DurationSchema) })
 
 export const ListenerTimeoutSchema = v.pipe(
-  v.strictObject({
+  object({
     grpc: v.optional(RequestTimeoutSchema),
     http: v.optional(RequestTimeoutSchema),
     http2: v.optional(RequestTimeoutSchema),

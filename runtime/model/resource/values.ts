@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { object } from './object.ts'
 
 /** Values that many App Mesh shapes share, with the limits of the App Mesh model 2019-01-25. */
 
@@ -29,4 +30,4 @@ export const gatewayProtocol = v.picklist(['http', 'http2', 'grpc'])
 export const priority = integer(0, 1000)
 export const ipPreference = v.picklist(['IPv6_PREFERRED', 'IPv4_PREFERRED', 'IPv4_ONLY', 'IPv6_ONLY'])
 
-export const PortMappingSchema = v.strictObject({ port, protocol: portProtocol })
+export const PortMappingSchema = object({ port, protocol: portProtocol })

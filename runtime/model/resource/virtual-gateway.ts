@@ -3,14 +3,15 @@ import { LoggingSchema } from './access-log.ts'
 import { GatewayConnectionPoolSchema } from './connection-pool.ts'
 import { GatewayHealthCheckSchema } from './health-check.ts'
 import { distinctPorts, healthCheckFitsPort, poolFitsProtocol } from './listener.ts'
+import { object } from './object.ts'
 import { ClientPolicySchema, ListenerTlsSchema } from './tls.ts'
 import { gatewayProtocol, list, port } from './values.ts'
 
 const GatewayListenerSchema = v.pipe(
-  v.strictObject({
+  object({
     connectionPool: v.optional(GatewayConnectionPoolSchema),
     healthCheck: v.optional(GatewayHealthCheckSchema),
-    portMapping: v.strictObject({ port, protocol: gatewayProtocol }),
+    portMapping: object({ port, protocol: gatewayProtocol }),
     tls: v.optional(ListenerTlsSchema),
   }),
   poolFitsProtocol(),
@@ -18,8 +19,8 @@ const GatewayListenerSchema = v.pipe(
 )
 
 export const VirtualGatewaySpecSchema = v.pipe(
-  v.strictObject({
-    backendDefaults: v.optional(v.strictObject({ clientPolicy: v.optional(ClientPolicySchema) })),
+  object({
+    backendDefaults: v.optional(object({ clientPolicy: v.optional(ClientPolicySchema) })),
     listeners: list(GatewayListenerSchema),
     logging: v.optional(LoggingSchema),
   }),

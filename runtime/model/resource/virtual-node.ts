@@ -4,12 +4,13 @@ import { ConnectionPoolSchema } from './connection-pool.ts'
 import { DurationSchema } from './duration.ts'
 import { HealthCheckSchema } from './health-check.ts'
 import { distinctPorts, healthCheckFitsPort, poolFitsProtocol, timeoutFitsProtocol } from './listener.ts'
+import { object } from './object.ts'
 import { exactlyOne } from './rule.ts'
 import { ListenerTimeoutSchema } from './timeout.ts'
 import { ClientPolicySchema, ListenerTlsSchema } from './tls.ts'
 import { integer, ipPreference, list, PortMappingSchema, text } from './values.ts'
 
-const OutlierDetectionSchema = v.strictObject({
+const OutlierDetectionSchema = object({
   baseEjectionDuration: DurationSchema,
   interval: DurationSchema,
   maxEjectionPercent: integer(0, 100),
@@ -17,7 +18,7 @@ const OutlierDetectionSchema = v.strictObject({
 })
 
 const NodeListenerSchema = v.pipe(
-  v.strictObject({
+  object({
     connectionPool: v.optional(ConnectionPoolSchema),
     healthCheck: v.optional(HealthCheckSchema),
     outlierDetection: v.optional(OutlierDetectionSchema),
@@ -30,7 +31,7 @@ const NodeListenerSchema = v.pipe(
   healthCheckFitsPort(),
 )
 
-const attribute = v.strictObject({
+const attribute = object({
   key: v.pipe(
     text(1, 255),
     v.regex(/^[a-zA-Z0-9!-~]+$/, 'A Cloud Map attribute key has visible ASCII characters only; correct it.'),
@@ -42,9 +43,9 @@ const attribute = v.strictObject({
 })
 
 const ServiceDiscoverySchema = v.pipe(
-  v.strictObject({
+  object({
     awsCloudMap: v.optional(
-      v.strictObject({
+      object({
         attributes: v.optional(list(attribute)),
         ipPreference: v.optional(ipPreference),
         namespaceName: text(1, 1024),
@@ -52,7 +53,7 @@ const ServiceDiscoverySchema = v.pipe(
       }),
     ),
     dns: v.optional(
-      v.strictObject({
+      object({
         hostname: text(),
         ipPreference: v.optional(ipPreference),
         /** Default LOADBALANCER: only the first address counts. */
@@ -64,17 +65,17 @@ const ServiceDiscoverySchema = v.pipe(
 )
 
 const BackendSchema = v.pipe(
-  v.strictObject({
+  object({
     virtualService: v.optional(
-      v.strictObject({ clientPolicy: v.optional(ClientPolicySchema), virtualServiceName: text(1, 255) }),
+      object({ clientPolicy: v.optional(ClientPolicySchema), virtualServiceName: text(1, 255) }),
     ),
   }),
   exactlyOne('virtualService'),
 )
 
 export const VirtualNodeSpecSchema = v.pipe(
-  v.strictObject({
-    backendDefaults: v.optional(v.strictObject({ clientPolicy: v.optional(ClientPolicySchema) })),
+  object({
+    backendDefaults: v.optional(object({ clientPolicy: v.optional(ClientPolicySchema) })),
     backends: v.optional(list(BackendSchema)),
     listeners: v.optional(list(NodeListenerSchema)),
     logging: v.optional(LoggingSchema),

@@ -1,14 +1,15 @@
 import * as v from 'valibot'
+import { object } from './object.ts'
 import { exactlyOne } from './rule.ts'
 import { resourceName } from './values.ts'
 
-export const VirtualServiceSpecSchema = v.strictObject({
+export const VirtualServiceSpecSchema = object({
   /** Without one the service has a name but nobody answers. */
   provider: v.optional(
     v.pipe(
-      v.strictObject({
-        virtualNode: v.optional(v.strictObject({ virtualNodeName: resourceName })),
-        virtualRouter: v.optional(v.strictObject({ virtualRouterName: resourceName })),
+      object({
+        virtualNode: v.optional(object({ virtualNodeName: resourceName })),
+        virtualRouter: v.optional(object({ virtualRouterName: resourceName })),
       }),
       exactlyOne('virtualNode', 'virtualRouter'),
     ),
