@@ -19,7 +19,7 @@ export interface RequestView {
 }
 
 /** Why a route was taken or not, for `weft explain` and `weft test`. */
-export interface RouteVerdict {
+interface RouteVerdict {
   readonly route: string
   readonly matched: boolean
   /** The first condition that failed, in words. Names what the route wants, never what a header held: that may be secret. */
