@@ -1,13 +1,11 @@
 import { STATUS_CODES } from 'node:http'
 import type { Reason } from '../errors.ts'
+import type { Rejection } from '../tls/server.ts'
 import type { Histogram } from './histogram.ts'
 import type { Counter, Metrics } from './metrics.ts'
 
 /** What became of the wish to try a request again. */
 export type RetryOutcome = 'performed' | 'budget_exhausted' | 'limit_reached' | 'not_replayable'
-
-/** Why a TLS handshake with downstream failed. */
-export type TlsFailure = 'no_certificate' | 'untrusted' | 'expired' | 'unknown_name' | 'timeout' | 'closed' | 'protocol'
 
 /** Counters by HTTP status, each resolved when its status is first seen. */
 class StatusCounters {
@@ -120,7 +118,7 @@ export class ClusterMetrics {
 /** What went wrong at one listener. */
 export class ListenerMetrics {
   readonly #errors: WordCounters<Reason>
-  readonly #tls: WordCounters<TlsFailure>
+  readonly #tls: WordCounters<Rejection>
 
   constructor(metrics: Metrics, listener: string) {
     this.#errors = new WordCounters((reason) => metrics.counter('weft_request_errors_total', { listener, reason }))
@@ -131,7 +129,7 @@ export class ListenerMetrics {
     this.#errors.inc(reason)
   }
 
-  tlsFailed(reason: TlsFailure): void {
+  tlsFailed(reason: Rejection): void {
     this.#tls.inc(reason)
   }
 }

@@ -15,8 +15,10 @@ export class UpstreamEndpoint<P = unknown> {
   sidecar: Endpoint['sidecar']
   /** Takes no new request while another endpoint can. Written by the cluster. */
   draining: boolean
-  /** Requests in flight. Written by the forwarder. */
+  /** Requests in flight, begun, and failed without an answer. Written by the attempts. */
   active = 0
+  requests = 0
+  failures = 0
   /** False after failed active health checks. A new endpoint counts as healthy. Written by the health checker. */
   healthy = true
   /** Epoch milliseconds until which it is ejected; 0 when it never was. Written by the outlier detector. */

@@ -45,7 +45,7 @@ function used(): Metrics {
   cluster.ejected()
   const listener = new ListenerMetrics(metrics, 'outbound/shop:15001')
   listener.error('no_route')
-  listener.tlsFailed('untrusted')
+  listener.tlsFailed('certificate_untrusted')
   metrics.gauge('weft_endpoints', { cluster: 'orders-v1', state: 'healthy' }, () => 2)
   metrics.gauge('weft_snapshot_info', { revision: 'r1' }, () => 1)
   return metrics

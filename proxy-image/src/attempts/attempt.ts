@@ -1,0 +1,162 @@
+import type { Http1ClientConnection } from '../codec/http1/client-connection.ts'
+import type { ResponseHead } from '../codec/http1/head.ts'
+import type { ResponseReceiver } from '../codec/stream.ts'
+import { ProxyError } from '../errors.ts'
+import type { PooledEndpoint } from '../upstream/cluster.ts'
+import type { ConnectionWaiter } from '../upstream/pool.ts'
+import { Deadline, type DeadlineOwner } from './deadline.ts'
+import type { Forwarding } from './forward.ts'
+import type { RequestBody } from './request-body.ts'
+
+/** An answer that is put aside for a retry is read to its end up to here, so that its connection can be used again. */
+const DISCARD_BYTES = 64 * 1024
+
+/** One try at one endpoint: gets a connection, sends the request, and reports the answer to its forwarding. */
+export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwner {
+  readonly endpoint: PooledEndpoint
+  /** `performance.now()` when the head was given to a connection. */
+  sentAtMs = 0
+  private readonly forwarding: Forwarding
+  private readonly deadline: Deadline | null
+  private readonly perTryTimeoutMs: number
+  private body: RequestBody | null = null
+  private connection: Http1ClientConnection | null = null
+  private cancelDial: (() => void) | null = null
+  private discarding = false
+  private discarded = 0
+  private over = false
+
+  constructor(forwarding: Forwarding, endpoint: PooledEndpoint, perTryTimeoutMs: number) {
+    this.forwarding = forwarding
+    this.endpoint = endpoint
+    this.perTryTimeoutMs = perTryTimeoutMs
+    this.deadline = perTryTimeoutMs === 0 ? null : new Deadline(this)
+    endpoint.active++
+    endpoint.requests++
+  }
+
+  start(body: RequestBody | null): void {
+    this.body = body
+    this.deadline?.set(this.perTryTimeoutMs, performance.now())
+    this.cancelDial = this.endpoint.pool!.acquire(this)
+  }
+
+  onConnection(connection: Http1ClientConnection): void {
+    this.cancelDial = null
+    if (this.over) return this.endpoint.pool!.onIdle(connection)
+    const { forwarding, body } = this
+    const { head } = forwarding.exchange
+    this.connection = connection
+    this.sentAtMs = performance.now()
+    connection.begin(this, head.method)
+    connection.sendHead(forwarding.requestText, head.bodyLength < 0)
+    if (body === null) {
+      connection.end('')
+      connection.flush()
+    } else {
+      body.attach(connection)
+      // Inside of a read the flush comes when all of it was parsed: a broken body then never leaves this host.
+      if (!forwarding.exchange.stream.reading) {
+        connection.flush()
+        forwarding.onRequestDrain()
+      }
+    }
+  }
+
+  onConnectFailure(error: ProxyError): void {
+    this.cancelDial = null
+    if (this.over) return
+    if (error.reason !== 'overflow') this.forwarding.cluster.outlier?.onConnectFailure(this.endpoint, Date.now())
+    this.fail(error)
+  }
+
+  flush(): boolean {
+    return this.connection?.flush() ?? true
+  }
+
+  resumeResponse(): void {
+    if (!this.over) this.connection?.resumeResponse()
+  }
+
+  /** The exchange gives this attempt up. */
+  abort(): void {
+    if (!this.finish()) return
+    this.cancelDial?.()
+    this.forwarding.cluster.forget(this)
+    this.connection?.abort()
+  }
+
+  // ---- the answer -------------------------------------------------------------------------------------------------
+
+  onInformational(head: ResponseHead): void {
+    if (!this.over) this.forwarding.exchange.stream.sendInformational(head)
+  }
+
+  onResponseHead(head: ResponseHead): void {
+    this.deadline?.cancel()
+    const { cluster } = this.forwarding
+    cluster.metrics.answered(head.status)
+    if (head.status >= 500) cluster.outlier?.onServerError(this.endpoint, Date.now())
+    else cluster.outlier?.onSuccess(this.endpoint)
+    if (this.forwarding.onHead(this, head)) return
+    this.discarding = true
+    // Without an end in sight, or with the request half sent, the connection is not worth keeping.
+    if (head.bodyLength < 0 || head.bodyLength > DISCARD_BYTES) this.abort()
+  }
+
+  onResponseData(chunk: Buffer, start: number, end: number): void {
+    if (!this.discarding) this.forwarding.onData(chunk, start, end)
+    else {
+      this.discarded += end - start
+      if (this.discarded > DISCARD_BYTES) this.abort()
+    }
+  }
+
+  onResponseEnd(trailers: string): void {
+    this.connection = null
+    if (this.finish() && !this.discarding) this.forwarding.exchange.complete(trailers)
+  }
+
+  onResponseFlush(): void {
+    if (this.over || this.discarding) return
+    if (!this.forwarding.onFlush()) this.connection?.pauseResponse()
+  }
+
+  onResponseError(error: ProxyError): void {
+    this.connection = null
+    if (this.over) return
+    this.forwarding.cluster.outlier?.onServerError(this.endpoint, Date.now())
+    this.fail(error)
+  }
+
+  onRequestDrain(): void {
+    if (!this.over) this.forwarding.onRequestDrain()
+  }
+
+  onDeadline(): void {
+    const message = `no answer in ${this.perTryTimeoutMs} ms (per-retry timeout)`
+    const error = new ProxyError('per_try_timeout', 'upstream', { retry: 'idempotent', message })
+    this.forwarding.cluster.outlier?.onServerError(this.endpoint, Date.now())
+    this.cancelDial?.()
+    this.forwarding.cluster.forget(this)
+    this.connection?.abort()
+    this.connection = null
+    this.fail(error)
+  }
+
+  private fail(error: ProxyError): void {
+    if (!this.finish()) return
+    this.endpoint.failures++
+    this.forwarding.cluster.metrics.failed(error.reason)
+    if (!this.discarding) this.forwarding.onAttemptFailed(this, error)
+  }
+
+  /** Once: this attempt no longer counts. False when it did not before. */
+  private finish(): boolean {
+    if (this.over) return false
+    this.over = true
+    this.deadline?.cancel()
+    this.endpoint.active--
+    return true
+  }
+}

@@ -1,0 +1,245 @@
+import { randomUUID } from 'node:crypto'
+import type { RetryPolicy, Timeouts } from '../../../runtime/model/snapshot.ts'
+import type { ResponseHead } from '../codec/http1/head.ts'
+import { ProxyError } from '../errors.ts'
+import type { Exchange } from '../exchange.ts'
+import type { RequestMetrics } from '../telemetry/request-metrics.ts'
+import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
+import { Attempt } from './attempt.ts'
+import { Deadline, type DeadlineOwner } from './deadline.ts'
+import { RequestBody } from './request-body.ts'
+import { backOffMs, peerDidNotSend, REASON_FIELD, retriesError, retriesStatus } from './retry.ts'
+
+/** One weighted target of a route. `metrics` counts what goes through it. */
+export interface ForwardTarget {
+  readonly cluster: UpstreamCluster
+  readonly weight: number
+  readonly metrics: RequestMetrics
+}
+
+/** Where a route sends requests, resolved once per snapshot. */
+export interface ForwardPlan {
+  /** The user's name of the route. */
+  readonly route: string
+  readonly targets: readonly ForwardTarget[]
+  readonly totalWeight: number
+  readonly timeouts: Timeouts
+  readonly retry: RetryPolicy | null
+}
+
+/** How one request is forwarded: choose a target, try, and try again where the policy and the budget allow it. */
+export class Forwarding implements DeadlineOwner {
+  readonly exchange: Exchange
+  readonly plan: ForwardPlan
+  readonly cluster: UpstreamCluster
+  private readonly body: RequestBody | null
+  private attempt: Attempt | null = null
+  private tried: PooledEndpoint[] | null = null
+  private retries = 0
+  private retrying = false
+  private readonly requestDeadline: Deadline | null
+  private idleDeadline: Deadline | null = null
+  private backOff: NodeJS.Timeout | null = null
+  /** For the idle timeout: when a byte last moved. */
+  private movedAtMs: number
+  private readonly fixed: PooledEndpoint | null
+
+  /** `fixed`: the only endpoint to use (egress); null lets the balancer choose. */
+  constructor(exchange: Exchange, plan: ForwardPlan, target: ForwardTarget, fixed: PooledEndpoint | null) {
+    this.exchange = exchange
+    this.plan = plan
+    this.cluster = target.cluster
+    this.fixed = fixed
+    this.movedAtMs = exchange.startedAtMs
+    this.body = exchange.head.bodyLength === 0 ? null : new RequestBody(plan.retry !== null)
+    this.requestDeadline = plan.timeouts.requestMs === 0 ? null : new Deadline(this)
+    exchange.metrics = target.metrics
+    exchange.upstreamCluster = this.cluster.spec.name
+    this.cluster.active++
+    this.cluster.budget.begin()
+  }
+
+  start(): void {
+    const { requestMs, idleMs } = this.plan.timeouts
+    // As in Envoy: the request timeout begins when the request is complete, so that uploads are not cut by it.
+    if (this.body === null) this.requestDeadline?.set(requestMs, this.exchange.startedAtMs)
+    if (idleMs !== 0 && (requestMs === 0 || idleMs < requestMs || this.body !== null)) {
+      this.idleDeadline = new Deadline(this)
+      this.idleDeadline.set(idleMs, this.exchange.startedAtMs)
+    }
+    this.tryOnce()
+  }
+
+  private tryOnce(): void {
+    const endpoint = this.fixed ?? this.cluster.pick(this.tried)
+    if (endpoint === undefined) {
+      const message = `no endpoint of ${this.cluster.spec.name} is known`
+      return this.exchange.fail(new ProxyError('no_endpoint', 'mesh', { message }))
+    }
+    this.exchange.attempts++
+    this.exchange.upstreamAddress = `${endpoint.address}:${endpoint.sidecar?.port ?? endpoint.port}`
+    this.attempt = new Attempt(this, endpoint, this.plan.retry?.perTryTimeoutMs ?? 0)
+    this.attempt.start(this.body)
+  }
+
+  // ---- the request ------------------------------------------------------------------------------------------------
+
+  onRequestData(chunk: Buffer, start: number, end: number): void {
+    this.movedAtMs = performance.now()
+    if (this.body?.push(chunk, start, end)) this.exchange.stream.pauseRequest()
+  }
+
+  onRequestEnd(trailers: string): void {
+    this.requestDeadline?.set(this.plan.timeouts.requestMs, performance.now())
+    this.body?.end(trailers)
+  }
+
+  onRequestFlush(): void {
+    if (this.attempt?.flush() === false) this.exchange.stream.pauseRequest()
+  }
+
+  onRequestDrain(): void {
+    this.exchange.stream.resumeRequest()
+  }
+
+  onResponseDrain(): void {
+    this.attempt?.resumeResponse()
+  }
+
+  // ---- the answer -------------------------------------------------------------------------------------------------
+
+  /** True: the answer is passed on. False: it was put aside, and another attempt comes. */
+  onHead(attempt: Attempt, head: ResponseHead): boolean {
+    const now = performance.now()
+    this.movedAtMs = now
+    const meshReason = attempt.endpoint.sidecar === null ? undefined : head.fields.get(REASON_FIELD)
+    head.fields.dropNamed(REASON_FIELD)
+    if (this.retriesHead(head.status, meshReason) && this.tryAgain(attempt, peerDidNotSend(meshReason))) return false
+    this.body?.forget()
+    this.endRetry()
+    this.exchange.responseHeadMs = now - this.exchange.startedAtMs
+    this.exchange.upstreamServiceTimeMs = now - attempt.sentAtMs
+    this.exchange.respond(head)
+    return true
+  }
+
+  private retriesHead(status: number, meshReason: string | undefined): boolean {
+    const { retry } = this.plan
+    if (retry === null || status < 400) return false
+    if (peerDidNotSend(meshReason)) return retry.on.includes('connect-failure')
+    return retriesStatus(retry, status, this.exchange.head.method)
+  }
+
+  onData(chunk: Buffer, start: number, end: number): void {
+    this.exchange.bytesSent += end - start
+    this.exchange.stream.write(chunk, start, end)
+  }
+
+  /** False: the downstream reads too slowly. */
+  onFlush(): boolean {
+    if (this.idleDeadline !== null) this.movedAtMs = performance.now()
+    return this.exchange.stream.flush()
+  }
+
+  onAttemptFailed(attempt: Attempt, error: ProxyError): void {
+    const { retry } = this.plan
+    if (!this.exchange.headSent && retry !== null && retriesError(retry, error, this.exchange.head.method)) {
+      if (this.tryAgain(attempt, error.retry === 'unsent')) return
+    }
+    this.exchange.fail(error)
+  }
+
+  /** Starts over with another endpoint if the policy, the body and the budget allow it. */
+  private tryAgain(attempt: Attempt, unsent: boolean): boolean {
+    const { metrics } = this.exchange
+    if (this.retries >= this.plan.retry!.maxRetries) {
+      if (this.retries > 0) metrics.retry('limit_reached')
+      return false
+    }
+    if (this.body !== null && !this.body.replayable) {
+      metrics.retry('not_replayable')
+      return false
+    }
+    if (!this.retrying && !this.cluster.budget.tryRetry()) {
+      metrics.retry('budget_exhausted')
+      return false
+    }
+    this.retrying = true
+    this.retries++
+    metrics.retry('performed')
+    this.body?.detach()
+    this.attempt = null
+    this.tried = this.tried === null ? [attempt.endpoint] : [...this.tried, attempt.endpoint]
+    // Nothing was processed and somebody else may be well: no reason to wait.
+    const waitMs = unsent && this.tried.length < this.cluster.endpoints.length ? 0 : backOffMs(this.retries)
+    this.backOff = setTimeout(() => {
+      this.backOff = null
+      this.tryOnce()
+    }, waitMs)
+    return true
+  }
+
+  private endRetry(): void {
+    if (!this.retrying) return
+    this.retrying = false
+    this.cluster.budget.endRetry()
+  }
+
+  onDeadline(deadline: Deadline): void {
+    const { requestMs, idleMs } = this.plan.timeouts
+    if (deadline === this.requestDeadline) {
+      const message = `no complete answer in ${requestMs} ms (request timeout)`
+      return this.exchange.fail(new ProxyError('upstream_timeout', 'upstream', { message }))
+    }
+    const now = performance.now()
+    const quietMs = now - this.movedAtMs
+    if (quietMs < idleMs - 1) return this.idleDeadline!.set(Math.ceil(idleMs - quietMs), now)
+    this.exchange.fail(
+      new ProxyError('idle_timeout', 'upstream', { message: `no byte moved in ${idleMs} ms (idle timeout)` }),
+    )
+  }
+
+  /** The exchange is over, however it went. */
+  release(): void {
+    this.requestDeadline?.cancel()
+    this.idleDeadline?.cancel()
+    if (this.backOff !== null) clearTimeout(this.backOff)
+    this.attempt?.abort()
+    this.attempt = null
+    this.endRetry()
+    this.cluster.active--
+    this.cluster.budget.end()
+  }
+
+  /** The request head as it goes upstream; the same for each attempt. */
+  get requestText(): string {
+    this.text ??= requestText(this.exchange)
+    return this.text
+  }
+  private text: string | null = null
+}
+
+function requestText(exchange: Exchange): string {
+  const { head, chain } = exchange
+  const { fields } = head
+  if (exchange.authority !== head.authority || !fields.has('host')) {
+    fields.dropNamed('host')
+    fields.add('host', exchange.authority)
+  }
+  if (chain.edge !== null) {
+    if (!fields.has('x-request-id')) fields.add('x-request-id', randomUUID())
+    if (chain.edge === 'gateway') addForwarded(exchange)
+  }
+  const framing = head.bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
+  return `${head.method} ${exchange.target} HTTP/1.1\r\n${fields.lines()}${framing}\r\n`
+}
+
+/** A gateway says who asked, and how (the de-facto fields of every load balancer; RFC 7239 is read by few apps). */
+function addForwarded(exchange: Exchange): void {
+  const { fields } = exchange.head
+  const client = exchange.stream.remoteAddress.replace(/:\d+$/, '')
+  const former = fields.get('x-forwarded-for')
+  fields.dropNamed('x-forwarded-for')
+  fields.add('x-forwarded-for', former === undefined ? client : `${former}, ${client}`)
+  if (!fields.has('x-forwarded-proto')) fields.add('x-forwarded-proto', exchange.scheme)
+}

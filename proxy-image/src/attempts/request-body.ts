@@ -1,0 +1,71 @@
+import type { UpstreamStream } from '../codec/stream.ts'
+
+/** A body larger than this is not kept, and its request not retried once bytes of it are gone (Envoy: 64 KiB too). */
+const REPLAY_BYTES = 64 * 1024
+
+interface Piece {
+  readonly chunk: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+/** A request body on its way upstream: waits for an attempt, follows it, and can be told again to the next one. */
+export class RequestBody {
+  private pieces: Piece[] = []
+  private bytes = 0
+  private complete = false
+  private trailers = ''
+  private sink: UpstreamStream | null = null
+  /** Whether pieces are kept for a further attempt. */
+  private keeping: boolean
+
+  constructor(replayable: boolean) {
+    this.keeping = replayable
+  }
+
+  /** Whether a new attempt can be given the body from its beginning. */
+  get replayable(): boolean {
+    return this.keeping
+  }
+
+  get ended(): boolean {
+    return this.complete
+  }
+
+  /** True: more is waiting than should be; pause the downstream until an attempt takes it. */
+  push(chunk: Buffer, start: number, end: number): boolean {
+    this.bytes += end - start
+    if (this.sink !== null) {
+      this.sink.write(chunk, start, end)
+      if (this.bytes > REPLAY_BYTES) this.forget()
+      else if (this.keeping) this.pieces.push({ chunk, start, end })
+      return false
+    }
+    this.pieces.push({ chunk, start, end })
+    return this.bytes > REPLAY_BYTES
+  }
+
+  end(trailers: string): void {
+    this.complete = true
+    this.trailers = trailers
+    this.sink?.end(trailers)
+  }
+
+  /** Sends everything so far, and what follows, to an attempt. */
+  attach(sink: UpstreamStream): void {
+    this.sink = sink
+    for (const piece of this.pieces) sink.write(piece.chunk, piece.start, piece.end)
+    if (!this.keeping || this.bytes > REPLAY_BYTES) this.forget()
+    if (this.complete) sink.end(this.trailers)
+  }
+
+  detach(): void {
+    this.sink = null
+  }
+
+  /** No further attempt will come. */
+  forget(): void {
+    this.keeping = false
+    this.pieces = []
+  }
+}

@@ -1,0 +1,41 @@
+import type { InboundPort, RetryPolicy } from '../../../runtime/model/snapshot.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { RequestMetrics } from '../telemetry/request-metrics.ts'
+import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { Chooser } from './chain.ts'
+
+/**
+ * Towards the app: an app may close an idle connection in the moment in which a request takes it. A fresh connection
+ * gets the request then, if it may be sent twice; everything else is the caller's to retry, who can choose another
+ * instance.
+ */
+const STALE_CONNECTION: RetryPolicy = {
+  maxRetries: 1,
+  perTryTimeoutMs: 0,
+  on: ['reset'],
+  methods: 'idempotent',
+  origin: { kind: 'default', name: 'default' },
+}
+
+/** From peers to the app beside this sidecar: one way for every request. */
+export function inboundChooser(
+  port: InboundPort,
+  cluster: UpstreamCluster,
+  listener: string,
+  metrics: Metrics,
+): Chooser {
+  const target = {
+    cluster,
+    weight: 1,
+    metrics: new RequestMetrics(metrics, { listener, route: '', cluster: cluster.spec.name }),
+  }
+  const plan = {
+    route: port.origin.name,
+    targets: [target],
+    totalWeight: 1,
+    timeouts: port.timeouts,
+    retry: STALE_CONNECTION,
+  }
+  const choice = { plan, endpoint: null }
+  return () => choice
+}

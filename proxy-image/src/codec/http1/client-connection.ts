@@ -1,0 +1,225 @@
+import type { Socket } from 'node:net'
+import { ProxyError } from '../../errors.ts'
+import type { ResponseReceiver, UpstreamStream } from '../stream.ts'
+import { ChunkedDecoder } from './chunked.ts'
+import { CHUNKED, UNTIL_CLOSE } from './framing.ts'
+import { parseResponseHead, type ResponseHead } from './head.ts'
+import { Output } from './output.ts'
+import { badResponse, MAX_HEAD_BYTES } from './syntax.ts'
+
+/** What a connection needs of its pool. */
+export interface ClientConnectionOwner {
+  /** The exchange is over and the connection can take another. */
+  onIdle(connection: Http1ClientConnection): void
+  onClosed(connection: Http1ClientConnection): void
+}
+
+/** Where a connection is: between exchanges, before the final response head, or inside a body. */
+const IDLE = 0
+const HEAD = 1
+const BODY = 2
+const CLOSED = 3
+
+/** Interim responses of one exchange; more are an attack on whoever collects them. */
+const MAX_INTERIM = 10
+
+/** The client side of one HTTP/1.1 connection: one exchange at a time, reused while both sides allow it. */
+export class Http1ClientConnection implements UpstreamStream {
+  /** `performance.now()` of the last release; for idle timeouts. */
+  idleSinceMs = 0
+  /** `performance.now()` after which it takes no further exchange (certificates end, or the pool is retired). */
+  retireAtMs = Number.POSITIVE_INFINITY
+  /** How long the server keeps an idle connection, from its Keep-Alive field; 0 when it does not say. */
+  serverIdleMs = 0
+  /** Exchanges begun. A failure of the first one says something else than one of a reused connection. */
+  exchanges = 0
+  private readonly socket: Socket
+  private readonly owner: ClientConnectionOwner
+  private readonly output: Output
+  private receiver: ResponseReceiver | null = null
+  private method = ''
+  private phase = IDLE
+  private partial = ''
+  private interim = 0
+  private remaining = 0
+  private decoder: ChunkedDecoder | null = null
+  private reusable = true
+  private requestDone = true
+  private chunkedRequest = false
+
+  constructor(socket: Socket, owner: ClientConnectionOwner) {
+    this.socket = socket
+    this.owner = owner
+    this.output = new Output(socket)
+    socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    socket.on('drain', () => this.receiver?.onRequestDrain())
+    socket.on('end', () => this.onEnd())
+    socket.on('error', (error) =>
+      this.fail(new ProxyError('upstream_reset', 'upstream', { retry: 'idempotent', cause: error })),
+    )
+    socket.on('close', () => {
+      this.fail(new ProxyError('upstream_closed', 'upstream', { retry: 'idempotent' }))
+      owner.onClosed(this)
+    })
+  }
+
+  get localAddress(): string {
+    return `${this.socket.localAddress}:${this.socket.localPort}`
+  }
+
+  // ---- sending ----------------------------------------------------------------------------------------------------
+
+  /** Takes the connection for one exchange. `method` decides whether the answer has a body. */
+  begin(receiver: ResponseReceiver, method: string): void {
+    this.receiver = receiver
+    this.method = method
+    this.phase = HEAD
+    this.interim = 0
+    this.requestDone = false
+    this.exchanges++
+  }
+
+  sendHead(text: string, chunked: boolean): void {
+    this.chunkedRequest = chunked
+    this.output.add(text)
+  }
+
+  write(chunk: Buffer, start: number, end: number): void {
+    if (this.chunkedRequest) this.output.addChunk(chunk, start, end)
+    else this.output.addBytes(chunk, start, end)
+  }
+
+  end(trailers: string): void {
+    if (this.chunkedRequest) this.output.addLastChunk(trailers)
+    this.requestDone = true
+  }
+
+  flush(): boolean {
+    return this.output.flush()
+  }
+
+  abort(): void {
+    this.receiver = null
+    this.close()
+  }
+
+  close(): void {
+    this.phase = CLOSED
+    this.socket.destroy()
+  }
+
+  pauseResponse(): void {
+    this.socket.pause()
+  }
+
+  resumeResponse(): void {
+    this.socket.resume()
+  }
+
+  // ---- reading ----------------------------------------------------------------------------------------------------
+
+  private onData(chunk: Buffer): void {
+    const receiver = this.receiver
+    // Nobody asked: whatever it says next can't be matched to a request (RFC 9112, section 9.2).
+    if (receiver === null) return this.close()
+    let at = 0
+    while (at < chunk.length && this.receiver === receiver) {
+      at = this.phase === HEAD ? this.readHead(chunk, at) : this.readBody(chunk, at)
+    }
+    if (this.phase === IDLE && at < chunk.length) this.close()
+    receiver.onResponseFlush()
+  }
+
+  private readHead(chunk: Buffer, from: number): number {
+    const before = this.partial.length
+    const text = before === 0 ? chunk.toString('latin1', from) : this.partial + chunk.toString('latin1', from)
+    const end = text.indexOf('\r\n\r\n')
+    if (end < 0 || end > MAX_HEAD_BYTES) {
+      if (end > 0 || text.length > MAX_HEAD_BYTES) this.broken(badResponse('response head too large'))
+      else this.partial = text
+      return chunk.length
+    }
+    this.partial = ''
+    const at = from + end + 4 - before
+    const head = parseResponseHead(text, 0, end, this.method)
+    if (head instanceof ProxyError) this.broken(head)
+    else if (head.status < 200) this.readInterim(head)
+    else this.beginBody(head)
+    return at
+  }
+
+  private readInterim(head: ResponseHead): void {
+    if (head.status === 101) this.broken(badResponse('switched protocols without being asked'))
+    else if (++this.interim > MAX_INTERIM) this.broken(badResponse('too many interim responses'))
+    else this.receiver!.onInformational(head)
+  }
+
+  private beginBody(head: ResponseHead): void {
+    this.reusable = head.keepAlive && head.bodyLength !== UNTIL_CLOSE
+    if (this.exchanges === 1) this.serverIdleMs = keepAliveTimeoutMs(head)
+    this.remaining = head.bodyLength
+    this.decoder = head.bodyLength === CHUNKED ? new ChunkedDecoder() : null
+    this.phase = BODY
+    this.receiver!.onResponseHead(head)
+    if (head.bodyLength === 0 && this.receiver !== null) this.complete('')
+  }
+
+  private readBody(chunk: Buffer, from: number): number {
+    const receiver = this.receiver!
+    if (this.decoder !== null) {
+      const decoder = this.decoder
+      const at = decoder.feed(chunk, from, chunk.length, (data, start, end) =>
+        this.receiver?.onResponseData(data, start, end),
+      )
+      if (decoder.fault !== null) this.broken(badResponse(decoder.fault))
+      else if (decoder.done && this.receiver === receiver) this.complete(decoder.trailers)
+      return at
+    }
+    if (this.remaining === UNTIL_CLOSE) {
+      receiver.onResponseData(chunk, from, chunk.length)
+      return chunk.length
+    }
+    const at = Math.min(chunk.length, from + this.remaining)
+    this.remaining -= at - from
+    receiver.onResponseData(chunk, from, at)
+    if (this.remaining === 0 && this.receiver === receiver) this.complete('')
+    return at
+  }
+
+  /** The answer is complete. The connection is given back first, so that a next request finds it. */
+  private complete(trailers: string): void {
+    const receiver = this.receiver!
+    this.receiver = null
+    this.phase = IDLE
+    const now = performance.now()
+    this.idleSinceMs = now
+    if (this.reusable && this.requestDone && now < this.retireAtMs) this.owner.onIdle(this)
+    else this.close()
+    receiver.onResponseEnd(trailers)
+  }
+
+  private onEnd(): void {
+    if (this.phase === BODY && this.remaining === UNTIL_CLOSE && this.decoder === null && this.receiver !== null) {
+      const receiver = this.receiver
+      this.complete('')
+      receiver.onResponseFlush()
+    }
+  }
+
+  private broken(error: ProxyError): void {
+    this.fail(error)
+    this.close()
+  }
+
+  private fail(error: ProxyError): void {
+    const receiver = this.receiver
+    this.receiver = null
+    this.phase = CLOSED
+    receiver?.onResponseError(error)
+  }
+}
+
+function keepAliveTimeoutMs(head: ResponseHead): number {
+  const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(head.fields.get('keep-alive') ?? '')
+  return seconds === null ? 0 : Number(seconds[1]) * 1000
+}

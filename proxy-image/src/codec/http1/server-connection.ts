@@ -1,0 +1,328 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { ProxyError, STATUS } from '../../errors.ts'
+import type { DownstreamStream, RequestReceiver } from '../stream.ts'
+import { ChunkedDecoder } from './chunked.ts'
+import { CHUNKED } from './framing.ts'
+import { parseRequestHead, type RequestHead, type ResponseHead } from './head.ts'
+import { Output } from './output.ts'
+import { badRequest, MAX_HEAD_BYTES } from './syntax.ts'
+
+/** What a connection needs of its listener. */
+export interface ServerConnectionOwner {
+  /** A request head arrived; `connection.head` holds it. May answer at once. */
+  onRequest(connection: Http1ServerConnection): RequestReceiver
+  /** The downstream broke the protocol before there was an exchange. Returns the answer's body. */
+  onInvalidRequest(error: ProxyError, connection: Http1ServerConnection): string
+  onClosed(connection: Http1ServerConnection): void
+  /** True: say `Connection: close` with the next answer. */
+  readonly draining: boolean
+}
+
+/** Where a connection is: between requests, inside a request body, waiting for the rest of the answer, ... */
+const HEAD = 0
+const BODY = 1
+const ANSWER = 2
+/** The answer is written, but the downstream has to read it before it may ask for more. */
+const DRAINING = 3
+const CLOSING = 4
+
+/** A new request's first bytes may be malformed long before the head is complete: bare LF or NUL can't become valid. */
+const NEVER_VALID = /(?:^|[^\r])\n|\0/
+/** How much, and how long, a downstream may go on sending after the last answer (RFC 9112, section 9.6). */
+const LINGER_MS = 1_000
+
+/** The server side of one HTTP/1.1 connection: requests one after another, pipelined ones answered in order. */
+export class Http1ServerConnection implements DownstreamStream {
+  head!: RequestHead
+  readonly peer: string | null
+  readonly serverName: string | null
+  readonly remoteAddress: string
+  /** `performance.now()` of the last time a request began or ended; for idle timeouts. */
+  activeAtMs: number
+  /** `performance.now()` when an incomplete head began, 0 without one; for slow senders. */
+  headSinceMs = 0
+  /** `performance.now()` after which it takes no further request (its certificates end). */
+  retireAtMs = Number.POSITIVE_INFINITY
+  private readonly socket: Socket
+  private readonly owner: ServerConnectionOwner
+  private readonly output: Output
+  private receiver: RequestReceiver | null = null
+  private phase = HEAD
+  private partial = ''
+  private held: Buffer | null = null
+  private processing = false
+  private remaining = 0
+  private decoder: ChunkedDecoder | null = null
+  private keepAlive = true
+  private chunkedAnswer = false
+  private requestPaused = false
+
+  constructor(socket: Socket, owner: ServerConnectionOwner, tls: { peer: string | null; serverName: string } | null) {
+    this.socket = socket
+    this.owner = owner
+    this.peer = tls?.peer ?? null
+    this.serverName = tls?.serverName ?? null
+    this.remoteAddress = `${socket.remoteAddress}:${socket.remotePort}`
+    this.output = new Output(socket)
+    this.activeAtMs = performance.now()
+    socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    socket.on('drain', () => this.onDrain())
+    socket.on('end', () => this.onGone())
+    socket.on('error', () => this.socket.destroy())
+    socket.on('close', () => {
+      this.onGone()
+      owner.onClosed(this)
+    })
+  }
+
+  get localAddress(): string {
+    return `${this.socket.localAddress}:${this.socket.localPort}`
+  }
+
+  get reading(): boolean {
+    return this.processing
+  }
+
+  /** No exchange is under way. */
+  get idle(): boolean {
+    return this.phase === HEAD && this.partial === ''
+  }
+
+  // ---- reading ----------------------------------------------------------------------------------------------------
+
+  private onData(chunk: Buffer): void {
+    if (this.phase === CLOSING) return
+    if (this.held !== null) this.held = Buffer.concat([this.held, chunk])
+    else this.process(chunk)
+  }
+
+  private process(chunk: Buffer): void {
+    let at = 0
+    this.processing = true
+    while (at < chunk.length && this.phase !== CLOSING) {
+      if (this.phase === HEAD) at = this.readHead(chunk, at)
+      else if (this.phase === BODY) at = this.readBody(chunk, at)
+      else {
+        // A pipelined request waits for the answer before it; the socket's buffers hold the rest back.
+        this.held = chunk.subarray(at)
+        this.socket.pause()
+        break
+      }
+    }
+    this.processing = false
+  }
+
+  private readHead(chunk: Buffer, from: number): number {
+    const before = this.partial.length
+    const text = before === 0 ? chunk.toString('latin1', from) : this.partial + chunk.toString('latin1', from)
+    // An empty line before a request is ignored (RFC 9112, section 2.2).
+    const start = text.startsWith('\r\n') ? 2 : 0
+    const end = text.indexOf('\r\n\r\n', start)
+    if (end < 0 || end - start > MAX_HEAD_BYTES) {
+      if (end > 0 || text.length > MAX_HEAD_BYTES) this.refuse(badRequest('request head too large', 'head_too_large'))
+      else if (NEVER_VALID.test(text)) this.refuse(badRequest('bare LF or NUL in request head'))
+      else {
+        this.partial = text
+        if (before === 0) this.headSinceMs = performance.now()
+      }
+      return chunk.length
+    }
+    this.partial = ''
+    this.headSinceMs = 0
+    const head = parseRequestHead(text, start, end)
+    if (head instanceof ProxyError) {
+      this.refuse(head)
+      return chunk.length
+    }
+    this.begin(head)
+    const at = from + end + 4 - before
+    // A downstream that waits for 100 (Continue) sends no body yet, and its head must not wait for one.
+    if (this.phase === BODY && at === chunk.length) this.receiver?.onRequestFlush()
+    return at
+  }
+
+  private onDrain(): void {
+    if (this.phase === DRAINING) this.ready()
+    else this.receiver?.onResponseDrain()
+  }
+
+  private begin(head: RequestHead): void {
+    this.head = head
+    this.keepAlive = head.keepAlive
+    this.chunkedAnswer = false
+    this.requestPaused = false
+    this.remaining = head.bodyLength
+    this.decoder = head.bodyLength === CHUNKED ? new ChunkedDecoder() : null
+    this.phase = head.bodyLength === 0 ? ANSWER : BODY
+    const receiver = this.owner.onRequest(this)
+    // It may be answered already.
+    if (this.phase === ANSWER || this.phase === BODY) this.receiver = receiver
+  }
+
+  private readBody(chunk: Buffer, from: number): number {
+    const receiver = this.receiver!
+    let at = from
+    if (this.decoder === null) {
+      at = Math.min(chunk.length, from + this.remaining)
+      this.remaining -= at - from
+      receiver.onRequestData(chunk, from, at)
+    } else {
+      const decoder = this.decoder
+      at = decoder.feed(chunk, from, chunk.length, (data, start, end) => receiver.onRequestData(data, start, end))
+      if (decoder.fault !== null) {
+        this.breakOff(badRequest(decoder.fault))
+        return chunk.length
+      }
+    }
+    // The receiver may have answered meanwhile, and the connection moved on.
+    if (this.receiver !== receiver || this.phase !== BODY) return at
+    if (this.decoder === null ? this.remaining === 0 : this.decoder.done) {
+      this.phase = ANSWER
+      receiver.onRequestEnd(this.decoder?.trailers ?? '')
+    }
+    receiver.onRequestFlush()
+    return at
+  }
+
+  /** Answers a head that can't be accepted. */
+  private refuse(error: ProxyError): void {
+    const body = this.owner.onInvalidRequest(error, this)
+    this.keepAlive = false
+    this.writeOwn(statusOf(error), '', body, false)
+    this.closeSoon()
+  }
+
+  /** The body broke the protocol, or the downstream went away, while an exchange is under way. */
+  private breakOff(error: ProxyError): void {
+    this.keepAlive = false
+    this.receiver?.onRequestError(error)
+    if (this.phase !== CLOSING) this.abort()
+  }
+
+  private onGone(): void {
+    if (this.receiver !== null) this.breakOff(new ProxyError('downstream_closed', 'downstream'))
+    else if (this.phase !== CLOSING) this.abort()
+  }
+
+  pauseRequest(): void {
+    this.requestPaused = true
+    this.socket.pause()
+  }
+
+  resumeRequest(): void {
+    this.requestPaused = false
+    if (this.held === null) this.socket.resume()
+  }
+
+  // ---- answering --------------------------------------------------------------------------------------------------
+
+  sendInformational(head: ResponseHead): void {
+    if (this.head.version < 11) return
+    this.output.add(`HTTP/1.1 ${head.status} ${head.phrase}\r\n${head.fields.lines()}\r\n`)
+    this.output.flush()
+  }
+
+  sendHead(head: ResponseHead): void {
+    let text = `HTTP/1.1 ${head.status} ${head.phrase}\r\n${head.fields.lines()}`
+    if (head.bodyLength < 0) {
+      // RFC 9112, section 6.3: without a length, an HTTP/1.0 downstream learns the end from the close.
+      if (this.head.version < 11) this.keepAlive = false
+      else {
+        this.chunkedAnswer = true
+        text += 'transfer-encoding: chunked\r\n'
+      }
+    }
+    this.output.add(`${text}${this.connectionLine()}\r\n`)
+  }
+
+  sendOwn(status: number, headers: string, body: string): void {
+    this.writeOwn(status, headers, body, this.head.method === 'HEAD')
+    this.finish()
+  }
+
+  private writeOwn(status: number, headers: string, body: string, headOnly: boolean): void {
+    const bytes = Buffer.byteLength(body)
+    this.output.add(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n${headers}` +
+        (body === '' ? '' : 'content-type: text/plain; charset=utf-8\r\n') +
+        `content-length: ${bytes}\r\n${this.connectionLine()}\r\n`,
+    )
+    if (!headOnly) this.output.add(Buffer.from(body).toString('latin1'))
+  }
+
+  private connectionLine(): string {
+    if (this.owner.draining || performance.now() > this.retireAtMs) this.keepAlive = false
+    if (!this.keepAlive) return 'connection: close\r\n'
+    return this.head.version < 11 ? 'connection: keep-alive\r\n' : ''
+  }
+
+  write(chunk: Buffer, start: number, end: number): void {
+    if (this.chunkedAnswer) this.output.addChunk(chunk, start, end)
+    else this.output.addBytes(chunk, start, end)
+  }
+
+  end(trailers: string): void {
+    if (this.chunkedAnswer) this.output.addLastChunk(trailers)
+    this.finish()
+  }
+
+  flush(): boolean {
+    return this.output.flush()
+  }
+
+  private finish(): void {
+    this.receiver = null
+    const drained = this.output.flush()
+    this.activeAtMs = performance.now()
+    // A body that nobody read to its end can't be told from the next request.
+    if (this.phase === BODY || !this.keepAlive) return this.closeSoon()
+    if (drained) this.ready()
+    else this.phase = DRAINING
+  }
+
+  /** Takes the next request, which may be here already. */
+  private ready(): void {
+    this.phase = HEAD
+    if (this.requestPaused) this.resumeRequest()
+    if (this.held !== null && !this.processing) {
+      const held = this.held
+      this.held = null
+      this.socket.resume()
+      this.process(held)
+    }
+  }
+
+  abort(): void {
+    this.receiver = null
+    this.phase = CLOSING
+    this.socket.destroy()
+  }
+
+  /** Ends the connection between two exchanges, at once. */
+  close(): void {
+    this.abort()
+  }
+
+  /** Times out a head that does not come to its end. */
+  expireHead(): void {
+    this.refuse(new ProxyError('request_timeout', 'downstream', { message: 'request head took too long' }))
+  }
+
+  /**
+   * Sends what is left and closes. What the downstream still sends is read and thrown away for a moment: closing with
+   * unread bytes would reset the connection and could take the answer with it (RFC 9112, section 9.6).
+   */
+  private closeSoon(): void {
+    this.phase = CLOSING
+    this.held = null
+    this.output.flush()
+    this.socket.end()
+    this.socket.resume()
+    setTimeout(() => this.socket.destroy(), LINGER_MS).unref()
+  }
+}
+
+function statusOf(error: ProxyError): number {
+  return STATUS[error.reason]
+}

@@ -1,0 +1,75 @@
+import type { ProxyError } from '../errors.ts'
+import type { RequestHead, ResponseHead } from './http1/head.ts'
+
+/**
+ * The seam between codecs and the rest of the proxy. Body bytes travel as `chunk[start, end)` of the buffer that the
+ * socket read: they are never copied on their way, and must not be kept beyond the call unless the callee owns a copy
+ * of the reference (node allocates a new buffer for every read). A producer ends everything it got from one read with
+ * a flush: what was written in between leaves in one write.
+ */
+
+/** One request on a downstream connection, as the rest of the proxy sees it. */
+export interface DownstreamStream {
+  readonly head: RequestHead
+  /** `address:port` of the client. */
+  readonly remoteAddress: string
+  readonly localAddress: string
+  /** SPIFFE ID of an authenticated peer, null for others. */
+  readonly peer: string | null
+  /** SNI, null without TLS. */
+  readonly serverName: string | null
+  /** Bytes of one read are being parsed; a flush follows. */
+  readonly reading: boolean
+  /** Forwards an interim response (RFC 9110, section 15.2). */
+  sendInformational(head: ResponseHead): void
+  /** Sends the head of an upstream's answer. `bodyLength` as in ResponseHead. */
+  sendHead(head: ResponseHead): void
+  /** Sends a whole answer made by the proxy. `headers` are full lines ending in CRLF. */
+  sendOwn(status: number, headers: string, body: string): void
+  write(chunk: Buffer, start: number, end: number): void
+  /** The body is complete. `trailers` are full lines. */
+  end(trailers: string): void
+  /** False: the downstream reads too slowly; stop until `onResponseDrain`. */
+  flush(): boolean
+  /** The answer can't be completed: the connection is cut so that nobody takes it for complete. */
+  abort(): void
+  pauseRequest(): void
+  resumeRequest(): void
+}
+
+/** What a downstream codec tells about a request after its head. */
+export interface RequestReceiver {
+  onRequestData(chunk: Buffer, start: number, end: number): void
+  onRequestEnd(trailers: string): void
+  /** Everything that one read brought was delivered. */
+  onRequestFlush(): void
+  /** The downstream is gone or broke the protocol inside the body; nothing can be sent any more. */
+  onRequestError(error: ProxyError): void
+  onResponseDrain(): void
+}
+
+/** One request on an upstream connection. */
+export interface UpstreamStream {
+  /** Head as full text, empty line included. */
+  sendHead(text: string, chunked: boolean): void
+  write(chunk: Buffer, start: number, end: number): void
+  end(trailers: string): void
+  /** False: the upstream reads too slowly; stop until `onRequestDrain`. */
+  flush(): boolean
+  /** Gives the exchange up; the receiver hears nothing more. */
+  abort(): void
+  pauseResponse(): void
+  resumeResponse(): void
+}
+
+/** What an upstream codec tells about the answer. Exactly one of `onResponseEnd` and `onResponseError` comes last. */
+export interface ResponseReceiver {
+  onInformational(head: ResponseHead): void
+  onResponseHead(head: ResponseHead): void
+  onResponseData(chunk: Buffer, start: number, end: number): void
+  onResponseEnd(trailers: string): void
+  /** Everything that one read brought was delivered. */
+  onResponseFlush(): void
+  onResponseError(error: ProxyError): void
+  onRequestDrain(): void
+}

@@ -1,0 +1,188 @@
+import type { RequestView } from '../../runtime/model/match.ts'
+import type { Forwarding } from './attempts/forward.ts'
+import type { HttpChain } from './chain/chain.ts'
+import type { RequestHead, ResponseHead } from './codec/http1/head.ts'
+import type { DownstreamStream, RequestReceiver } from './codec/stream.ts'
+import { type ProxyError, type Reason, STATUS } from './errors.ts'
+import type { AccessLogRecord } from './telemetry/access-log.ts'
+import type { RequestMetrics } from './telemetry/request-metrics.ts'
+
+/**
+ * One request and its answer, from the first byte to the last: what routes look at, what the access log says, and the
+ * one place where an exchange ends. Lazy: what nobody asks for is never computed.
+ */
+export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
+  readonly chain: HttpChain
+  readonly stream: DownstreamStream
+  readonly head: RequestHead
+  readonly startTimeMs = Date.now()
+  readonly startedAtMs = performance.now()
+  /** Changed by gateway rewrites; forwarded instead of what the downstream sent. */
+  target: string
+  authority: string
+  port: number
+  /** Where the exchange is counted; the route's once there is one. */
+  metrics: RequestMetrics
+  route: string | null = null
+  forwarding: Forwarding | null = null
+  status = 0
+  reason: Reason | null = null
+  attempts = 0
+  bytesReceived = 0
+  bytesSent = 0
+  durationMs = 0
+  responseHeadMs: number | null = null
+  upstreamServiceTimeMs: number | null = null
+  upstreamAddress: string | null = null
+  upstreamCluster: string | null = null
+  private answer: ResponseHead | null = null
+  private over = false
+
+  constructor(chain: HttpChain, stream: DownstreamStream) {
+    this.chain = chain
+    this.stream = stream
+    this.head = stream.head
+    this.target = stream.head.target
+    this.authority = stream.head.authority
+    this.port = chain.port
+    this.metrics = chain.unrouted
+  }
+
+  // ---- what routes look at ----------------------------------------------------------------------------------------
+
+  get method(): string {
+    return this.head.method
+  }
+
+  get path(): string {
+    const query = this.target.indexOf('?')
+    return query < 0 ? this.target : this.target.substring(0, query)
+  }
+
+  get query(): string {
+    const query = this.target.indexOf('?')
+    return query < 0 ? '' : this.target.substring(query + 1)
+  }
+
+  get host(): string {
+    const { authority } = this
+    const colon = authority.lastIndexOf(':')
+    const end = colon < 0 || authority.endsWith(']') ? authority.length : colon
+    return authority.substring(0, end).toLowerCase()
+  }
+
+  get scheme(): 'http' | 'https' {
+    return this.head.scheme === 'https' ? 'https' : this.chain.scheme
+  }
+
+  header(name: string): string | undefined {
+    return this.head.fields.get(name)
+  }
+
+  // ---- what the downstream sends ----------------------------------------------------------------------------------
+
+  onRequestData(chunk: Buffer, start: number, end: number): void {
+    this.bytesReceived += end - start
+    this.forwarding?.onRequestData(chunk, start, end)
+  }
+
+  onRequestEnd(trailers: string): void {
+    this.forwarding?.onRequestEnd(trailers)
+  }
+
+  onRequestFlush(): void {
+    this.forwarding?.onRequestFlush()
+  }
+
+  onRequestError(error: ProxyError): void {
+    if (error.reason !== 'downstream_closed') return this.fail(error)
+    if (this.over) return
+    this.reason = 'downstream_closed'
+    if (this.status === 0) this.status = STATUS.downstream_closed
+    this.finish()
+  }
+
+  onResponseDrain(): void {
+    this.forwarding?.onResponseDrain()
+  }
+
+  // ---- what goes back ---------------------------------------------------------------------------------------------
+
+  get headSent(): boolean {
+    return this.answer !== null
+  }
+
+  /** Sends an upstream's head. */
+  respond(head: ResponseHead): void {
+    this.answer = head
+    this.status = head.status
+    this.stream.sendHead(head)
+  }
+
+  /** The upstream's answer is complete. */
+  complete(trailers: string): void {
+    if (this.over) return
+    this.stream.end(trailers)
+    this.finish()
+  }
+
+  /** Sends an answer of the proxy's own (a filter's, say). `headers` are full lines. */
+  answerOwn(status: number, headers: string, body: string): void {
+    if (this.over) return
+    this.status = status
+    this.bytesSent = body.length
+    this.stream.sendOwn(status, headers, body)
+    this.finish()
+  }
+
+  /** Ends the exchange with an error: as an answer while that is possible, else by cutting the connection. */
+  fail(error: ProxyError): void {
+    if (this.over) return
+    this.reason = error.reason
+    this.chain.listener.error(error.reason)
+    if (this.headSent) {
+      this.stream.abort()
+      this.finish()
+    } else {
+      this.answerOwn(STATUS[error.reason], this.chain.errorHeaders(this, error), this.chain.errorBody(error))
+    }
+  }
+
+  private finish(): void {
+    this.over = true
+    this.durationMs = performance.now() - this.startedAtMs
+    this.forwarding?.release()
+    this.metrics.record(this.status, this.durationMs)
+    this.chain.logAccess?.(this)
+  }
+
+  // ---- what the access log says -----------------------------------------------------------------------------------
+
+  get protocol(): string {
+    return this.head.version === 11 ? 'HTTP/1.1' : 'HTTP/1.0'
+  }
+
+  get downstreamAddress(): string {
+    return this.stream.remoteAddress
+  }
+
+  get downstreamLocalAddress(): string {
+    return this.stream.localAddress
+  }
+
+  get peerUri(): string | null {
+    return this.stream.peer
+  }
+
+  get serverName(): string | null {
+    return this.stream.serverName
+  }
+
+  requestHeader(name: string): string | undefined {
+    return this.head.fields.get(name)
+  }
+
+  responseHeader(name: string): string | undefined {
+    return this.answer?.fields.get(name)
+  }
+}

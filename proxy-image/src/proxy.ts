@@ -1,0 +1,170 @@
+import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
+import { createAdminApp, createMetricsApp } from './admin/app.ts'
+import { listenAdmin } from './admin/listen.ts'
+import { createAdminView } from './admin/proxy-view.ts'
+import { CertificateClient } from './control/certificate-client.ts'
+import { StateDirectory } from './control/state.ts'
+import { SyncClient, type SyncClientOptions } from './control/sync-client.ts'
+import { actualPort, type ProxyEnvironment } from './env.ts'
+import type { Log } from './log.ts'
+import { MESH_PROTOCOLS, Serving } from './serving.ts'
+import { AccessLogs } from './telemetry/access-log.ts'
+import { Metrics } from './telemetry/metrics.ts'
+import { registerProcessMetrics } from './telemetry/process-metrics.ts'
+import { WorkloadIdentity } from './tls/identity.ts'
+import { VERSION } from './version.ts'
+
+/** Design, section 5: the mTLS-only port, and scraping on the task's address. */
+const MESH_PORT = 15_000
+const METRICS_PORT = 9902
+/** A drain that finds nothing under way ends after this much quiet: peers may still be learning of it. */
+const QUIET_MS = 1_000
+
+/** One running proxy: control plane in, data plane out, admin beside. */
+export class RunningProxy {
+  readonly environment: ProxyEnvironment
+  readonly log: Log
+  readonly metrics = new Metrics()
+  readonly identity = new WorkloadIdentity()
+  readonly serving: Serving
+  /** Health checks are told to fail (admin). */
+  failing = false
+  private readonly accessLogs: AccessLogs
+  private readonly state: StateDirectory
+  private readonly certificates: CertificateClient
+  private readonly sync: SyncClient
+  private readonly instanceId = randomUUID()
+  private admin: Server[] = []
+  private stopped: Promise<void> | null = null
+
+  constructor(environment: ProxyEnvironment, log: Log) {
+    this.environment = environment
+    this.log = log
+    const { metrics, identity } = this
+    registerProcessMetrics(metrics)
+    const dropped = metrics.counter('weft_access_log_dropped_total', {})
+    const rejected = metrics.counter('weft_snapshot_rejected_total', {})
+    this.accessLogs = new AccessLogs({ onDropped: (lines) => dropped.inc(lines), warn: (text) => log.warning(text) })
+    this.serving = new Serving({ environment, identity, metrics, accessLogs: this.accessLogs, log })
+    this.state = new StateDirectory(environment.stateDir, log)
+    const shared = {
+      controlPlaneUrl: environment.controlPlaneUrl,
+      subject: environment.subject,
+      identity,
+      state: this.state,
+      log,
+    }
+    this.certificates = new CertificateClient({ ...shared, token: environment.token })
+    this.sync = new SyncClient({
+      ...shared,
+      describe: () => this.describe(),
+      onSnapshot: async (snapshot) => {
+        try {
+          await this.serving.apply(snapshot)
+        } catch (error) {
+          rejected.inc()
+          throw error
+        }
+        // Told before the first request can come, so that peers find this instance as soon as it serves.
+        if (this.stopped === null) void this.sync.setState('ready')
+      },
+      onEndpoints: (set) => this.serving.updateEndpoints(set),
+      onRefused: () => this.certificates.renewSoon(),
+    })
+    metrics.gauge('weft_certificate_expiry_seconds', {}, () => (identity.ready ? identity.notAfterMs / 1000 : 0))
+  }
+
+  /**
+   * Opens the admin port, gets an identity, puts the saved snapshot in force if there is one, and follows the control
+   * plane from then on. Resolves when the proxy has an identity; rejects when the admin port can't be bound.
+   */
+  async start(): Promise<void> {
+    const { environment } = this
+    const view = createAdminView(this)
+    const port = actualPort(environment, environment.adminPort)
+    this.admin.push(await listen(createAdminApp(view), '127.0.0.1', port, environment.adminPort))
+    if (environment.bindAddress !== '127.0.0.1') {
+      const metricsPort = actualPort(environment, METRICS_PORT)
+      this.admin.push(await listen(createMetricsApp(view), environment.bindAddress, metricsPort, METRICS_PORT))
+    }
+    await this.certificates.start()
+    await this.sync.startFromState()
+    void this.sync.run()
+  }
+
+  private describe(): ReturnType<SyncClientOptions['describe']> {
+    const { environment, serving } = this
+    const designed = actualPort(environment, MESH_PORT)
+    const meshPort =
+      environment.subject.kind === 'virtual-gateway'
+        ? null
+        : (serving.ports.actual(environment.bindAddress, designed) ?? null)
+    return {
+      id: this.instanceId,
+      address: environment.advertiseAddress,
+      meshPort,
+      protocols: [...MESH_PROTOCOLS],
+      version: VERSION,
+    }
+  }
+
+  /** Why requests can't be served yet, one sentence each; empty when they can. */
+  notReady(): readonly string[] {
+    const why: string[] = []
+    if (!this.identity.ready) why.push('no workload certificate yet; is the control plane reachable?')
+    if (this.serving.snapshot === null) why.push('no snapshot yet')
+    if (this.serving.draining) why.push('draining')
+    if (this.failing) why.push('told to fail by POST /healthcheck/fail')
+    return why
+  }
+
+  /**
+   * Ends in peace: tells the mesh, lets what is under way finish, closes. At most the drain wait of the environment.
+   * Called again, it returns the same promise.
+   */
+  stop(): Promise<void> {
+    this.stopped ??= this.drainAndClose()
+    return this.stopped
+  }
+
+  private async drainAndClose(): Promise<void> {
+    const { log, serving, environment } = this
+    log.info('draining', { waitMs: environment.drainWaitMs })
+    const until = performance.now() + environment.drainWaitMs
+    serving.drain()
+    await Promise.race([this.sync.setState('draining'), sleep(Math.min(2_000, environment.drainWaitMs))])
+    let quietSince = performance.now()
+    while (performance.now() < until) {
+      const now = performance.now()
+      if (serving.busy > 0) quietSince = now
+      else if (now - quietSince >= QUIET_MS) break
+      await sleep(50)
+    }
+    this.certificates.close()
+    await this.sync.close()
+    serving.close()
+    for (const server of this.admin) server.close()
+    await this.accessLogs.close()
+    await this.state.flush()
+    log.info('stopped')
+  }
+}
+
+async function listen(
+  app: Parameters<typeof listenAdmin>[0],
+  host: string,
+  port: number,
+  designed: number,
+): Promise<Server> {
+  try {
+    return await listenAdmin(app, { host, port })
+  } catch (error) {
+    const message = `can't open the admin port ${host}:${port}; stop what listens there, or map it with WEFT_PORTS=${designed}=<other>`
+    throw new Error(message, { cause: error })
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,321 @@
+import type { Socket } from 'node:net'
+import { createServer as createTlsServer, type Server } from 'node:tls'
+import type { EndpointSet } from '../../runtime/model/endpoints.ts'
+import { spiffeId } from '../../runtime/model/identity.ts'
+import type { Certificate, InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
+import { type Chooser, HttpChain } from './chain/chain.ts'
+import { egressTo } from './chain/egress.ts'
+import { gatewayChooser } from './chain/gateway.ts'
+import { inboundChooser } from './chain/inbound.ts'
+import { outboundChooser, vipChooser } from './chain/outbound.ts'
+import { CompiledTable } from './chain/tables.ts'
+import { actualPort, type ProxyEnvironment } from './env.ts'
+import { HttpDoor } from './listen/door.ts'
+import { inboundLabel, listenerLabel } from './listen/label.ts'
+import { Ports, type WantedPort } from './listen/ports.ts'
+import { sniff } from './listen/sniff.ts'
+import type { Log } from './log.ts'
+import type { AccessLogs, LogAccess } from './telemetry/access-log.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+import { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
+import { seriesOf } from './telemetry/series.ts'
+import type { WorkloadIdentity } from './tls/identity.ts'
+import { createMeshServer } from './tls/server.ts'
+import { createTerminatingServerOptions, type TerminatingTls } from './tls/terminating.ts'
+import { UpstreamCluster } from './upstream/cluster.ts'
+
+/** What HTTP/1.1 sidecars offer each other (ALPN). */
+export const MESH_PROTOCOLS = ['http/1.1']
+
+export interface ServingOptions {
+  readonly environment: ProxyEnvironment
+  readonly identity: WorkloadIdentity
+  readonly metrics: Metrics
+  readonly accessLogs: AccessLogs
+  readonly log: Log
+}
+
+/** Label of the mesh port where no server name is known yet: handshakes that fail. */
+const MESH_PORT = 'inbound'
+/** Series of routes and clusters that a snapshot took away are kept for one more scrape or two. */
+const PRUNE_AFTER_MS = 120_000
+
+/** A certificate in use at a listener that ends TLS for strangers. */
+interface Termination {
+  readonly tls: TerminatingTls
+  readonly server: Server
+}
+
+/** What a snapshot is turned into before it is put in force: nothing of it is visible until `commit`. */
+class Draft {
+  readonly clusters = new Map<string, UpstreamCluster>()
+  readonly ports: WantedPort[] = []
+  readonly doors = new Map<string, { door: HttpDoor; chain: HttpChain }>()
+  readonly bySni = new Map<string, HttpDoor>()
+  readonly terminations = new Map<string, Termination>()
+}
+
+/** The data plane at work: the snapshot in force, and everything that outlives snapshots. */
+export class Serving {
+  readonly ports = new Ports()
+  snapshot: Snapshot | null = null
+  clusters: ReadonlyMap<string, UpstreamCluster> = new Map()
+  draining = false
+  private readonly options: ServingOptions
+  private readonly endpoints = new Map<string, EndpointSet>()
+  private doors: ReadonlyMap<string, { door: HttpDoor; chain: HttpChain }> = new Map()
+  private bySni: ReadonlyMap<string, HttpDoor> = new Map()
+  private terminations: ReadonlyMap<string, Termination> = new Map()
+  private meshServer: Server | null = null
+  private readonly meshMetrics: ListenerMetrics
+  private readonly sweeper: NodeJS.Timeout
+
+  constructor(options: ServingOptions) {
+    this.options = options
+    this.meshMetrics = new ListenerMetrics(options.metrics, MESH_PORT)
+    this.sweeper = setInterval(() => this.sweep(), 1_000)
+    this.sweeper.unref()
+  }
+
+  /** Puts a snapshot in force, whole or not at all. Exchanges under way keep what they began with. */
+  async apply(snapshot: Snapshot): Promise<void> {
+    const draft = new Draft()
+    try {
+      this.draftClusters(snapshot, draft)
+      const logAccess = this.options.accessLogs.compile(snapshot.accessLogs)
+      for (const listener of snapshot.listeners) this.draftListener(snapshot, listener, logAccess, draft)
+      await this.ports.apply(draft.ports)
+    } catch (error) {
+      for (const cluster of draft.clusters.values()) if (!this.owns(cluster)) cluster.close()
+      for (const [key, one] of draft.terminations) if (this.terminations.get(key) !== one) one.tls.close()
+      throw error
+    }
+    this.commit(snapshot, draft)
+  }
+
+  private commit(snapshot: Snapshot, draft: Draft): void {
+    for (const { door, chain } of draft.doors.values()) door.chain = chain
+    for (const [id, { door }] of this.doors) if (!draft.doors.has(id)) door.draining = true
+    for (const cluster of this.clusters.values()) if (draft.clusters.get(cluster.spec.name) !== cluster) cluster.close()
+    for (const [key, one] of this.terminations) if (draft.terminations.get(key) !== one) one.tls.close()
+    this.clusters = draft.clusters
+    this.doors = draft.doors
+    this.bySni = draft.bySni
+    this.terminations = draft.terminations
+    this.snapshot = snapshot
+    const { metrics } = this.options
+    metrics.gauge('weft_snapshot_info', { revision: snapshot.revision }, () => 1)
+    setTimeout(() => {
+      if (this.snapshot === snapshot) metrics.prune(seriesOf(snapshot, new Set([...draft.doors.keys(), MESH_PORT])))
+    }, PRUNE_AFTER_MS).unref()
+  }
+
+  updateEndpoints(set: EndpointSet): void {
+    this.endpoints.set(set.node, set)
+    for (const cluster of this.clusters.values()) if (cluster.node === set.node) cluster.update(set)
+  }
+
+  get endpointSets(): readonly EndpointSet[] {
+    return [...this.endpoints.values()]
+  }
+
+  // ---- drafting ---------------------------------------------------------------------------------------------------
+
+  private owns(cluster: UpstreamCluster): boolean {
+    return this.clusters.get(cluster.spec.name) === cluster
+  }
+
+  /** A cluster whose definition did not change is kept with its connections, health and load. */
+  private draftClusters(snapshot: Snapshot, draft: Draft): void {
+    const { identity, metrics, log, environment } = this.options
+    for (const spec of snapshot.clusters) {
+      const former = this.clusters.get(spec.name)
+      if (former !== undefined && JSON.stringify(former.spec) === JSON.stringify(spec)) {
+        draft.clusters.set(spec.name, former)
+        continue
+      }
+      const cluster = new UpstreamCluster(spec, {
+        identity,
+        metrics,
+        log,
+        actualPort: (designed) => actualPort(environment, designed),
+      })
+      const known = cluster.node === null ? undefined : this.endpoints.get(cluster.node)
+      if (known !== undefined) cluster.update(known)
+      draft.clusters.set(spec.name, cluster)
+    }
+  }
+
+  private draftListener(snapshot: Snapshot, listener: Listener, logAccess: LogAccess | null, draft: Draft): void {
+    const { environment, metrics } = this.options
+    const label = listenerLabel(listener)
+    const table = (name: string): CompiledTable =>
+      new CompiledTable(snapshot.tables.find((one) => one.name === name)!, label, draft.clusters, metrics)
+    const door = (chooser: Chooser, edge: 'outbound' | 'gateway', scheme: 'http' | 'https'): HttpDoor =>
+      this.draftDoor(draft, label, { logAccess, chooser, edge, scheme, port: listener.port })
+    const bind = { host: environment.bindAddress, port: actualPort(environment, listener.port), name: label }
+    switch (listener.kind) {
+      case 'inbound': {
+        for (const port of listener.ports) this.draftInboundPort(port, logAccess, draft)
+        if (listener.ports.length === 0) return
+        draft.ports.push({ ...bind, accept: (socket) => this.mesh().emit('connection', socket) })
+        return
+      }
+      case 'outbound': {
+        const tables = new Map(listener.hosts.map((host) => [host.table, table(host.table)]))
+        const passthrough = [...draft.clusters.values()].find(({ spec }) => spec.discovery.kind === 'passthrough')!
+        const egress = egressTo(passthrough, listener.egress.origin, label, metrics)
+        const out = door(outboundChooser(listener, tables, egress), 'outbound', 'http')
+        // For the app alone: never on an address that others reach.
+        draft.ports.push({ ...bind, host: '127.0.0.1', accept: (socket) => out.take(socket, null) })
+        return
+      }
+      case 'vip': {
+        if (!environment.vips || this.unsupported(listener.protocol, label)) return
+        const out = door(vipChooser(listener, new Map([[listener.table, table(listener.table)]])), 'outbound', 'http')
+        draft.ports.push({ ...bind, host: listener.address, accept: (socket) => out.take(socket, null) })
+        return
+      }
+      case 'gateway': {
+        if (this.unsupported(listener.protocol, label)) return
+        const own = snapshot.tables.find((one) => one.name === listener.table)!
+        const names = own.routes.flatMap(({ action }) => (action.kind === 'delegate' ? [action.table] : []))
+        const tables = new Map([listener.table, ...names].map((name) => [name, table(name)]))
+        const { mode, certificate } = listener.tls
+        const into = door(gatewayChooser(listener, tables), 'gateway', mode === 'disabled' ? 'http' : 'https')
+        draft.ports.push({ ...bind, accept: this.acceptStrangers(draft, label, into, mode, certificate) })
+      }
+    }
+  }
+
+  private draftInboundPort(port: InboundPort, logAccess: LogAccess | null, draft: Draft): void {
+    const { environment, metrics } = this.options
+    const label = inboundLabel(port)
+    if (this.unsupported(port.protocol, label)) return
+    const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics)
+    const into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port })
+    draft.bySni.set(port.sni, into)
+    if (port.published === null) return
+    const { tls, certificate } = port.published
+    draft.ports.push({
+      host: environment.bindAddress,
+      port: actualPort(environment, port.published.port),
+      name: `${label} (${tls})`,
+      accept: this.acceptStrangers(draft, label, into, tls, certificate),
+    })
+  }
+
+  private draftDoor(
+    draft: Draft,
+    label: string,
+    options: {
+      logAccess: LogAccess | null
+      chooser: Chooser
+      edge: 'outbound' | 'gateway' | null
+      scheme: 'http' | 'https'
+      port: number
+    },
+  ): HttpDoor {
+    const { metrics } = this.options
+    const chain = new HttpChain({
+      listener: new ListenerMetrics(metrics, label),
+      unrouted: new RequestMetrics(metrics, { listener: label, route: '', cluster: '' }),
+      logAccess: options.logAccess,
+      scheme: options.scheme,
+      port: options.port,
+      edge: options.edge,
+      choose: options.chooser,
+    })
+    const door = this.doors.get(label)?.door ?? new HttpDoor(chain)
+    draft.doors.set(label, { door, chain })
+    metrics.gauge('weft_downstream_connections', { listener: label }, () => door.open)
+    return door
+  }
+
+  /** For clients without an identity in the mesh: TLS, plaintext, or whichever the first byte shows. */
+  private acceptStrangers(
+    draft: Draft,
+    label: string,
+    door: HttpDoor,
+    mode: 'strict' | 'permissive' | 'disabled',
+    certificate: Certificate,
+  ): (socket: Socket) => void {
+    const plain = (socket: Socket): void => door.take(socket, null)
+    if (mode === 'disabled') return plain
+    const key = `${label} ${JSON.stringify(certificate)}`
+    const termination = this.terminations.get(key) ?? this.terminate(door, certificate, label)
+    draft.terminations.set(key, termination)
+    const tls = (socket: Socket): void => void termination.server.emit('connection', socket)
+    return mode === 'strict' ? tls : (socket) => sniff(socket, tls, plain)
+  }
+
+  private terminate(door: HttpDoor, certificate: Certificate, label: string): Termination {
+    const { identity, log, metrics } = this.options
+    const tls = createTerminatingServerOptions(certificate, identity, log)
+    const failures = new ListenerMetrics(metrics, label)
+    const server = createTlsServer({ ...tls.options, ALPNProtocols: ['http/1.1'], handshakeTimeout: 10_000 })
+    server.on('secureConnection', (socket) => door.take(socket, { peer: null, serverName: socket.servername || '' }))
+    server.on('tlsClientError', (_error, socket) => {
+      failures.tlsFailed('handshake_failed')
+      socket.destroy()
+    })
+    tls.keepFresh(server)
+    return { tls, server }
+  }
+
+  /** The one server of the mesh port; what stands behind a server name is looked up for each connection. */
+  private mesh(): Server {
+    this.meshServer ??= createMeshServer({
+      identity: this.options.identity,
+      alpnProtocols: MESH_PROTOCOLS,
+      acceptsServerName: (name) => this.bySni.has(name),
+      onConnection: (socket, serverName, _alpn, peer) => {
+        const id = spiffeId(this.options.identity.trustDomain, peer)
+        this.bySni.get(serverName)!.take(socket, { peer: id, serverName })
+      },
+      onRejected: (reason) => this.meshMetrics.tlsFailed(reason),
+    })
+    return this.meshServer
+  }
+
+  private unsupported(protocol: string, label: string): boolean {
+    if (protocol === 'http') return false
+    this.options.log.warning('this version of the proxy does not speak the protocol of a listener; it is not served', {
+      listener: label,
+      protocol,
+    })
+    return true
+  }
+
+  // ---- life -------------------------------------------------------------------------------------------------------
+
+  private sweep(): void {
+    const now = performance.now()
+    for (const { door } of this.doors.values()) door.sweep(now)
+    for (const cluster of this.clusters.values()) cluster.sweep(now)
+  }
+
+  get busy(): number {
+    let busy = 0
+    for (const { door } of this.doors.values()) busy += door.busy
+    return busy
+  }
+
+  /** From now on every answer ends its connection, so that peers and clients go elsewhere. */
+  drain(): void {
+    this.draining = true
+    for (const { door } of this.doors.values()) door.draining = true
+  }
+
+  closeIdle(): void {
+    for (const { door } of this.doors.values()) door.closeIdle()
+  }
+
+  close(): void {
+    clearInterval(this.sweeper)
+    this.ports.close()
+    for (const { door } of this.doors.values()) door.closeAll()
+    for (const cluster of this.clusters.values()) cluster.close()
+    for (const { tls } of this.terminations.values()) tls.close()
+  }
+}

@@ -1,0 +1,247 @@
+import type { Socket } from 'node:net'
+import type { Endpoint, EndpointSet } from '../../../runtime/model/endpoints.ts'
+import type { Cluster } from '../../../runtime/model/snapshot.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { ClusterMetrics } from '../telemetry/request-metrics.ts'
+import type { WorkloadIdentity } from '../tls/identity.ts'
+import { pick } from './balancer.ts'
+import { dial, planDial } from './connect.ts'
+import { DnsResolver } from './dns.ts'
+import { UpstreamEndpoint } from './endpoint.ts'
+import { HealthChecker } from './health.ts'
+import { OutlierDetector } from './outlier.ts'
+import { type ConnectionWaiter, EndpointPool, type PoolOwner } from './pool.ts'
+import { RetryBudget } from './retry-budget.ts'
+
+export type PooledEndpoint = UpstreamEndpoint<EndpointPool>
+
+/** What every cluster of a proxy shares. */
+export interface ClusterContext {
+  readonly identity: WorkloadIdentity
+  readonly metrics: Metrics
+  readonly log: Log
+  /** Where a port of the app really is on this host (WEFT_PORTS). */
+  readonly actualPort: (designed: number) => number
+}
+
+/** Addresses of egress that are remembered with their connections; the oldest goes first. */
+const MAX_PASSTHROUGH = 256
+
+/** One upstream cluster at work: its endpoints, their connections, and what was learnt about them. */
+export class UpstreamCluster implements PoolOwner {
+  readonly spec: Cluster
+  readonly budget: RetryBudget
+  readonly metrics: ClusterMetrics
+  readonly outlier: OutlierDetector | null
+  endpoints: PooledEndpoint[] = []
+  /** Requests in flight. */
+  active = 0
+  private readonly context: ClusterContext
+  private readonly health: HealthChecker<PooledEndpoint> | null
+  private readonly resolver: DnsResolver | null
+  private readonly waiting: { pool: EndpointPool; waiter: ConnectionWaiter }[] = []
+  private connections = 0
+  /** The two inputs of a DNS cluster, joined by address. */
+  private reported: readonly Endpoint[] = []
+  private addresses: readonly string[] = []
+
+  constructor(spec: Cluster, context: ClusterContext) {
+    this.spec = spec
+    this.context = context
+    this.budget = new RetryBudget(spec.retryBudget)
+    this.metrics = new ClusterMetrics(context.metrics, spec.name)
+    this.outlier =
+      spec.outlierDetection === null ? null : new OutlierDetector(spec.outlierDetection, () => this.endpoints)
+    this.health =
+      spec.healthCheck === null
+        ? null
+        : new HealthChecker<PooledEndpoint>({
+            policy: spec.healthCheck,
+            host: spec.origin.name,
+            connect: (endpoint, port, signal) => this.connectForCheck(endpoint, port, signal),
+          })
+    this.health?.start(this.endpoints)
+    this.resolver = spec.discovery.kind === 'dns' ? new DnsResolver(spec.discovery.hostname) : null
+    this.resolver?.subscribe((addresses) => {
+      this.addresses = addresses
+      this.join()
+    })
+    if (spec.discovery.kind === 'local') {
+      this.replace([
+        { id: 'app', address: '127.0.0.1', port: context.actualPort(spec.port), sidecar: null, state: 'ready' },
+      ])
+    }
+    this.exportGauges()
+  }
+
+  get connectTimeoutMs(): number {
+    return this.spec.connectTimeoutMs
+  }
+
+  /** The node whose EndpointSet this cluster wants, or null. */
+  get node(): string | null {
+    const { discovery } = this.spec
+    return discovery.kind === 'endpoints' || discovery.kind === 'dns' ? discovery.node : null
+  }
+
+  get connectionsOpen(): number {
+    return this.connections
+  }
+
+  get pending(): number {
+    return this.waiting.length
+  }
+
+  // ---- endpoints --------------------------------------------------------------------------------------------------
+
+  /** Takes the instances that the mesh reports. */
+  update(set: EndpointSet): void {
+    this.reported = set.endpoints
+    if (this.spec.discovery.kind === 'dns') this.join()
+    else this.replace(set.endpoints)
+  }
+
+  private join(): void {
+    const { discovery, port } = this.spec
+    if (discovery.kind !== 'dns') return
+    const addresses = discovery.response === 'logical' ? this.addresses.slice(0, 1) : this.addresses
+    this.replace(
+      addresses.map((address) => {
+        const known = this.reported.find((endpoint) => endpoint.address === address)
+        return known ?? { id: address, address, port, sidecar: null, state: 'ready' as const }
+      }),
+    )
+  }
+
+  /** Unchanged endpoints keep their connections, health and load; those that went end their exchanges in peace. */
+  private replace(endpoints: readonly Endpoint[]): void {
+    const former = new Map(this.endpoints.map((endpoint) => [endpoint.id, endpoint]))
+    this.endpoints = endpoints.map((endpoint) => {
+      const kept = former.get(endpoint.id)
+      if (kept === undefined || !sameAddress(kept, endpoint)) return this.createEndpoint(endpoint)
+      former.delete(endpoint.id)
+      kept.draining = endpoint.state === 'draining'
+      return kept
+    })
+    for (const gone of former.values()) gone.pool?.retire()
+    this.health?.update(this.endpoints)
+  }
+
+  private createEndpoint(endpoint: Endpoint): PooledEndpoint {
+    const created: PooledEndpoint = new UpstreamEndpoint<EndpointPool>(endpoint)
+    created.pool = new EndpointPool(planDial(this.spec, created, this.context.identity), this, created.sidecar !== null)
+    return created
+  }
+
+  /** The endpoint of an egress address, remembered for its connections. */
+  passthrough(host: string, port: number): PooledEndpoint {
+    const id = `${host}:${port}`
+    const known = this.endpoints.find((endpoint) => endpoint.id === id)
+    if (known !== undefined) return known
+    const created = this.createEndpoint({ id, address: host, port, sidecar: null, state: 'ready' })
+    this.endpoints.push(created)
+    if (this.endpoints.length > MAX_PASSTHROUGH) this.endpoints.shift()?.pool?.retire()
+    return created
+  }
+
+  /** Chooses an endpoint; undefined when there is none at all. */
+  pick(tried: readonly PooledEndpoint[] | null): PooledEndpoint | undefined {
+    return pick(this.endpoints, Date.now(), tried)
+  }
+
+  /** A connection of its own for an active check. Behind a sidecar there is one way in, whatever port the policy names. */
+  private connectForCheck(endpoint: PooledEndpoint, port: number | null, signal: AbortSignal): Promise<Socket> {
+    const plan = planDial(this.spec, endpoint, this.context.identity)
+    const target = port === null || plan.kind === 'refused' || endpoint.sidecar !== null ? plan : { ...plan, port }
+    return new Promise((resolve, reject) => {
+      const cancel = dial(target, this.spec.connectTimeoutMs, (result) => {
+        if (result instanceof Error) reject(result)
+        else resolve(result.socket)
+      })
+      signal.addEventListener('abort', () => {
+        cancel()
+        reject(signal.reason)
+      })
+    })
+  }
+
+  // ---- limits -----------------------------------------------------------------------------------------------------
+
+  openConnection(): boolean {
+    const { maxConnections } = this.spec.limits
+    if (maxConnections !== null && this.connections >= maxConnections) return false
+    this.connections++
+    return true
+  }
+
+  connectionClosed(): void {
+    this.connections--
+    // The free place goes to the one who waited longest.
+    const next = this.waiting.shift()
+    if (next !== undefined && this.openConnection()) next.pool.dial(next.waiter)
+  }
+
+  enqueue(pool: EndpointPool, waiter: ConnectionWaiter): boolean {
+    const { maxPendingRequests } = this.spec.limits
+    if (maxPendingRequests !== null && this.waiting.length >= maxPendingRequests) return false
+    this.waiting.push({ pool, waiter })
+    return true
+  }
+
+  dequeue(pool: EndpointPool): ConnectionWaiter | undefined {
+    const at = this.waiting.findIndex((one) => one.pool === pool)
+    return at < 0 ? undefined : this.waiting.splice(at, 1)[0]!.waiter
+  }
+
+  /** Takes a waiter out of the queue, if it is there. */
+  forget(waiter: ConnectionWaiter): void {
+    const at = this.waiting.findIndex((one) => one.waiter === waiter)
+    if (at >= 0) this.waiting.splice(at, 1)
+  }
+
+  // ---- life -------------------------------------------------------------------------------------------------------
+
+  /** Housekeeping; call about once a second. */
+  sweep(now: number): void {
+    for (const endpoint of this.endpoints) endpoint.pool?.sweep(now)
+  }
+
+  /** Exchanges under way end in peace. */
+  close(): void {
+    this.health?.stop()
+    this.resolver?.close()
+    for (const endpoint of this.endpoints) endpoint.pool?.retire()
+  }
+
+  private exportGauges(): void {
+    const { metrics } = this.context
+    const cluster = this.spec.name
+    const count = (state: (endpoint: PooledEndpoint) => boolean) => () => this.endpoints.filter(state).length
+    metrics.gauge('weft_upstream_connections', { cluster, state: 'idle' }, () => this.idleConnections())
+    metrics.gauge(
+      'weft_upstream_connections',
+      { cluster, state: 'active' },
+      () => this.connections - this.idleConnections(),
+    )
+    metrics.gauge('weft_upstream_pending', { cluster }, () => this.waiting.length)
+    metrics.gauge(
+      'weft_endpoints',
+      { cluster, state: 'available' },
+      count((one) => one.available(Date.now())),
+    )
+    metrics.gauge(
+      'weft_endpoints',
+      { cluster, state: 'unavailable' },
+      count((one) => !one.available(Date.now())),
+    )
+  }
+
+  private idleConnections(): number {
+    return this.endpoints.reduce((sum, endpoint) => sum + (endpoint.pool?.idleCount ?? 0), 0)
+  }
+}
+
+function sameAddress(a: PooledEndpoint, b: Endpoint): boolean {
+  return a.address === b.address && a.port === b.port && a.sidecar?.port === b.sidecar?.port
+}

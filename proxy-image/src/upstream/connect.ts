@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs'
+import net, { type Socket } from 'node:net'
+import tls, { type TLSSocket } from 'node:tls'
+import type { ClientTls, Cluster } from '../../../runtime/model/snapshot.ts'
+import { ProxyError } from '../errors.ts'
+import type { WorkloadIdentity } from '../tls/identity.ts'
+import { expectPeer, remainingLifeMs } from '../tls/peer.ts'
+import type { UpstreamEndpoint } from './endpoint.ts'
+
+/** How to reach an endpoint, decided once for each endpoint of a cluster. */
+export type DialPlan =
+  | { readonly kind: 'plain'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'tls'
+      readonly host: string
+      readonly port: number
+      readonly options: () => tls.ConnectionOptions
+    }
+  | { readonly kind: 'refused'; readonly error: ProxyError }
+
+/** What is dialled over TLS must speak this. */
+const ALPN = 'http/1.1'
+
+/**
+ * A sidecar is dialled on the port it reported, with mTLS and the SNI of the cluster; any other endpoint on its own port,
+ * as the client policy says. `appPort` replaces the port of local clusters (WEFT_PORTS).
+ */
+export function planDial(
+  cluster: Cluster,
+  endpoint: Pick<UpstreamEndpoint, 'address' | 'port' | 'sidecar'>,
+  identity: WorkloadIdentity,
+): DialPlan {
+  const { mesh, plain } = cluster.tls
+  const host = endpoint.address
+  if (endpoint.sidecar !== null && mesh !== null) {
+    const options = (): tls.ConnectionOptions => ({
+      secureContext: identity.clientContext(),
+      servername: mesh.sni,
+      ALPNProtocols: [ALPN],
+      checkServerIdentity: expectPeer(mesh.spiffeId),
+    })
+    return { kind: 'tls', host, port: endpoint.sidecar.port, options }
+  }
+  switch (plain.kind) {
+    case 'plaintext':
+      return { kind: 'plain', host, port: endpoint.port }
+    case 'tls':
+      return { kind: 'tls', host, port: endpoint.port, options: clientPolicyOptions(plain.tls, identity) }
+    case 'refuse':
+      return {
+        kind: 'refused',
+        error: new ProxyError('peer_not_in_mesh', 'mesh', {
+          retry: 'unsent',
+          message: `${host}:${endpoint.port} has no sidecar, and ${cluster.origin.name} accepts mTLS only`,
+        }),
+      }
+  }
+}
+
+/** The client policy of App Mesh towards a server outside of the mesh: files are read at each connection, so they may rotate. */
+function clientPolicyOptions(policy: ClientTls, identity: WorkloadIdentity): () => tls.ConnectionOptions {
+  return () => {
+    const ca = policy.trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(policy.trust.chain)
+    const own =
+      policy.certificate === null
+        ? {}
+        : policy.certificate.kind === 'mesh'
+          ? { key: identity.credentials.keyPem, cert: identity.credentials.chainPem }
+          : { key: readFileSync(policy.certificate.key), cert: readFileSync(policy.certificate.chain) }
+    return { ca: ca as string[] | Buffer, ...own, checkServerIdentity: acceptNames(policy.sans) }
+  }
+}
+
+/** App Mesh: without names in the policy, every certificate of the trusted CA is accepted. */
+function acceptNames(sans: readonly string[]): (host: string, certificate: tls.PeerCertificate) => Error | undefined {
+  return (_host, certificate) => {
+    if (sans.length === 0) return undefined
+    const names = (certificate.subjectaltname ?? '').split(', ')
+    if (sans.some((san) => names.includes(`DNS:${san}`) || names.includes(`URI:${san}`))) return undefined
+    return new Error(`certificate names ${names.join(', ')}, the client policy accepts ${sans.join(', ')}`)
+  }
+}
+
+/** What a dial brings: a socket fit for requests and how long its certificates last, or why there is none. */
+export type DialResult = { readonly socket: Socket; readonly lifeMs: number } | ProxyError
+
+/** Opens a connection. `done` is called once, never before this returns. The returned function gives up silently. */
+export function dial(plan: DialPlan, timeoutMs: number, done: (result: DialResult) => void): () => void {
+  if (plan.kind === 'refused') {
+    const handle = setImmediate(done, plan.error)
+    return () => clearImmediate(handle)
+  }
+  let socket: Socket
+  try {
+    socket =
+      plan.kind === 'plain'
+        ? net.connect({ host: plan.host, port: plan.port, noDelay: true })
+        : tls.connect({ ...plan.options(), host: plan.host, port: plan.port, minVersion: 'TLSv1.2' })
+  } catch (error) {
+    const failure = new ProxyError('tls_failed', 'upstream', {
+      retry: 'unsent',
+      cause: error,
+      message: messageOf(error),
+    })
+    const handle = setImmediate(done, failure)
+    return () => clearImmediate(handle)
+  }
+  let connected = false
+  const finish = (result: DialResult): void => {
+    clearTimeout(timer)
+    socket.removeListener('error', onError)
+    if (result instanceof ProxyError) {
+      socket.on('error', () => {})
+      socket.destroy()
+    }
+    done(result)
+  }
+  const timer = setTimeout(() => {
+    finish(
+      new ProxyError('connect_timeout', 'upstream', {
+        retry: 'unsent',
+        message: `no connection to ${plan.host}:${plan.port} in ${timeoutMs} ms`,
+      }),
+    )
+  }, timeoutMs)
+  const onError = (error: Error): void => {
+    if (error instanceof ProxyError) return finish(error)
+    const reason = connected ? 'tls_failed' : 'connect_failed'
+    finish(
+      new ProxyError(reason, 'upstream', {
+        retry: 'unsent',
+        cause: error,
+        message: `${plan.host}:${plan.port}: ${error.message}`,
+      }),
+    )
+  }
+  socket.on('error', onError)
+  socket.once('connect', () => {
+    connected = true
+    if (plan.kind === 'plain') finish({ socket, lifeMs: Number.POSITIVE_INFINITY })
+  })
+  if (plan.kind === 'tls') {
+    socket.once('secureConnect', () => {
+      socket.setNoDelay(true)
+      finish({ socket, lifeMs: remainingLifeMs(socket as TLSSocket) })
+    })
+  }
+  return () => {
+    clearTimeout(timer)
+    socket.removeListener('error', onError)
+    socket.on('error', () => {})
+    socket.destroy()
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

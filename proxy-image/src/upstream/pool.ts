@@ -1,0 +1,134 @@
+import { type ClientConnectionOwner, Http1ClientConnection } from '../codec/http1/client-connection.ts'
+import { ProxyError } from '../errors.ts'
+import { type DialPlan, dial } from './connect.ts'
+
+/** Who asked for a connection. Exactly one of both is called, maybe before `acquire` returns. */
+export interface ConnectionWaiter {
+  onConnection(connection: Http1ClientConnection): void
+  onConnectFailure(error: ProxyError): void
+}
+
+/** What a pool needs of its cluster: the limits that all its pools share. */
+export interface PoolOwner {
+  readonly connectTimeoutMs: number
+  /** Takes a place for a connection under the cluster's limit, or says no. */
+  openConnection(): boolean
+  connectionClosed(): void
+  /** Queues a waiter under the cluster's limit, or says no. */
+  enqueue(pool: EndpointPool, waiter: ConnectionWaiter): boolean
+  /** The first waiter that `pool` can serve. */
+  dequeue(pool: EndpointPool): ConnectionWaiter | undefined
+}
+
+/**
+ * How long an idle connection is kept where the server does not say (Keep-Alive: timeout). Servers of apps often close
+ * after 5 s (node, uvicorn), and a request that meets the close may be lost; sidecars of ours keep connections long.
+ */
+const IDLE_MS = { app: 4_000, sidecar: 60_000 }
+/** Closed this long before the server would do it. */
+const IDLE_MARGIN_MS = 1_000
+/** Connections end this long before the first of their certificates does. */
+const CERTIFICATE_MARGIN_MS = 1_000
+
+/** The connections to one endpoint. Idle ones are reused last in, first out, so that surplus ones age and go. */
+export class EndpointPool implements ClientConnectionOwner {
+  readonly plan: DialPlan
+  private readonly owner: PoolOwner
+  private readonly idle: Http1ClientConnection[] = []
+  private readonly all = new Set<Http1ClientConnection>()
+  private readonly idleMs: number
+  private dialing = 0
+  private retired = false
+
+  constructor(plan: DialPlan, owner: PoolOwner, toSidecar: boolean) {
+    this.plan = plan
+    this.owner = owner
+    this.idleMs = toSidecar ? IDLE_MS.sidecar : IDLE_MS.app
+  }
+
+  get idleCount(): number {
+    return this.idle.length
+  }
+
+  get activeCount(): number {
+    return this.all.size - this.idle.length
+  }
+
+  /** Gives a connection at once or later. Returns a function that takes the wish back, or null when it is done. */
+  acquire(waiter: ConnectionWaiter): (() => void) | null {
+    const now = performance.now()
+    for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
+      if (this.fresh(connection, now)) {
+        waiter.onConnection(connection)
+        return null
+      }
+      connection.close()
+    }
+    if (this.owner.openConnection()) return this.dial(waiter)
+    if (!this.owner.enqueue(this, waiter)) {
+      waiter.onConnectFailure(
+        new ProxyError('overflow', 'mesh', { retry: 'unsent', message: 'connection limit of the cluster reached' }),
+      )
+    }
+    return null
+  }
+
+  /** Opens a connection whose place is already taken. */
+  dial(waiter: ConnectionWaiter): () => void {
+    this.dialing++
+    const cancel = dial(this.plan, this.owner.connectTimeoutMs, (result) => {
+      this.dialing--
+      if (result instanceof ProxyError) {
+        this.owner.connectionClosed()
+        waiter.onConnectFailure(result)
+        return
+      }
+      const connection = new Http1ClientConnection(result.socket, this)
+      connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
+      this.all.add(connection)
+      waiter.onConnection(connection)
+    })
+    return () => {
+      this.dialing--
+      cancel()
+      this.owner.connectionClosed()
+    }
+  }
+
+  onIdle(connection: Http1ClientConnection): void {
+    if (this.retired) return connection.close()
+    const waiter = this.owner.dequeue(this)
+    if (waiter === undefined) this.idle.push(connection)
+    else waiter.onConnection(connection)
+  }
+
+  onClosed(connection: Http1ClientConnection): void {
+    if (!this.all.delete(connection)) return
+    const at = this.idle.indexOf(connection)
+    if (at >= 0) this.idle.splice(at, 1)
+    this.owner.connectionClosed()
+  }
+
+  /** Closes idle connections that are too old, and any whose certificates end. Call about once a second. */
+  sweep(now: number): void {
+    for (const connection of this.all) if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
+    for (let i = this.idle.length - 1; i >= 0; i--) {
+      const connection = this.idle[i]!
+      if (this.fresh(connection, now)) continue
+      this.idle.splice(i, 1)
+      connection.close()
+    }
+  }
+
+  /** Takes no new exchange; those under way end in peace. */
+  retire(): void {
+    this.retired = true
+    for (const connection of this.idle.splice(0)) connection.close()
+  }
+
+  private fresh(connection: Http1ClientConnection, now: number): boolean {
+    const told = connection.serverIdleMs
+    const idleMs = told === 0 ? this.idleMs : Math.max(told - IDLE_MARGIN_MS, told / 2)
+    return now - connection.idleSinceMs < idleMs && now < connection.retireAtMs
+  }
+}
