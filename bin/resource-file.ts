@@ -1,5 +1,6 @@
 import { LineCounter, parseAllDocuments, type YAMLMap } from 'yaml'
 import { PARENT_KIND, RESOURCE_KINDS, type ResourceRef } from '../runtime/model/reference.ts'
+import { validateRef, validateSpec } from '../runtime/model/resource/validate.ts'
 import { kindOf, parentMember, typeName } from './kinds.ts'
 
 /** One resource of a file: whom it names, the spec as App Mesh has it, and where it stands. */
@@ -58,7 +59,7 @@ export function parseResources(
   return { documents, problems }
 }
 
-/** The shape around the spec. The spec itself is the control plane's to judge. */
+/** The shape around the spec, and the spec as the control plane will judge it. */
 function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknown } | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     report([], 'is no resource; write `kind`, `mesh`, `name` and `spec`, several documents with `---` between them')
@@ -78,13 +79,12 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
   }
   const text = (member: string): string => {
     const content = given[member]
-    if (typeof content === 'string' && content.length > 0 && content.length <= 255) return content
-    wrong([member], `${typeName(kind)} needs \`${member}\`: a text of 1 to 255 characters`)
+    if (typeof content === 'string') return content
+    wrong([member], `${typeName(kind)} needs \`${member}\`, a text`)
     return ''
   }
   const name = text('name')
   const mesh = kind === 'mesh' && given.mesh === undefined ? name : text('mesh')
-  if (kind === 'mesh' && mesh !== name) wrong(['mesh'], `a Mesh's \`mesh\` is its name, "${name}", or left out`)
   const within = parentMember(kind)
   const parent = within === undefined ? undefined : text(within)
   const known = ['kind', 'mesh', 'name', 'spec', ...(within === undefined ? [] : [within])]
@@ -96,7 +96,11 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
     wrong(['spec'], `${typeName(kind)} needs \`spec\`: an object as App Mesh has it`)
   }
   if (!fine) return undefined
-  return { ref: { kind, mesh, name, ...(parent === undefined ? {} : { parent }) }, spec }
+  const ref = { kind, mesh, name, ...(parent === undefined ? {} : { parent }) }
+  for (const { path, message } of validateRef(ref)) wrong([path === 'parent' ? within! : path], message)
+  const checked = validateSpec(kind, spec)
+  if (!checked.ok) for (const { path, message } of checked.problems) wrong(segments(path), `${path}: ${message}`)
+  return fine ? { ref, spec } : undefined
 }
 
 /** Every resource that several documents define. */

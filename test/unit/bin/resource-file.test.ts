@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { byDependency, duplicates, parseResources, toDocument } from '../../../bin/resource-file.ts'
 
-const NODE = 'kind: VirtualNode\nmesh: shop\nname: web\nspec:\n  listeners:\n    - portMapping:\n        port: 8080\n'
+const NODE = 'kind: VirtualNode\nmesh: shop\nname: web\nspec:\n  listeners:\n    - portMapping:\n        port: 8080\n        protocol: http\n'
+
+const TARGET = '{ virtualService: { virtualServiceName: s } }'
+const ROUTE_SPEC = '{ tcpRoute: { action: { weightedTargets: [{ virtualNode: n, weight: 1 }] } } }'
+const SPECS: Record<string, string> = {
+  Route: ROUTE_SPEC,
+  GatewayRoute: `{ httpRoute: { match: { prefix: / }, action: { target: ${TARGET} } } }`,
+  VirtualGateway: '{ listeners: [{ portMapping: { port: 1, protocol: http } }] }',
+}
 
 /** The problems of a text as `line: message`. */
 function problemsOf(text: string): string[] {
@@ -11,7 +19,7 @@ function problemsOf(text: string): string[] {
 describe('a resource file', () => {
   it('holds several documents, in YAML or JSON, with kinds spelled either way', () => {
     const json = JSON.stringify(
-      { kind: 'virtual-router', mesh: 'shop', name: 'catalog', spec: { listeners: [] } },
+      { kind: 'virtual-router', mesh: 'shop', name: 'catalog', spec: {} },
       null,
       '\t',
     )
@@ -19,16 +27,16 @@ describe('a resource file', () => {
     expect(problems).toEqual([])
     expect(documents.map(({ ref, line }) => ({ ...ref, line }))).toEqual([
       { kind: 'virtual-node', mesh: 'shop', name: 'web', line: 2 },
-      { kind: 'virtual-router', mesh: 'shop', name: 'catalog', line: 10 },
+      { kind: 'virtual-router', mesh: 'shop', name: 'catalog', line: 11 },
     ])
-    expect(documents[0]!.spec).toEqual({ listeners: [{ portMapping: { port: 8080 } }] })
+    expect(documents[0]!.spec).toEqual({ listeners: [{ portMapping: { port: 8080, protocol: 'http' } }] })
   })
 
   it('leads from a path in the spec to its line, or to the nearest line above', () => {
     const { lineOf } = parseResources('f.yaml', `# first\n${NODE}`).documents[0]!
     expect(lineOf('spec')).toBe(5)
     expect(lineOf('spec.listeners[0].portMapping.port')).toBe(8)
-    expect(lineOf('spec.listeners[0].portMapping.protocol')).toBe(7)
+    expect(lineOf('spec.listeners[0].portMapping.other')).toBe(7)
     expect(lineOf('spec.backends[3]')).toBe(5)
     expect(lineOf('')).toBe(2)
   })
@@ -51,13 +59,23 @@ describe('a resource file', () => {
   })
 
   it('reports all that is missing or unknown, at once', () => {
-    expect(problemsOf('kind: Route\nname: ""\nmetadata: {}\nspec: []\n')).toEqual([
-      '2: Route needs `name`: a text of 1 to 255 characters',
-      '1: Route needs `mesh`: a text of 1 to 255 characters',
-      '1: Route needs `virtualRouter`: a text of 1 to 255 characters',
+    expect(problemsOf('kind: Route\nname: 7\nmetadata: {}\nspec: []\n')).toEqual([
+      '2: Route needs `name`, a text',
+      '1: Route needs `mesh`, a text',
+      '1: Route needs `virtualRouter`, a text',
       '3: `metadata` means nothing here; allowed are kind, mesh, name, spec, virtualRouter',
       '4: Route needs `spec`: an object as App Mesh has it',
     ])
+  })
+
+  it('judges names and specs as the control plane will, with the line of each problem', () => {
+    const text = `${NODE.replace('8080', '808000').replace('name: web', 'name: a b')}  extra: 1\n`
+    expect(problemsOf(text)).toEqual([
+      expect.stringMatching(/^3: name is "a b"/),
+      expect.stringMatching(/^7: spec\.listeners\[0\]\.portMapping\.port: .*808000/),
+      expect.stringMatching(/^9: spec\.extra: /),
+    ])
+    expect(problemsOf('kind: Mesh\nmesh: one\nname: other\n')[0]).toMatch(/^3: .*same/)
   })
 
   it('refuses a document that is no object', () => {
@@ -77,7 +95,7 @@ describe('a resource file', () => {
 
 describe('several resource files', () => {
   it('may not define a resource twice, but one name in two routers', () => {
-    const route = (router: string) => `kind: Route\nmesh: m\nvirtualRouter: ${router}\nname: r\nspec: {}\n`
+    const route = (router: string) => `kind: Route\nmesh: m\nvirtualRouter: ${router}\nname: r\nspec: ${ROUTE_SPEC}\n`
     const { documents } = parseResources('f.yaml', [route('a'), route('b'), route('a')].join('---\n'))
     expect(duplicates(documents)).toEqual([
       { file: 'f.yaml', line: 13, message: 'Route "r" stands at f.yaml:1 already; keep one of them' },
@@ -87,7 +105,7 @@ describe('several resource files', () => {
   it('are sorted so that what others depend on comes first', () => {
     const kinds = ['GatewayRoute', 'VirtualGateway', 'VirtualService', 'Route', 'VirtualRouter', 'VirtualNode', 'Mesh']
     const parents = { GatewayRoute: 'virtualGateway: g\n', Route: 'virtualRouter: r\n' } as Record<string, string>
-    const texts = kinds.map((kind) => `kind: ${kind}\nmesh: m\nname: m\nspec: {}\n${parents[kind] ?? ''}`)
+    const texts = kinds.map((kind) => `kind: ${kind}\nmesh: m\nname: m\nspec: ${SPECS[kind] ?? '{}'}\n${parents[kind] ?? ''}`)
     const { documents } = parseResources('f.yaml', texts.join('---\n'))
     expect(byDependency(documents).map(({ ref }) => ref.kind)).toEqual([
       'mesh',
@@ -101,11 +119,9 @@ describe('several resource files', () => {
   })
 
   it('read back what `get` prints', () => {
-    const written = toDocument({ kind: 'gateway-route', mesh: 'm', parent: 'g', name: 'r' }, { priority: 1 })
-    const { documents } = parseResources('f.json', JSON.stringify(written))
-    expect(documents[0]).toMatchObject({
-      ref: { kind: 'gateway-route', mesh: 'm', parent: 'g', name: 'r' },
-      spec: { priority: 1 },
-    })
+    const ref = { kind: 'route', mesh: 'm', parent: 'g', name: 'r' } as const
+    const spec = { tcpRoute: { action: { weightedTargets: [{ virtualNode: 'n', weight: 1 }] } } }
+    const { documents } = parseResources('f.json', JSON.stringify(toDocument(ref, spec)))
+    expect(documents[0]).toMatchObject({ ref, spec })
   })
 })

@@ -56,7 +56,7 @@ describe('reading resources', () => {
     expect(exitCode).toBe(2)
     expect(message.split('\n')).toEqual([
       expect.stringMatching(/^\.\/a\.yaml:1: has the unknown kind "Pod"/),
-      './b.yaml:4: VirtualNode needs `mesh`: a text of 1 to 255 characters',
+      './b.yaml:4: VirtualNode needs `mesh`, a text',
       './c.yaml:1: Mesh "one" stands at ./b.yaml:1 already; keep one of them',
       '3 problems; nothing was sent. Mend the files and run it again.',
     ])
