@@ -9,7 +9,7 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warning', 'error', 'critic
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** Values beside the message. Never put a key, a token or a header value of a user in here. */
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>
+type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>
 
 export class Log {
   readonly #write: (line: string) => void

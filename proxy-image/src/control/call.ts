@@ -26,7 +26,7 @@ export function createAgent(tls: SecureContextOptions): Agent {
 }
 
 /** What one call needs. `timeoutMs` bounds it as a whole. */
-export interface Call {
+interface Call {
   readonly agent: Agent
   readonly url: string
   readonly body: unknown

@@ -11,7 +11,7 @@ import { decode } from './decode.ts'
 import { fetchPinnedRoot } from './pinned-root.ts'
 import type { StateDirectory } from './state.ts'
 
-export interface CertificateClientOptions {
+interface CertificateClientOptions {
   readonly controlPlaneUrl: string
   /** Who this proxy is set to be; a certificate for anybody else is refused. */
   readonly subject: Subject

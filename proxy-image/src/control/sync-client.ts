@@ -11,7 +11,7 @@ import { CallError, createAgent, post } from './call.ts'
 import { decode } from './decode.ts'
 import type { StateDirectory } from './state.ts'
 
-export type InstanceState = SyncRequest['instance']['state']
+type InstanceState = SyncRequest['instance']['state']
 
 export interface SyncClientOptions {
   readonly controlPlaneUrl: string
@@ -97,7 +97,7 @@ export class SyncClient {
           retryMs,
         })
         if (error instanceof CallError && error.refused) this.#options.onRefused()
-        await pause(retryMs, interrupted)
+        await this.#pauseUnlessRenewed(retryMs, interrupted)
       }
     }
   }
@@ -119,6 +119,14 @@ export class SyncClient {
     this.#stopped.abort()
     this.#agent?.agent.destroy()
     for (const resolve of this.#unheard.splice(0)) resolve()
+  }
+
+  /** A new certificate may be just what the failed call lacked: no reason to wait any longer. */
+  async #pauseUnlessRenewed(ms: number, interrupted: AbortSignal): Promise<void> {
+    const renewed = new AbortController()
+    const stop = this.#options.identity.onChange(() => renewed.abort())
+    await pause(ms, AbortSignal.any([interrupted, renewed.signal]))
+    stop()
   }
 
   /** One call; returns milliseconds to wait before the next. Throws when it failed or its content made no sense. */

@@ -13,7 +13,7 @@ export type Rejection =
   | 'handshake_timeout'
   | 'handshake_failed'
 
-export interface MeshServerOptions {
+interface MeshServerOptions {
   readonly identity: WorkloadIdentity
   /** Offered in this order of preference; a client without any of them fails its handshake. */
   readonly alpnProtocols: readonly string[]

@@ -109,6 +109,20 @@ describe('the certificate client', () => {
     expect(server.calls).toMatchObject([{ bearer: joinTokenFor(ca, subject) }])
   })
 
+  it.each([
+    ['of another node', async () => ca.issue([{ type: 'url', value: 'spiffe://weft.internal/shop/cart' }])],
+    ['of another key', async () => ({ ...(await ca.issue([])), keyPem: (await ca.issue([])).keyPem })],
+    ['that is cut off', async () => ({ ...(await ca.issue([])), chainPem: '-----BEGIN CERTIFICATE-----\nMIIB' })],
+  ])('ignores a saved certificate %s, with a line in the log', async (_what, saved) => {
+    const server = await standIn()
+    const { certificates, identity, state } = client(server.url)
+    await state.saveCredentials({ ...(await saved()), trust: ca.trust })
+    await certificates.start()
+    expect(identity.spiffeId).toBe(ORDERS)
+    expect(server.calls).toHaveLength(1)
+    expect(lines.join('')).toMatch(/the saved certificate is not usable and was ignored/)
+  })
+
   it('gets another by token when the control plane no longer knows the CA of the saved one', async () => {
     const server = await standIn()
     const { certificates, identity, state } = client(server.url)

@@ -223,6 +223,18 @@ describe('the sync client', () => {
     expect(log).toMatch(/not JSON/)
   })
 
+  it('tries again as soon as there is a new certificate', async () => {
+    const refusal = { status: 401, body: {} }
+    const server = await script(...Array.from({ length: 4 }, () => refusal))
+    const { sync, identity } = await proxy(server.url)
+    void sync.run()
+    await expect.poll(() => server.calls.length, { timeout: 5000 }).toBe(4)
+    // The fifth try would come after 400 ms at the earliest.
+    await new Promise((done) => setTimeout(done, 50))
+    identity.update(identity.credentials)
+    await expect.poll(() => server.calls.length, { timeout: 300, interval: 10 }).toBe(5)
+  })
+
   it('does not spin when a broken control plane answers nothing at once', async () => {
     const server = await startStandIn(ca, () => ok({}))
     toClose.push(() => server.close())
