@@ -37,6 +37,8 @@ const NEXT_SYNC_MS = 5_000
 const INSTANCE_TTL_MS = 15_000
 /** While a call is held, its open connection speaks for the instance. */
 const HEARTBEAT_MS = 5_000
+/** By then every live instance has reported itself to a control plane that was restarted. */
+const WARM_UP_MS = INSTANCE_TTL_MS
 /** Writes often come in bursts (a directory of files applied): one answer for all of them. */
 const COALESCE_MS = 5
 
@@ -49,6 +51,7 @@ const COALESCE_MS = 5
  */
 export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse> {
   const held = new HeldCalls()
+  const warmFromMs = performance.now() + WARM_UP_MS
   return async (input) => {
     const { subject, request } = input
     if (!request.schemas.includes(SNAPSHOT_SCHEMA)) {
@@ -64,7 +67,7 @@ export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse
       for (;;) {
         const watch = deps.changes.watch()
         try {
-          const answer = await whatChanged(deps, input, watch)
+          const answer = await whatChanged(deps, input, watch, performance.now() < warmFromMs)
           const leftMs = deadline - performance.now()
           if (!isEmpty(answer) || leftMs <= 0 || signal.aborted) {
             return { ...answer, nextSyncMs: input.waitMs > 0 && !signal.aborted ? 0 : NEXT_SYNC_MS }
@@ -94,8 +97,16 @@ async function depart(deps: SyncDeps, { subject, request }: SyncInput): Promise<
   deps.statuses.forget(subject, request.instance.id)
 }
 
-/** Every topic is watched before its state is read, so that a change in between wakes the caller. */
-async function whatChanged(deps: SyncDeps, input: SyncInput, watch: Watch): Promise<Omit<SyncResponse, 'nextSyncMs'>> {
+/**
+ * Every topic is watched before its state is read, so that a change in between wakes the caller. A control plane that is
+ * warming up knows too little to say of a set that a proxy has at hand that it became empty (design, section 4).
+ */
+async function whatChanged(
+  deps: SyncDeps,
+  input: SyncInput,
+  watch: Watch,
+  warmingUp: boolean,
+): Promise<Omit<SyncResponse, 'nextSyncMs'>> {
   const { subject, request } = input
   const { known, status } = request
   watch.add(meshTopic(subject.mesh))
@@ -104,7 +115,9 @@ async function whatChanged(deps: SyncDeps, input: SyncInput, watch: Watch): Prom
   for (const node of nodesOf(snapshot)) {
     watch.add(endpointsTopic({ mesh: subject.mesh, name: node }))
     const set = await deps.directory.endpoints(subject.mesh, node)
-    if (set.revision !== known.endpoints[node]) endpoints.push(set)
+    const revision = known.endpoints[node]
+    const doubtful = warmingUp && set.endpoints.length === 0 && revision !== undefined
+    if (set.revision !== revision && !doubtful) endpoints.push(set)
   }
   const trust = await deps.issuer.trust()
   // A snapshot that this proxy could not take is not sent again: it has reported why and waits for another one.
