@@ -32,6 +32,24 @@ export function localCluster(node: string, { portMapping, connectionPool }: Node
   }
 }
 
+/** Hosts outside of the mesh that the egress filter lets through: each request names its own address. */
+export function egressCluster(node: string): Cluster {
+  return {
+    name: 'egress',
+    origin: { kind: 'virtual-node', name: node },
+    // For a Host without port.
+    port: 80,
+    protocol: 'http',
+    discovery: { kind: 'passthrough' },
+    tls: { mesh: null, plain: { kind: 'plaintext' } },
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    limits: NO_LIMITS,
+    healthCheck: null,
+    outlierDetection: null,
+    retryBudget: RETRY_BUDGET,
+  }
+}
+
 /** A peer's port, as the subject calls it. Health check and outlier detection are those that the peer's listener declares. */
 export function upstreamCluster(
   graph: Graph,

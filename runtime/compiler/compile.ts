@@ -5,7 +5,7 @@ import type { VirtualGatewaySpec } from '../model/resource/virtual-gateway.ts'
 import type { VirtualNodeSpec } from '../model/resource/virtual-node.ts'
 import { type Cluster, SNAPSHOT_SCHEMA, type Snapshot } from '../model/snapshot.ts'
 import { accessLogs } from './access-logs.ts'
-import { localCluster, upstreamCluster } from './clusters.ts'
+import { egressCluster, localCluster, upstreamCluster } from './clusters.ts'
 import { gatewayTable, targetService } from './gateway-routes.ts'
 import { type Graph, gatewayRoutesOf, meshSpec, specOf } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener, vipListeners } from './listeners.ts'
@@ -60,7 +60,11 @@ function compileNode(graph: Graph, subject: Subject, spec: VirtualNodeSpec, opti
       ...vips.flatMap((vip) => vip.listeners),
     ],
     tables: services.map(({ table }) => table),
-    clusters: [...listeners.map((listener) => localCluster(subject.name, listener)), ...distinctClusters(services)],
+    clusters: [
+      ...listeners.map((listener) => localCluster(subject.name, listener)),
+      egressCluster(subject.name),
+      ...distinctClusters(services),
+    ],
     accessLogs: accessLogs(spec.logging, { kind: 'virtual-node', name: subject.name }),
     warnings: vips.flatMap((vip) => vip.warnings),
   }

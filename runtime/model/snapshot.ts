@@ -109,7 +109,7 @@ const path = v.variant('kind', [
 ])
 
 const invert = v.boolean()
-/** Header names are lower case. A header that is absent matches nothing but an inverted matcher. */
+/** Header names are lower case. A header that is absent matches an inverted `present` and nothing else (as in Envoy). */
 const headerMatch = v.variant('kind', [
   v.strictObject({ kind: v.literal('present'), name, invert }),
   v.strictObject({ kind: v.literal('exact'), name, value: v.string(), invert }),

@@ -61,7 +61,6 @@ export class UpstreamCluster implements PoolOwner {
             host: spec.origin.name,
             connect: (endpoint, port, signal) => this.connectForCheck(endpoint, port, signal),
           })
-    this.health?.start(this.endpoints)
     this.resolver = spec.discovery.kind === 'dns' ? new DnsResolver(spec.discovery.hostname) : null
     this.resolver?.subscribe((addresses) => {
       this.addresses = addresses
@@ -122,6 +121,7 @@ export class UpstreamCluster implements PoolOwner {
       if (kept === undefined || !sameAddress(kept, endpoint)) return this.createEndpoint(endpoint)
       former.delete(endpoint.id)
       kept.draining = endpoint.state === 'draining'
+      kept.sidecar = endpoint.sidecar
       return kept
     })
     for (const gone of former.values()) gone.pool?.retire()

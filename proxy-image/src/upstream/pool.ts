@@ -37,7 +37,6 @@ export class EndpointPool implements ClientConnectionOwner {
   private readonly idle: Http1ClientConnection[] = []
   private readonly all = new Set<Http1ClientConnection>()
   private readonly idleMs: number
-  private dialing = 0
   private retired = false
 
   constructor(plan: DialPlan, owner: PoolOwner, toSidecar: boolean) {
@@ -75,9 +74,7 @@ export class EndpointPool implements ClientConnectionOwner {
 
   /** Opens a connection whose place is already taken. */
   dial(waiter: ConnectionWaiter): () => void {
-    this.dialing++
     const cancel = dial(this.plan, this.owner.connectTimeoutMs, (result) => {
-      this.dialing--
       if (result instanceof ProxyError) {
         this.owner.connectionClosed()
         waiter.onConnectFailure(result)
@@ -89,7 +86,6 @@ export class EndpointPool implements ClientConnectionOwner {
       waiter.onConnection(connection)
     })
     return () => {
-      this.dialing--
       cancel()
       this.owner.connectionClosed()
     }
