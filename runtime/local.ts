@@ -42,6 +42,7 @@ export interface LocalMesh {
   readonly apiUrl: string
   readonly dataPlaneUrl: string
   readonly gatewayUrl: string
+  readonly gatewayPid: number
   readonly instances: readonly LocalInstance[]
   /** Ends every child and the control plane. `force` does not wait for requests in flight. */
   close(options?: { readonly force: boolean }): Promise<void>
@@ -93,9 +94,9 @@ export async function startLocalMesh(options: LocalMeshOptions): Promise<LocalMe
     options.report(`control plane answers at ${controlPlane.apiUrl}`)
     await options.applyResources(controlPlane.apiUrl)
     const shop = new LocalShop(options, controlPlane, children)
-    const instances = await shop.start()
+    const started = await shop.start()
     const { apiUrl, dataPlaneUrl } = controlPlane
-    return { apiUrl, dataPlaneUrl, gatewayUrl: `http://${HOST}:${options.gatewayPort}`, instances, close }
+    return { apiUrl, dataPlaneUrl, gatewayUrl: `http://${HOST}:${options.gatewayPort}`, ...started, close }
   } catch (error) {
     await close({ force: true })
     throw error
@@ -115,7 +116,7 @@ class LocalShop {
     this.#ports = new FreePorts([options.apiPort, options.dataPlanePort, options.gatewayPort])
   }
 
-  async start(): Promise<LocalInstance[]> {
+  async start(): Promise<Pick<LocalMesh, 'gatewayPid' | 'instances'>> {
     const admins: { name: string; port: number }[] = []
     const instances: LocalInstance[] = []
     for (const { name, node, program, version } of SHOP) {
@@ -133,14 +134,14 @@ class LocalShop {
     }
     const [outbound, mesh, admin] = await this.#ports.take(3)
     const ports = { 15000: mesh, 15001: outbound, 9901: admin, [DESIGNED_PORT]: this.#options.gatewayPort }
-    await this.#startProxy('gateway', { kind: 'virtual-gateway', mesh: MESH, name: GATEWAY }, ports)
+    const gatewayPid = await this.#startProxy('gateway', { kind: 'virtual-gateway', mesh: MESH, name: GATEWAY }, ports)
     admins.push({ name: 'gateway', port: admin! })
 
     this.#options.report(`${SHOP.length} instances with their sidecars and the gateway are starting`)
     const deadline = Date.now() + READY_TIMEOUT_MS
     await Promise.all(admins.map(({ name, port }) => this.#answers(name, `http://${HOST}:${port}/ready`, deadline)))
     await this.#answers('the first request', `http://${HOST}:${this.#options.gatewayPort}/`, deadline)
-    return instances
+    return { gatewayPid, instances }
   }
 
   async #startProxy(name: string, subject: Subject, ports: Readonly<Record<number, number | undefined>>) {

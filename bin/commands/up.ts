@@ -10,7 +10,7 @@ import { proxyProcess } from '../proxy-process.ts'
 import { readResources } from '../resource-set.ts'
 import { ROOT } from '../root.ts'
 import { applyResources } from './apply.ts'
-import { CliError, EXIT, messageOf, paint, say } from './output.ts'
+import { CliError, EXIT, messageOf, paint, say, table } from './output.ts'
 import { port } from './port-option.ts'
 import { onStop } from './stop.ts'
 
@@ -102,11 +102,14 @@ function whatNext(mesh: LocalMesh, options: UpOptions, logDir: string): string {
   const change = relative(process.cwd(), join(SHOP, 'changes', 'catalog-50-50.yaml'))
   const loop = `for i in $(seq 100); do curl -s ${mesh.gatewayUrl}/version; done | sort | uniq -c`
   const victim = mesh.instances.findLast(({ node }) => node === 'catalog-v1') as LocalInstance
+  const processes = mesh.instances.map(({ name, appPid, sidecarPid }) => [name, `${appPid}`, `${sidecarPid}`])
   const command = (text: string) => `     ${paint('cyan', text)}`
   return [
     `  shop   ${mesh.gatewayUrl}/`,
     `  API    ${mesh.apiUrl}`,
     `  logs   ${logDir}/`,
+    '',
+    table(['  PROCESS', 'APP', 'PROXY'], [['gateway', '-', `${mesh.gatewayPid}`], ...processes].map(indented)),
     '',
     'Try, in another terminal:',
     '',
@@ -119,4 +122,8 @@ function whatNext(mesh: LocalMesh, options: UpOptions, logDir: string): string {
     command(`kill -9 ${victim.appPid} ${victim.sidecarPid}`),
     command(loop),
   ].join('\n')
+}
+
+function indented([first, ...rest]: readonly string[]): string[] {
+  return [`  ${first}`, ...rest]
 }
