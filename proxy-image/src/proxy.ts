@@ -95,11 +95,10 @@ export class RunningProxy {
 
   private describe(): ReturnType<SyncClientOptions['describe']> {
     const { environment, serving } = this
-    const designed = actualPort(environment, MESH_PORT)
     const meshPort =
       environment.subject.kind === 'virtual-gateway'
         ? null
-        : (serving.ports.actual(environment.bindAddress, designed) ?? null)
+        : (serving.ports.actual(environment.bindAddress, MESH_PORT) ?? null)
     return {
       id: this.instanceId,
       address: environment.advertiseAddress,

@@ -153,7 +153,12 @@ export class Serving {
       new CompiledTable(snapshot.tables.find((one) => one.name === name)!, label, draft.clusters, metrics)
     const door = (chooser: Chooser, edge: 'outbound' | 'gateway', scheme: 'http' | 'https'): HttpDoor =>
       this.draftDoor(draft, label, { logAccess, chooser, edge, scheme, port: listener.port })
-    const bind = { host: environment.bindAddress, port: actualPort(environment, listener.port), name: label }
+    const bind = {
+      host: environment.bindAddress,
+      designed: listener.port,
+      port: actualPort(environment, listener.port),
+      name: label,
+    }
     switch (listener.kind) {
       case 'inbound': {
         for (const port of listener.ports) this.draftInboundPort(port, logAccess, draft)
@@ -199,6 +204,7 @@ export class Serving {
     const { tls, certificate } = port.published
     draft.ports.push({
       host: environment.bindAddress,
+      designed: port.published.port,
       port: actualPort(environment, port.published.port),
       name: `${label} (${tls})`,
       accept: this.acceptStrangers(draft, label, into, tls, certificate),

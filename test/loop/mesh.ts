@@ -44,7 +44,10 @@ export async function startMesh(name: string, options: Partial<ControlPlaneOptio
     async app(handler) {
       const server = http.createServer(handler)
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      cleanup.defer(() => void (server.closeAllConnections(), server.close()))
+      cleanup.defer(() => {
+        server.closeAllConnections()
+        server.close()
+      })
       return (server.address() as AddressInfo).port
     },
     async proxy(who, ports = {}) {
@@ -73,8 +76,7 @@ export async function startMesh(name: string, options: Partial<ControlPlaneOptio
       while (proxy.notReady().length > 0) await new Promise((resolve) => setTimeout(resolve, 10))
       return proxy
     },
-    port: (proxy, designed, host = '127.0.0.1') =>
-      proxy.serving.ports.actual(host, proxy.environment.ports.get(designed) ?? designed)!,
+    port: (proxy, designed, host = '127.0.0.1') => proxy.serving.ports.actual(host, designed)!,
     [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
   }
 }

@@ -3,7 +3,9 @@ import { createServer, type Server, type Socket } from 'node:net'
 /** What to do with connections that arrive at one address. */
 export interface WantedPort {
   readonly host: string
-  /** 0: any free one. */
+  /** The port that the snapshot names: what the address is known by. */
+  readonly designed: number
+  /** The port to bind (WEFT_PORTS); 0: any free one. */
   readonly port: number
   /** Whose port it is, for people. */
   readonly name: string
@@ -48,9 +50,9 @@ export class Ports {
     }
   }
 
-  /** The port that is bound for a wanted address; differs from it when that was 0. */
-  actual(host: string, port: number): number | undefined {
-    const address = this.open.get(keyOf({ host, port }))?.server.address()
+  /** The port that is really bound for one that the snapshot names. */
+  actual(host: string, designed: number): number | undefined {
+    const address = this.open.get(keyOf({ host, designed }))?.server.address()
     return typeof address === 'object' && address !== null ? address.port : undefined
   }
 
@@ -61,8 +63,8 @@ export class Ports {
   }
 }
 
-function keyOf({ host, port }: { host: string; port: number }): string {
-  return `${host}|${port}`
+function keyOf({ host, designed }: { host: string; designed: number }): string {
+  return `${host}|${designed}`
 }
 
 function bind(want: WantedPort): Promise<OpenPort> {
@@ -80,10 +82,10 @@ function bind(want: WantedPort): Promise<OpenPort> {
   })
 }
 
-function explain(error: NodeJS.ErrnoException, { host, port, name }: WantedPort): Error {
+function explain(error: NodeJS.ErrnoException, { host, designed, port, name }: WantedPort): Error {
   const hint =
     error.code === 'EADDRINUSE'
-      ? `something else listens there; stop it, or map the port with WEFT_PORTS=${port}=<other>`
+      ? `something else listens there; stop it, or map the port with WEFT_PORTS=${designed}=<other>`
       : error.code === 'EACCES'
         ? 'ports under 1024 need net.ipv4.ip_unprivileged_port_start=0 (systemControls in the task definition)'
         : error.code === 'EADDRNOTAVAIL'
