@@ -46,8 +46,8 @@ export class StateDirectory {
   }
 
   async saveCredentials({ keyPem, chainPem, trust }: Credentials): Promise<void> {
-    await this.saveTrust(trust)
-    await this.#save(IDENTITY, () => keyPem + chainPem)
+    // Both asked for at once, so that a flush in between waits for both.
+    await Promise.all([this.saveTrust(trust), this.#save(IDENTITY, () => keyPem + chainPem)])
   }
 
   async saveTrust(trust: TrustBundle): Promise<void> {

@@ -17,7 +17,7 @@ let ca: TestCa
 let strangers: TestCa
 let directory: string
 let lines: string[]
-const toClose: (() => void)[] = []
+const toClose: (() => void | Promise<void>)[] = []
 beforeAll(async () => {
   ca = await createTestCa('mesh')
   strangers = await createTestCa('strangers')
@@ -27,7 +27,7 @@ beforeEach(async () => {
   lines = []
 })
 afterEach(async () => {
-  for (const close of toClose.splice(0)) close()
+  for (const close of toClose.splice(0)) await close()
   await rm(directory, { recursive: true })
 })
 
@@ -48,7 +48,10 @@ function client(url: string, token: string | null = joinTokenFor(ca, subject)) {
   const identity = new WorkloadIdentity()
   const state = new StateDirectory(directory, log)
   const certificates = new CertificateClient({ controlPlaneUrl: url, subject, token, identity, state, log })
-  toClose.push(() => certificates.close())
+  toClose.push(() => {
+    certificates.close()
+    return state.flush()
+  })
   return { certificates, identity, state }
 }
 

@@ -44,6 +44,15 @@ describe('the state directory', () => {
     for (const name of names) expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600)
   })
 
+  it('has everything on disk that was asked for once it is flushed', async () => {
+    const ca = await createTestCa('mesh')
+    const credentials = { ...(await ca.issue([{ type: 'url', value: 'spiffe://a/b/c' }])), trust: ca.trust }
+    void state.saveCredentials(credentials)
+    void state.saveSnapshot(snapshot)
+    await state.flush()
+    expect((await readdir(directory)).sort()).toEqual(['identity.pem', 'snapshot.json', 'trust.json'])
+  })
+
   it('ignores broken files with a line in the log', async () => {
     await state.saveSnapshot(snapshot)
     for (const name of ['identity.pem', 'trust.json', 'snapshot.json', 'endpoints.json']) {

@@ -228,9 +228,9 @@ describe('the sync client', () => {
     const server = await script(...Array.from({ length: 4 }, () => refusal))
     const { sync, identity } = await proxy(server.url)
     void sync.run()
-    await expect.poll(() => server.calls.length, { timeout: 5000 }).toBe(4)
+    const failures = () => lines.filter((line) => line.includes('sync with the control plane failed')).length
+    await expect.poll(failures, { timeout: 5000, interval: 5 }).toBe(4)
     // The fifth try would come after 400 ms at the earliest.
-    await new Promise((done) => setTimeout(done, 50))
     identity.update(identity.credentials)
     await expect.poll(() => server.calls.length, { timeout: 300, interval: 10 }).toBe(5)
   })
@@ -277,6 +277,20 @@ describe('the sync client', () => {
     const second = await proxy('https://127.0.0.1:1')
     expect(await second.sync.startFromState()).toBe(true)
     expect(second.seen.events).toEqual(['endpoints cart e1', 'snapshot r1'])
+  })
+
+  it('starts empty when the saved snapshot can not be put in force any more', async () => {
+    const { state } = await proxy('https://127.0.0.1:1')
+    await state.saveSnapshot(snapshot('r1'))
+    const server = await script()
+    const { sync } = await proxy(server.url, { onSnapshot: () => Promise.reject(new Error('port 80 is taken')) })
+    expect(await sync.startFromState()).toBe(false)
+    void sync.run()
+    await expect.poll(() => server.calls.length).toBe(1)
+    expect(server.calls[0]!.body).toMatchObject({
+      known: { snapshot: null },
+      status: { applied: null, rejected: null },
+    })
   })
 
   it('says what it knows from disk, so that an unchanged restart moves nothing', async () => {
