@@ -134,7 +134,7 @@ function healthCheckOf(listener: NodeListener | undefined, origin: Origin): Heal
   const hasPath = check.protocol === 'http' || check.protocol === 'http2'
   return {
     protocol: check.protocol,
-    path: hasPath ? (check.path ?? '/') : null,
+    path: hasPath ? check.path || '/' : null,
     // App Mesh allows the listener's own port only, which is where the endpoint is dialled anyway.
     port: null,
     intervalMs: check.intervalMillis,

@@ -17,8 +17,8 @@ export const GATEWAY_TIMEOUTS: Timeouts = { requestMs: 0, idleMs: 300_000, origi
 
 /**
  * App Mesh's hidden default route retry policy, https://docs.aws.amazon.com/app-mesh/latest/userguide/envoy-defaults.html
- * (2 retries on 503, gRPC unavailable, connect failure and refused stream), and `reset`. Only idempotent methods are
- * repeated after something was processed; `connect-failure` and `refused-stream` are safe for every method.
+ * (2 retries on 503, connect failure and refused stream), and `reset`. Unlike App Mesh's, it repeats only idempotent
+ * methods once something was processed; `connect-failure` and `refused-stream` are safe for every method.
  */
 export const HTTP_RETRY: RetryPolicy = {
   maxRetries: 2,
@@ -28,8 +28,15 @@ export const HTTP_RETRY: RetryPolicy = {
   origin: byDefault('retry'),
 }
 
-/** The same for gRPC, where every request is a POST and `unavailable` says that nothing was done. */
-export const GRPC_RETRY: RetryPolicy = { ...HTTP_RETRY, on: [...HTTP_RETRY.on, 'grpc-unavailable'] }
+/**
+ * The same page's default for gRPC: also on UNAVAILABLE. Every gRPC request is a POST, so that a policy for idempotent
+ * methods would do nothing; in exchange nothing is repeated that may have been processed unnoticed (`reset`).
+ */
+export const GRPC_RETRY: RetryPolicy = {
+  ...HTTP_RETRY,
+  on: ['connect-failure', 'refused-stream', 'grpc-unavailable'],
+  methods: 'any',
+}
 
 /** Weft's own: App Mesh had none, and kept sending to a broken instance until its health check noticed. */
 export const OUTLIER_DETECTION: OutlierDetection = {

@@ -6,7 +6,9 @@ const shared = {
   healthyThreshold: integer(2, 10),
   intervalMillis: integer(5000, 300_000),
   /** Used for http and http2 only. */
-  path: v.optional(text()),
+  path: v.optional(
+    v.pipe(text(0), v.regex(/^[!-~]*$/, 'A path has visible ASCII characters only; percent-encode the others.')),
+  ),
   port: v.optional(port),
   timeoutMillis: integer(2000, 60_000),
   unhealthyThreshold: integer(2, 10),

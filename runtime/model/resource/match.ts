@@ -18,24 +18,25 @@ const regex = v.pipe(
   ),
 )
 
-/** Starts with `/`, has no query. */
+/** What a request target may hold before its query (RFC 9112, section 3.2): a space or a line break could forge a request. */
 function path(max: number) {
   return v.pipe(
     text(1, max),
-    v.check(
-      (value) => value.startsWith('/'),
-      (issue) => `A path starts with "/", but ${JSON.stringify(issue.input)} does not; put "/" before it.`,
+    v.regex(
+      /^\/[!-~]*$/,
+      'A path starts with "/" and has visible ASCII characters only; put "/" before it, or percent-encode the rest.',
     ),
+    v.check((value) => !/[?#]/.test(value), 'A path ends before "?" and "#"; use queryParameters for the query.'),
   )
 }
 
 export const pathPrefix = path(1024)
 export const rewritePath = path(255)
 
-/** A field name of RFC 9110 section 5.1, or one of HTTP/2's pseudo headers such as `:authority`. */
+/** A field name of RFC 9110 section 5.1. Pseudo headers such as `:authority` have members of their own: path, method, hostname. */
 const headerName = v.pipe(
   text(1, 50),
-  v.regex(/^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "A header name has letters, digits and !#$%&'*+-.^_`|~ only; correct it."),
+  v.regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "A header name has letters, digits and !#$%&'*+-.^_`|~ only; correct it."),
 )
 
 const int64 = integer(Number.MIN_SAFE_INTEGER)

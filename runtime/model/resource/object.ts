@@ -16,7 +16,7 @@ export function object<const E extends v.ObjectEntries>(entries: E): v.StrictObj
       if (Array.isArray(input)) return { typed: false, value: input, issues: [issueOf('Object', input)] } as never
       const result = schema['~run'](dataset, config)
       // The first one is in there already.
-      const unknown = Object.keys(input ?? {})
+      const unknown = (typeof input === 'object' ? Object.keys(input ?? {}) : [])
         .filter((key) => !Object.hasOwn(entries, key))
         .slice(1, MAX_UNKNOWN)
       const issues = unknown.map((key) =>

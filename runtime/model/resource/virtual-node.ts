@@ -54,7 +54,10 @@ const ServiceDiscoverySchema = v.pipe(
     ),
     dns: v.optional(
       object({
-        hostname: text(),
+        hostname: v.pipe(
+          text(),
+          v.regex(/^[A-Za-z0-9._:-]+$/, 'A host name has letters, digits, "-", "_" and "." only; correct it.'),
+        ),
         ipPreference: v.optional(ipPreference),
         /** Default LOADBALANCER: only the first address counts. */
         responseType: v.optional(v.picklist(['LOADBALANCER', 'ENDPOINTS'])),

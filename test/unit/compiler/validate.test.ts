@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest'
+import { buildGraph, type CompilerResource } from '../../../runtime/compiler/graph.ts'
+import { validatePut, validateRemove } from '../../../runtime/compiler/validate.ts'
+import type { ResourceKind, ResourceRef } from '../../../runtime/model/reference.ts'
+
+function resource(kind: ResourceKind, name: string, spec: unknown, parent?: string): CompilerResource {
+  const ref: ResourceRef = { kind, mesh: 'shop', name, ...(parent === undefined ? {} : { parent }) }
+  return { ref, spec }
+}
+
+const listeners = (...ports: number[]) => ports.map((port) => ({ portMapping: { port, protocol: 'http' } }))
+const route = (name: string, match: object, target: object = {}) =>
+  resource(
+    'route',
+    name,
+    { httpRoute: { match, action: { weightedTargets: [{ virtualNode: 'orders', weight: 1, ...target }] } } },
+    'orders',
+  )
+const gatewayRoute = (name: string, match: object, target: object) =>
+  resource('gateway-route', name, { httpRoute: { match, action: { target } } }, 'edge')
+const toOrders = { virtualService: { virtualServiceName: 'orders.local' } }
+
+const mesh = resource('mesh', 'shop', {})
+const node = resource('virtual-node', 'orders', { listeners: listeners(8080, 8081) })
+const router = resource('virtual-router', 'orders', { listeners: listeners(80, 81) })
+const split = route('split', { prefix: '/', port: 80 })
+const service = resource('virtual-service', 'orders.local', {
+  provider: { virtualRouter: { virtualRouterName: 'orders' } },
+})
+const gateway = resource('virtual-gateway', 'edge', { listeners: listeners(443) })
+const entry = gatewayRoute('entry', { prefix: '/' }, toOrders)
+const all = [mesh, node, router, split, service, gateway, entry]
+
+const codes = (graph: readonly CompilerResource[], put: CompilerResource) =>
+  validatePut(buildGraph(graph), put).map(({ path, code }) => `${path} ${code}`)
+
+describe('validatePut', () => {
+  it('takes resources in the order of their dependencies', () => {
+    all.forEach((put, index) => {
+      expect(codes(all.slice(0, index), put)).toEqual([])
+    })
+  })
+
+  it('names what is missing in the words of App Mesh', () => {
+    const [problem] = validatePut(buildGraph([mesh, router]), split)
+    expect(problem).toEqual({
+      path: 'spec.httpRoute.action.weightedTargets[0].virtualNode',
+      code: 'missing-reference',
+      message: 'VirtualNode with name orders is missing',
+    })
+  })
+
+  it('wants the mesh and the router or gateway around a resource', () => {
+    expect(codes([], node)).toEqual(['mesh missing-reference'])
+    expect(codes([mesh, node], split)).toEqual(['parent missing-reference'])
+    expect(codes([mesh, service], entry)).toEqual(['parent missing-reference'])
+  })
+
+  it('wants the provider of a virtual service and the service of a gateway route', () => {
+    const byNode = resource('virtual-service', 's', { provider: { virtualNode: { virtualNodeName: 'orders' } } })
+    expect(codes([mesh], service)).toEqual(['spec.provider.virtualRouter.virtualRouterName missing-reference'])
+    expect(codes([mesh], byNode)).toEqual(['spec.provider.virtualNode.virtualNodeName missing-reference'])
+    expect(codes([mesh, gateway], entry)).toEqual([
+      'spec.httpRoute.action.target.virtualService.virtualServiceName missing-reference',
+    ])
+  })
+
+  it('lets backends be missing', () => {
+    const caller = resource('virtual-node', 'front', {
+      backends: [{ virtualService: { virtualServiceName: 'later' } }],
+    })
+    expect(codes([mesh], caller)).toEqual([])
+  })
+
+  it('wants a route to say its port when the router has several listeners', () => {
+    expect(codes(all, route('other', { prefix: '/' }))).toEqual(['spec.httpRoute.match.port missing-port'])
+    const single = [mesh, node, resource('virtual-router', 'orders', { listeners: listeners(80) })]
+    expect(codes(single, route('other', { prefix: '/' }))).toEqual([])
+  })
+
+  it('wants the ports that a route names to be listened on', () => {
+    expect(codes(all, route('other', { port: 82 }, { port: 9999 }))).toEqual([
+      'spec.httpRoute.match.port port-not-listening',
+      'spec.httpRoute.action.weightedTargets[0].port port-not-listening',
+    ])
+    expect(codes(all, route('other', { port: 81 }, { port: 8081 }))).toEqual([])
+  })
+
+  it('wants the ports that a gateway route names to be listened on', () => {
+    expect(codes(all, gatewayRoute('other', { port: 80 }, { ...toOrders, port: 82 }))).toEqual([
+      'spec.httpRoute.match.port port-not-listening',
+      'spec.httpRoute.action.target.port port-not-listening',
+    ])
+    expect(codes(all, gatewayRoute('other', { port: 443 }, { ...toOrders, port: 81 }))).toEqual([])
+  })
+})
+
+describe('validateRemove', () => {
+  const users = (remove: CompilerResource) => validateRemove(buildGraph(all), remove.ref).map(({ message }) => message)
+
+  it('says by whom a resource is needed', () => {
+    expect(users(node)).toEqual([
+      'VirtualNode with name orders is in use by Route with name split; remove or change that first',
+    ])
+    expect(users(router)).toEqual([
+      'VirtualRouter with name orders is in use by Route with name split; remove or change that first',
+      'VirtualRouter with name orders is in use by VirtualService with name orders.local; remove or change that first',
+    ])
+    expect(users(service)).toHaveLength(1)
+    expect(users(gateway)).toHaveLength(1)
+  })
+
+  it('keeps a mesh with anything in it', () => {
+    expect(users(mesh)).toHaveLength(all.length - 1)
+    expect(validateRemove(buildGraph([mesh]), mesh.ref)).toEqual([])
+  })
+
+  it('lets go what nobody needs, a backend of somebody among it', () => {
+    const lonely = resource('virtual-service', 'lonely', {})
+    const caller = resource('virtual-node', 'front', {
+      backends: [{ virtualService: { virtualServiceName: 'lonely' } }],
+    })
+    expect(validateRemove(buildGraph([mesh, lonely, caller]), lonely.ref)).toEqual([])
+    expect(users(split)).toEqual([])
+    expect(users(entry)).toEqual([])
+  })
+})
