@@ -67,7 +67,9 @@ const RENEWAL_CHECK_MS = 3_600_000
  */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { apiAddress = '127.0.0.1', apiPort = 7070, dataPlaneAddress = '127.0.0.1', dataPlanePort = 7443 } = options
-  const { trustDomain = 'weft.internal', accountId = '000000000000', region = 'us-east-1', apiToken } = options
+  const { trustDomain = 'weft.internal', accountId = '000000000000', region = 'us-east-1' } = options
+  // An empty variable is a variable that is not set.
+  const apiToken = options.apiToken || undefined
   refuseOpenApi(apiAddress, apiToken)
   await using cleanup = new AsyncDisposableStack()
   const clock: Clock = { now: () => Date.now() }
@@ -135,7 +137,7 @@ async function openState(options: StateOptions, cleanup: AsyncDisposableStack) {
 }
 
 function refuseOpenApi(address: string, token: string | undefined): void {
-  if (isLoopback(address) || (token !== undefined && token !== '')) return
+  if (isLoopback(address) || token !== undefined) return
   throw new MeshError(
     'invalid',
     `the management API on ${address} would let everybody in reach change the mesh; set WEFT_API_TOKEN, or bind it to 127.0.0.1`,

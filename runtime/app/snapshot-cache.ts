@@ -1,4 +1,4 @@
-import { compile } from '../compiler/compile.ts'
+import { type Compiled, compile } from '../compiler/compile.ts'
 import { buildGraph, type Graph } from '../compiler/graph.ts'
 import { MeshError, type Problem } from '../model/problem.ts'
 import type { ResourceKind, ResourceRef, Subject } from '../model/reference.ts'
@@ -61,7 +61,7 @@ export class SnapshotCache {
   #compile(mesh: CachedMesh, subject: Subject, earlier: CurrentSnapshot | undefined): CurrentSnapshot {
     const { generation, graph } = mesh
     if (!mesh.existing.has(subjectKey(subject))) throw missing(subject)
-    const compiled = compile(graph, subject, { trustDomain: this.#trustDomain })
+    const compiled = tryCompile(graph, subject, this.#trustDomain)
     if (compiled.ok) {
       // The older of two equal ones is kept: only one of them then lives in memory.
       const snapshot = earlier?.snapshot.revision === compiled.value.revision ? earlier.snapshot : compiled.value
@@ -104,6 +104,16 @@ export class SnapshotCache {
     if (resources.length === 0) this.#meshes.delete(name)
     else this.#meshes.set(name, mesh)
     return mesh
+  }
+}
+
+/** What the store holds was checked by the version that wrote it; a failure on it must not take the last good one away. */
+function tryCompile(graph: Graph, subject: Subject, trustDomain: string): Compiled {
+  try {
+    return compile(graph, subject, { trustDomain })
+  } catch (error) {
+    const message = `the compiler failed on the resources of this mesh: ${(error as Error).message}; write those changed last again`
+    return { ok: false, problems: [{ path: '', code: 'compiler-failed', message }] }
   }
 }
 

@@ -106,7 +106,11 @@ describe('the App Mesh API over a socket', () => {
     const [[member, value]] = Object.entries(name) as [[string, string]]
     const created = await appMesh('PUT', at, { ...name, spec, clientToken: 'token', tags: [{ key: 'a', value: 'b' }] })
     expect(created.json).toMatchObject({ meshName: 'shop', ...name, spec, status: { status: 'ACTIVE' } })
-    expect(created.json.metadata).toMatchObject({ version: 1, meshOwner: '000000000000', resourceOwner: '000000000000' })
+    expect(created.json.metadata).toMatchObject({
+      version: 1,
+      meshOwner: '000000000000',
+      resourceOwner: '000000000000',
+    })
     expect(created.json.metadata.createdAt).toBeCloseTo(Date.now() / 1000, -1)
     expect(created.headers.get('x-amzn-requestid')).toMatch(/^[0-9a-f-]{36}$/)
 
@@ -157,7 +161,9 @@ describe('the App Mesh API over a socket', () => {
     const before = (await appMesh('GET', '/meshes/shop/virtualNodes/cart')).json
     const { status, headers, json } = await appMesh('PUT', '/meshes/shop/virtualNodes/cart', {
       spec: {
-        listeners: [{ portMapping: { port: 0, protocol: 'udp' }, timeout: { http: { idle: { unit: 'h', value: 1 } } } }],
+        listeners: [
+          { portMapping: { port: 0, protocol: 'udp' }, timeout: { http: { idle: { unit: 'h', value: 1 } } } },
+        ],
         unknown: true,
       },
       alsoUnknown: true,
@@ -253,7 +259,10 @@ describe('requests that are not as they should be', () => {
   })
 
   it('to unknown paths are 404 and with unknown methods 405, in the dialect of the path', async () => {
-    expect(await call('GET', '/v20190125/nothing')).toMatchObject({ status: 404, json: { message: expect.any(String) } })
+    expect(await call('GET', '/v20190125/nothing')).toMatchObject({
+      status: 404,
+      json: { message: expect.any(String) },
+    })
     const v1 = await call('GET', '/v1/nothing')
     expect([v1.status, v1.headers.get('content-type')]).toEqual([404, 'application/problem+json'])
     const patched = await call('PATCH', '/v20190125/meshes', {})
@@ -276,7 +285,9 @@ describe('the description of the API', () => {
       .filter(([path]) => path.startsWith('/v20190125/'))
       .flatMap(([, methods]) => Object.values(methods).map(({ operationId }) => operationId))
     expect(new Set(operations).size).toBe(35)
-    const references = [...JSON.stringify(json).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name)
+    const references = [...JSON.stringify(json).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(
+      ([, name]) => name,
+    )
     expect(references.length).toBeGreaterThan(35)
     for (const name of references) expect(json.components.schemas).toHaveProperty([name!])
     expect(json.components.schemas.VirtualNodeSpec.properties.listeners.type).toBe('array')
@@ -304,7 +315,8 @@ describe('starting', () => {
   it('asks for the token once there is one', async () => {
     await controlPlane.close()
     controlPlane = await start({ apiAddress: '0.0.0.0', apiToken: 'secret' })
-    const get = async (headers: Record<string, string>) => (await call('GET', '/v20190125/meshes', undefined, headers)).status
+    const get = async (headers: Record<string, string>) =>
+      (await call('GET', '/v20190125/meshes', undefined, headers)).status
     expect(await get({})).toBe(401)
     expect(await get({ authorization: 'Bearer wrong' })).toBe(401)
     expect(await get({ authorization: 'Bearer secret' })).toBe(200)
