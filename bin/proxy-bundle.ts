@@ -10,8 +10,6 @@ export const BUNDLE = {
   format: 'esm',
   target: 'node24',
   minify: true,
-  // Names appear in errors and profiles.
-  keepNames: true,
   sourcemap: 'linked',
   legalComments: 'none',
   logLevel: 'warning',

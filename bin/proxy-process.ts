@@ -1,7 +1,7 @@
 import { proxyBundle } from './proxy-bundle.ts'
 
 /** Kept small: a sidecar's garbage is short-lived, and memory is what a task pays for. */
-const NODE_FLAGS = ['--max-semi-space-size=2', '--max-lazy']
+const NODE_FLAGS = ['--max-semi-space-size=2']
 
 /** Arguments of a node process that is the proxy, and the environment it runs in. */
 export interface ProxyProcess {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { byDependency, duplicates, parseResources, toDocument } from '../../../bin/resource-file.ts'
 
-const NODE = 'kind: VirtualNode\nmesh: shop\nname: web\nspec:\n  listeners:\n    - portMapping:\n        port: 8080\n        protocol: http\n'
+const NODE =
+  'kind: VirtualNode\nmesh: shop\nname: web\nspec:\n  listeners:\n    - portMapping:\n        port: 8080\n        protocol: http\n'
 
 const TARGET = '{ virtualService: { virtualServiceName: s } }'
 const ROUTE_SPEC = '{ tcpRoute: { action: { weightedTargets: [{ virtualNode: n, weight: 1 }] } } }'
@@ -18,11 +19,7 @@ function problemsOf(text: string): string[] {
 
 describe('a resource file', () => {
   it('holds several documents, in YAML or JSON, with kinds spelled either way', () => {
-    const json = JSON.stringify(
-      { kind: 'virtual-router', mesh: 'shop', name: 'catalog', spec: {} },
-      null,
-      '\t',
-    )
+    const json = JSON.stringify({ kind: 'virtual-router', mesh: 'shop', name: 'catalog', spec: {} }, null, '\t')
     const { documents, problems } = parseResources('f.yaml', `# shop\n${NODE}---\n${json}\n---\n`)
     expect(problems).toEqual([])
     expect(documents.map(({ ref, line }) => ({ ...ref, line }))).toEqual([
@@ -105,7 +102,9 @@ describe('several resource files', () => {
   it('are sorted so that what others depend on comes first', () => {
     const kinds = ['GatewayRoute', 'VirtualGateway', 'VirtualService', 'Route', 'VirtualRouter', 'VirtualNode', 'Mesh']
     const parents = { GatewayRoute: 'virtualGateway: g\n', Route: 'virtualRouter: r\n' } as Record<string, string>
-    const texts = kinds.map((kind) => `kind: ${kind}\nmesh: m\nname: m\nspec: ${SPECS[kind] ?? '{}'}\n${parents[kind] ?? ''}`)
+    const texts = kinds.map(
+      (kind) => `kind: ${kind}\nmesh: m\nname: m\nspec: ${SPECS[kind] ?? '{}'}\n${parents[kind] ?? ''}`,
+    )
     const { documents } = parseResources('f.yaml', texts.join('---\n'))
     expect(byDependency(documents).map(({ ref }) => ref.kind)).toEqual([
       'mesh',
