@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+const STATUS_CODES = process.getBuiltinModule('node:http').STATUS_CODES
 import type { Socket } from 'node:net'
 import { ProxyError, STATUS } from '../../errors.ts'
 import type { DownstreamStream, RequestReceiver } from '../stream.ts'
