@@ -9,6 +9,7 @@ import { egressCluster, localCluster, upstreamCluster } from './clusters.ts'
 import { gatewayTable, targetService } from './gateway-routes.ts'
 import { type Graph, gatewayRoutesOf, meshSpec, specOf } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener, vipListeners } from './listeners.ts'
+import { notAppliedOfGateway, notAppliedOfNode } from './not-applied.ts'
 import { revisionOf } from './revision.ts'
 import { type ServiceTable, serviceTable } from './routes.ts'
 
@@ -52,11 +53,12 @@ function compileNode(graph: Graph, subject: Subject, spec: VirtualNodeSpec, opti
     const vip = graph.resources.get(`virtual-service/${table.name}`)?.vip
     return vip === undefined ? NO_VIP : vipListeners(table.name, vip, ports, appPorts)
   })
+  const mesh = meshSpec(graph, subject)
   const names = services.map(({ table }) => table.name)
   return {
     listeners: [
       inboundListener(subject, listeners),
-      outboundListener(subject, names, meshSpec(graph, subject)),
+      outboundListener(subject, names, mesh),
       ...vips.flatMap((vip) => vip.listeners),
     ],
     tables: services.map(({ table }) => table),
@@ -66,7 +68,7 @@ function compileNode(graph: Graph, subject: Subject, spec: VirtualNodeSpec, opti
       ...distinctClusters(services),
     ],
     accessLogs: accessLogs(spec.logging, { kind: 'virtual-node', name: subject.name }),
-    warnings: vips.flatMap((vip) => vip.warnings),
+    warnings: [...notAppliedOfNode(spec, mesh), ...vips.flatMap((vip) => vip.warnings)],
   }
 }
 
@@ -82,7 +84,7 @@ function compileGateway(graph: Graph, subject: Subject, spec: VirtualGatewaySpec
     ],
     clusters: distinctClusters(services),
     accessLogs: accessLogs(spec.logging, { kind: 'virtual-gateway', name: subject.name }),
-    warnings: [],
+    warnings: notAppliedOfGateway(spec),
   }
 }
 

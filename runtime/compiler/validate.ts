@@ -41,17 +41,28 @@ export function validatePut(graph: Graph, resource: CompilerResource): readonly 
 
 /** What keeps a resource from being removed: code `in-use`, one problem for each resource that needs it. */
 export function validateRemove(graph: Graph, ref: ResourceRef): readonly Problem[] {
-  const key = refKey(ref)
   const users = [...graph.resources.values()].filter(
-    (resource) =>
-      refKey(resource.ref) !== key &&
-      [...parentReferences(resource.ref), ...references(resource)].some((reference) => refKey(reference.ref) === key),
+    (resource) => !isSame(resource.ref, ref) && (isInside(resource.ref, ref) || refersTo(resource, ref)),
   )
   return users.map((user) => ({
     path: '',
     code: 'in-use',
     message: `${describe(ref)} is in use by ${describe(user.ref)}; remove or change that first`,
   }))
+}
+
+function isSame(a: ResourceRef, b: ResourceRef): boolean {
+  return a.kind === b.kind && a.name === b.name && a.parent === b.parent
+}
+
+function isInside(ref: ResourceRef, container: ResourceRef): boolean {
+  if (container.kind === 'mesh') return true
+  const parent = parentOf(ref)
+  return parent !== undefined && isSame(parent, container)
+}
+
+function refersTo(resource: CompilerResource, ref: ResourceRef): boolean {
+  return references(resource).some((reference) => isSame(reference.ref, ref))
 }
 
 function describe({ kind, name }: ResourceRef): string {

@@ -1,4 +1,4 @@
-import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { byDependency, parseResources } from '../../bin/resource-file.ts'
@@ -26,6 +26,14 @@ for (const file of globSync(join(import.meta.dirname, '*/resources.yaml')).sort(
       resources.forEach((resource, index) => {
         expect(validatePut(buildGraph(resources.slice(0, index)), resource)).toEqual([])
       })
+    })
+
+    it('has no record of a subject that is not there', () => {
+      const subjects = resources.flatMap(({ ref }) => subjectOf(ref) ?? []).map(({ kind, name }) => `${kind}.${name}`)
+      const recorded = readdirSync(dirname(file)).filter((name) => name.endsWith('.json'))
+      expect(recorded.filter((name) => !subjects.includes(name.replace(/\.(snapshot|warnings)\.json$/, '')))).toEqual(
+        [],
+      )
     })
 
     for (const subject of resources.flatMap(({ ref }) => subjectOf(ref) ?? [])) {

@@ -97,6 +97,4 @@ export const GatewayRouteSpecSchema = v.pipe(
   exactlyOne('httpRoute', 'http2Route', 'grpcRoute'),
 )
 
-export type GatewayRouteSpec = v.InferOutput<typeof GatewayRouteSpecSchema>
 export type HttpGatewayRoute = v.InferOutput<typeof HttpGatewayRouteSchema>
-export type GrpcGatewayRoute = v.InferOutput<typeof GrpcGatewayRouteSchema>

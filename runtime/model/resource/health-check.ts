@@ -19,5 +19,3 @@ export const HealthCheckSchema = object({ ...shared, protocol: portProtocol })
 
 /** Active health check of a virtual gateway's listener. */
 export const GatewayHealthCheckSchema = object({ ...shared, protocol: gatewayProtocol })
-
-export type HealthCheck = v.InferOutput<typeof HealthCheckSchema>

@@ -62,7 +62,7 @@ const headerMethod = v.pipe(
 )
 
 /** A header (in gRPC: metadata) condition; without `match` the header must be there (with `invert`: must not). */
-export const HeaderConditionSchema = object({
+const HeaderConditionSchema = object({
   invert: v.optional(v.boolean()),
   match: v.optional(headerMethod),
   name: headerName,

@@ -7,5 +7,3 @@ export const MeshSpecSchema = object({
   egressFilter: v.optional(object({ type: v.picklist(['ALLOW_ALL', 'DROP_ALL']) })),
   serviceDiscovery: v.optional(object({ ipPreference: v.optional(ipPreference) })),
 })
-
-export type MeshSpec = v.InferOutput<typeof MeshSpecSchema>

@@ -111,7 +111,5 @@ export const RouteSpecSchema = v.pipe(
   exactlyOne('httpRoute', 'http2Route', 'grpcRoute', 'tcpRoute'),
 )
 
-export type RouteSpec = v.InferOutput<typeof RouteSpecSchema>
 export type HttpRoute = v.InferOutput<typeof HttpRouteSchema>
 export type GrpcRoute = v.InferOutput<typeof GrpcRouteSchema>
-export type TcpRoute = v.InferOutput<typeof TcpRouteSchema>

@@ -7,5 +7,3 @@ export const VirtualRouterSpecSchema = v.pipe(
   object({ listeners: v.optional(list(object({ portMapping: PortMappingSchema }))) }),
   distinctPorts(),
 )
-
-export type VirtualRouterSpec = v.InferOutput<typeof VirtualRouterSpecSchema>

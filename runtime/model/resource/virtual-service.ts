@@ -15,5 +15,3 @@ export const VirtualServiceSpecSchema = object({
     ),
   ),
 })
-
-export type VirtualServiceSpec = v.InferOutput<typeof VirtualServiceSpecSchema>
