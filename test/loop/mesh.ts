@@ -3,7 +3,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readEnvironment } from '../../proxy-image/src/env.ts'
+import { type ProxyEnvironment, readEnvironment } from '../../proxy-image/src/env.ts'
 import { Log } from '../../proxy-image/src/log.ts'
 import { RunningProxy } from '../../proxy-image/src/proxy.ts'
 import type { Subject } from '../../runtime/model/reference.ts'
@@ -18,6 +18,8 @@ export interface Mesh extends AsyncDisposable {
   app(handler: http.RequestListener): Promise<number>
   /** Starts a proxy; `ports` maps designed ports to actual ones. Resolves when it serves. */
   proxy(subject: { node: string } | { gateway: string }, ports?: Record<number, number>): Promise<RunningProxy>
+  /** Starts a proxy again with the environment and state of one that stopped. */
+  restart(former: RunningProxy): Promise<RunningProxy>
   /** The actual port of a proxy's designed one. */
   port(proxy: RunningProxy, designed: number, host?: string): number
 }
@@ -38,6 +40,13 @@ export async function startMesh(name: string, options: Partial<ControlPlaneOptio
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
   }
   await put('', { meshName: name })
+  const run = async (environment: ProxyEnvironment): Promise<RunningProxy> => {
+    const proxy = new RunningProxy(environment, new Log('error'))
+    cleanup.defer(() => proxy.stop())
+    await proxy.start()
+    while (proxy.notReady().length > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    return proxy
+  }
   return {
     controlPlane,
     put: (path, body) => put(`/${name}${path}`, body),
@@ -70,12 +79,9 @@ export async function startMesh(name: string, options: Partial<ControlPlaneOptio
         LISTENER_DRAIN_WAIT_TIME_S: '1',
       })
       if (!environment.ok) throw new Error(JSON.stringify(environment.problems))
-      const proxy = new RunningProxy(environment.value, new Log('error'))
-      cleanup.defer(() => proxy.stop())
-      await proxy.start()
-      while (proxy.notReady().length > 0) await new Promise((resolve) => setTimeout(resolve, 10))
-      return proxy
+      return run(environment.value)
     },
+    restart: (former) => run(former.environment),
     port: (proxy, designed, host = '127.0.0.1') => proxy.serving.ports.actual(host, designed)!,
     [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
   }
