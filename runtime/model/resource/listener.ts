@@ -32,9 +32,9 @@ export const timeoutFitsProtocol = <T extends AnyListener>() => fitsProtocol<T>(
 function fitsProtocol<T extends AnyListener>(member: 'connectionPool' | 'timeout') {
   return rule<T>('protocol-mismatch', ['portMapping', member], (listener) => {
     const { protocol } = listener.portMapping
-    return Object.keys(listener[member] ?? {})
-      .filter((given) => given !== protocol)
-      .map((given) => ({
+    return Object.entries(listener[member] ?? {})
+      .filter(([given, value]) => given !== protocol && value !== undefined)
+      .map(([given]) => ({
         path: [member, given],
         message: `The listener speaks ${protocol}, so ${member} takes "${protocol}", not "${given}"; rename the member.`,
       }))
