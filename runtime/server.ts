@@ -87,8 +87,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const keyFile = join(state.directory, 'join-token.key')
   const tokens = await openJoinTokens({ keyFile, caFingerprint: await issuer.fingerprint(), clock })
   const mint: JoinTokenMint = (subject, life) => tokens.mint(subject, life)
-  const deps = { store: state.store, directory, issuer, mint, changes, clock, newUid: randomUUID, trustDomain }
-  const cases = useCases(deps)
+  const stopping = new AbortController()
+  const base = { store: state.store, directory, issuer, mint, changes, clock, newUid: randomUUID, trustDomain }
+  const cases = useCases({ ...base, stopping: stopping.signal })
 
   const guard = { loopback: isLoopback(apiAddress), ...(apiToken === undefined ? {} : { apiToken }) }
   const api = await listen({
@@ -98,12 +99,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     option: '--api-port',
   })
   cleanup.defer(() => api.close())
-  const stopping = new AbortController()
   const callers = new JoinTokenIdentity(tokens, trustDomain)
   const names = options.dataPlaneNames ?? defaultNames(dataPlaneAddress)
   const tls = await serverTls(issuer, names)
   const dataPlane = await listen({
-    app: dataPlaneApp({ useCases: cases, callers, clock, stopping: stopping.signal, report }),
+    app: dataPlaneApp({ useCases: cases, callers, clock, report }),
     address: dataPlaneAddress,
     port: dataPlanePort,
     option: '--data-plane-port',

@@ -15,6 +15,8 @@ export interface SyncDeps {
   readonly statuses: ProxyStatuses
   readonly changes: Changes
   readonly clock: Clock
+  /** Aborted when the control plane stops: ends every held call. */
+  readonly stopping: AbortSignal
 }
 
 export interface SyncInput {
@@ -25,7 +27,7 @@ export interface SyncInput {
   readonly peerAddress: string
   /** How long the answer may be held when nothing changed; at most {@link MAX_WAIT_MS}. 0 answers at once. */
   readonly waitMs: number
-  /** Aborted when the client went away or the control plane stops. */
+  /** Aborted when the client went away. */
   readonly signal: AbortSignal
 }
 
@@ -50,7 +52,7 @@ const COALESCE_MS = 5
  * snapshot and none can be compiled.
  */
 export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse> {
-  const held = new HeldCalls()
+  const held = new HeldCalls(deps.stopping)
   const warmFromMs = performance.now() + WARM_UP_MS
   return async (input) => {
     const { subject, request } = input
@@ -165,15 +167,28 @@ function sleep(ms: number): Promise<void> {
 /** One held call an instance: a new one ends the one before, so that nobody can pile them up. */
 class HeldCalls {
   readonly #calls = new Map<string, AbortController>()
+  readonly #stopping: AbortSignal
 
+  constructor(stopping: AbortSignal) {
+    this.#stopping = stopping
+    stopping.addEventListener('abort', () => {
+      for (const call of this.#calls.values()) call.abort()
+    })
+  }
+
+  /** Plain listeners, no AbortSignal.any: on a signal that lives as long as the process that leaks with every call. */
   enter(subject: Subject, instanceId: string, client: AbortSignal): { signal: AbortSignal; release: () => void } {
     const key = JSON.stringify([subject.kind, subject.mesh, subject.name, instanceId])
     this.#calls.get(key)?.abort()
     const call = new AbortController()
     this.#calls.set(key, call)
+    const end = () => call.abort()
+    client.addEventListener('abort', end)
+    if (client.aborted || this.#stopping.aborted) end()
     return {
-      signal: AbortSignal.any([client, call.signal]),
+      signal: call.signal,
       release: () => {
+        client.removeEventListener('abort', end)
         if (this.#calls.get(key) === call) this.#calls.delete(key)
       },
     }

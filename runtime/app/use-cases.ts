@@ -25,6 +25,8 @@ export interface ControlPlaneDeps {
   /** A fresh UUID. */
   readonly newUid: () => string
   readonly trustDomain: string
+  /** Aborted when the control plane stops. */
+  readonly stopping: AbortSignal
 }
 
 /** The use cases of one control plane, sharing its caches. */

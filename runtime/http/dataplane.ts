@@ -15,8 +15,6 @@ export interface DataPlaneOptions {
   readonly useCases: Pick<UseCases, 'sync' | 'issueCertificate'>
   readonly callers: CallerIdentity
   readonly clock: Clock
-  /** Aborted when the control plane stops: ends every held call. */
-  readonly stopping: AbortSignal
 }
 
 const waitQuery = v.object({
@@ -33,7 +31,7 @@ const waitQuery = v.object({
 type NodeContext = Context<{ Bindings: HttpBindings }>
 
 /** The routes of proxies. Who calls is decided from proof before the body is looked at, and never by the body. */
-export function dataPlaneRoutes({ useCases, callers, clock, stopping }: DataPlaneOptions) {
+export function dataPlaneRoutes({ useCases, callers, clock }: DataPlaneOptions) {
   const app = new Hono<{ Bindings: HttpBindings }>()
 
   app.post('/v1/dataplane/sync', async (c) => {
@@ -45,7 +43,7 @@ export function dataPlaneRoutes({ useCases, callers, clock, stopping }: DataPlan
       request,
       peerAddress: plainAddress(c.env.incoming.socket.remoteAddress ?? ''),
       waitMs: Math.min(wait, MAX_WAIT_MS),
-      signal: AbortSignal.any([c.req.raw.signal, stopping]),
+      signal: c.req.raw.signal,
     })
     return c.json(answer)
   })

@@ -45,7 +45,8 @@ async function makeShop() {
   const trust = { revision: 'trust', certificates: [] }
   const issuer = { trust: async () => trust, issue: async () => 'chain' }
   const snapshots = new SnapshotCache(store, 'weft.internal')
-  const useCase = () => sync({ snapshots, directory, issuer, statuses: new ProxyStatuses(), changes, clock })
+  const stopping = new AbortController().signal
+  const useCase = () => sync({ snapshots, directory, issuer, statuses: new ProxyStatuses(), changes, clock, stopping })
   return { write, directory, useCase, call: useCase() }
 }
 
