@@ -222,12 +222,12 @@ export class Forwarding implements DeadlineOwner {
 function requestText(exchange: Exchange): string {
   const { head, chain } = exchange
   const { fields } = head
-  if (exchange.authority !== head.authority || !fields.has('host')) {
+  if (exchange.authority !== head.hostField) {
     fields.dropNamed('host')
     fields.add('host', exchange.authority)
   }
   if (chain.edge !== null) {
-    if (!fields.has('x-request-id')) fields.add('x-request-id', randomUUID())
+    if (!fields.forwards('x-request-id')) fields.add('x-request-id', randomUUID())
     if (chain.edge === 'gateway') addForwarded(exchange)
   }
   const framing = head.bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
@@ -238,8 +238,8 @@ function requestText(exchange: Exchange): string {
 function addForwarded(exchange: Exchange): void {
   const { fields } = exchange.head
   const client = exchange.stream.remoteAddress.replace(/:\d+$/, '')
-  const former = fields.get('x-forwarded-for')
+  const former = fields.forwards('x-forwarded-for') ? fields.get('x-forwarded-for') : undefined
   fields.dropNamed('x-forwarded-for')
   fields.add('x-forwarded-for', former === undefined ? client : `${former}, ${client}`)
-  if (!fields.has('x-forwarded-proto')) fields.add('x-forwarded-proto', exchange.scheme)
+  if (!fields.forwards('x-forwarded-proto')) fields.add('x-forwarded-proto', exchange.scheme)
 }

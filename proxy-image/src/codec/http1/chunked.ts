@@ -110,7 +110,7 @@ export class ChunkedDecoder {
     // The section is a list of lines and an empty one: it is over at CRLF, or at the first CRLF CRLF.
     const stop = text.startsWith('\r\n') ? 0 : text.indexOf('\r\n\r\n', Math.max(0, before - 3))
     if (stop < 0) {
-      if (text.length > MAX_HEAD_BYTES) this.fault = 'trailers too long'
+      if (text.length >= MAX_HEAD_BYTES) this.fault = 'trailers too long'
       return end
     }
     const length = stop === 0 ? 2 : stop + 4

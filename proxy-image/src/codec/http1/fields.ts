@@ -104,8 +104,11 @@ export class Fields {
     this.added += `${name}: ${value}\r\n`
   }
 
-  has(word: string): boolean {
-    for (let i = 0, n = this.count; i < n; i++) if (this.nameIs(i, word)) return true
+  /** Whether a received field of a lower-case name will be forwarded. */
+  forwards(word: string): boolean {
+    for (let i = 0, n = this.count; i < n; i++) {
+      if (this.index[i * SLOTS + FORWARDED] === 1 && this.nameIs(i, word)) return true
+    }
     return false
   }
 

@@ -10,6 +10,8 @@ export interface RequestHead {
   readonly target: string
   /** Host and port as given: from an absolute target, else from Host; empty in HTTP/1.0 without one. */
   readonly authority: string
+  /** Host as it stands in `fields`, null without one. */
+  readonly hostField: string | null
   /** `https` when an absolute target says so. */
   readonly scheme: 'http' | 'https'
   /** 10 or 11. */
@@ -31,8 +33,12 @@ export interface ResponseHead {
   readonly keepAlive: boolean
 }
 
-/** reg-name, IPv4 or bracketed IPv6, with an optional port (RFC 3986, section 3.2; no userinfo, RFC 9110 section 4.2.4). */
-const AUTHORITY = /^(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+,;=%-]{1,255})(?::\d{1,5})?$/
+/**
+ * reg-name, IPv4 or bracketed IPv6, with an optional port (RFC 3986, section 3.2; no userinfo, RFC 9110 section 4.2.4). No
+ * comma, though a reg-name may hold one: it is how two Hosts look to whom joins fields.
+ */
+const AUTHORITY =
+  /^(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+;=%-]{1,255})(?::(?:[0-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/
 const ABSOLUTE = /^(https?):\/\/([^/?#]+)([/?].*)?$/i
 
 /** Reads a whole request head: `text[start, end)` without the empty line, `end` at the first CR of `CRLF CRLF`. */
@@ -68,8 +74,8 @@ export function parseRequestHead(text: string, start: number, end: number): Requ
   let target = rawTarget
   let authority = framing.host
   let scheme: 'http' | 'https' = 'http'
+  if (method === 'CONNECT') return badRequest('CONNECT is not offered here', 'not_implemented')
   if (target.charCodeAt(0) !== 47) {
-    if (method === 'CONNECT') return badRequest('CONNECT is not offered here', 'not_implemented')
     const absolute = ABSOLUTE.exec(target)
     if (absolute !== null && AUTHORITY.test(absolute[2]!)) {
       // RFC 9112, section 3.2.2: the target's authority wins over Host.
@@ -84,6 +90,7 @@ export function parseRequestHead(text: string, start: number, end: number): Requ
     method,
     target,
     authority,
+    hostField: framing.hosts === 0 ? null : framing.host,
     scheme,
     version,
     fields,
