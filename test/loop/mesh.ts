@@ -17,7 +17,11 @@ export interface Mesh extends AsyncDisposable {
   /** Starts an HTTP app on a free port. */
   app(handler: http.RequestListener): Promise<number>
   /** Starts a proxy; `ports` maps designed ports to actual ones. Resolves when it serves. */
-  proxy(subject: { node: string } | { gateway: string }, ports?: Record<number, number>): Promise<RunningProxy>
+  proxy(
+    subject: { node: string } | { gateway: string },
+    ports?: Record<number, number>,
+    variables?: Record<string, string>,
+  ): Promise<RunningProxy>
   /** Starts a proxy again with the environment and state of one that stopped. */
   restart(former: RunningProxy): Promise<RunningProxy>
   /** The actual port of a proxy's designed one. */
@@ -59,7 +63,7 @@ export async function startMesh(name: string, options: Partial<ControlPlaneOptio
       })
       return (server.address() as AddressInfo).port
     },
-    async proxy(who, ports = {}) {
+    async proxy(who, ports = {}, variables = {}) {
       const subject: Subject =
         'node' in who
           ? { kind: 'virtual-node', mesh: name, name: who.node }
@@ -77,6 +81,7 @@ export async function startMesh(name: string, options: Partial<ControlPlaneOptio
         WEFT_VIPS: 'off',
         WEFT_STATE_DIR: join(directory, `proxy-${count++}`),
         LISTENER_DRAIN_WAIT_TIME_S: '1',
+        ...variables,
       })
       if (!environment.ok) throw new Error(JSON.stringify(environment.problems))
       return run(environment.value)
