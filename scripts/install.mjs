@@ -23,17 +23,30 @@ export function reasonToInstall(root) {
   return undefined
 }
 
+/** Runs npm and returns what it wrote to stderr and its exit code. */
+function npm(root, args) {
+  const command = process.platform === 'win32' ? 'npm.cmd' : 'npm'
+  const stdio = ['inherit', 'inherit', 'pipe']
+  return spawnSync(command, [...args, '--no-audit', '--no-fund'], { cwd: root, stdio, encoding: 'utf8' })
+}
+
+function install(root) {
+  const clean = npm(root, ['ci'])
+  // npm ci refuses a lock file that lacks packages for other platforms, as one written where those are not to be had
+  // does. npm install takes the locked versions all the same.
+  const incomplete = clean.status !== 0 && /lock file/.test(clean.stderr ?? '')
+  return incomplete ? npm(root, ['install', '--no-save']) : clean
+}
+
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const root = dirname(dirname(fileURLToPath(import.meta.url)))
   const reason = reasonToInstall(root)
   if (reason !== undefined) {
-    console.log(`Installing packages (npm ci), because ${reason}.`)
-    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-    const { status, error } = spawnSync(npm, ['ci', '--no-audit', '--no-fund'], { cwd: root, stdio: 'inherit' })
+    console.log(`Installing packages, because ${reason}.`)
+    const { status, stderr, error } = install(root)
     if (status !== 0) {
-      console.error(
-        `npm ci failed${error ? ` (${error.message})` : ''}. Is the package registry reachable? Run it again by hand to see more.`,
-      )
+      console.error(stderr || (error && error.message))
+      console.error('The packages could not be installed. Is the package registry reachable?')
       process.exit(1)
     }
   }
