@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http'
 import type { Reason } from '../errors.ts'
+import { http } from '../node-http.ts'
 import type { Rejection } from '../tls/server.ts'
 import type { Histogram } from './histogram.ts'
 import type { Counter, Metrics } from './metrics.ts'
@@ -33,7 +33,7 @@ class StatusCounters {
 /** Registered statuses by number, others by class: what an app may invent must not multiply series. 499 is our own. */
 function statusLabel(status: number): string {
   if (status === 0) return 'none'
-  return STATUS_CODES[status] !== undefined || status === 499 ? String(status) : `${Math.floor(status / 100)}xx`
+  return http.STATUS_CODES[status] !== undefined || status === 499 ? String(status) : `${Math.floor(status / 100)}xx`
 }
 
 /** Counters by a word of a closed union, each resolved when its word is first seen. */
@@ -87,7 +87,6 @@ export class RequestMetrics {
 export class ClusterMetrics {
   readonly #statuses: StatusCounters
   readonly #attempts: WordCounters<'answered' | Reason>
-  readonly #ejections: Counter
 
   constructor(metrics: Metrics, cluster: string) {
     this.#statuses = new StatusCounters((status) =>
@@ -96,7 +95,6 @@ export class ClusterMetrics {
     this.#attempts = new WordCounters((outcome) =>
       metrics.counter('weft_upstream_attempts_total', { cluster, outcome }),
     )
-    this.#ejections = metrics.counter('weft_outlier_ejections_total', { cluster })
   }
 
   /** One attempt that brought a response head. */
@@ -108,10 +106,6 @@ export class ClusterMetrics {
   /** One attempt that brought none. */
   failed(reason: Reason): void {
     this.#attempts.inc(reason)
-  }
-
-  ejected(): void {
-    this.#ejections.inc()
   }
 }
 

@@ -1,6 +1,6 @@
-import { request } from 'node:http'
 import type { Socket } from 'node:net'
 import type { HealthCheck } from '../../../runtime/model/snapshot.ts'
+import { http } from '../node-http.ts'
 import type { UpstreamEndpoint } from './endpoint.ts'
 
 /** First checks are spread over this long, so that proxies that learn of an endpoint together do not all ask at once. */
@@ -136,7 +136,7 @@ export class HealthChecker<E extends UpstreamEndpoint = UpstreamEndpoint> {
 /** Whether GET on a fresh connection is answered with 200. Rejects when it is not answered at all, or on `signal`. */
 function answersOk(socket: Socket, host: string, path: string, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const check = request({
+    const check = http.request({
       createConnection: () => socket,
       path,
       headers: { host, 'user-agent': 'weft-health-check', connection: 'close' },

@@ -1,6 +1,6 @@
-const STATUS_CODES = process.getBuiltinModule('node:http').STATUS_CODES
 import type { Socket } from 'node:net'
 import { ProxyError, STATUS } from '../../errors.ts'
+import { http } from '../../node-http.ts'
 import type { DownstreamStream, RequestReceiver } from '../stream.ts'
 import { ChunkedDecoder } from './chunked.ts'
 import { CHUNKED } from './framing.ts'
@@ -244,7 +244,7 @@ export class Http1ServerConnection implements DownstreamStream {
   private writeOwn(status: number, headers: string, body: string, headOnly: boolean): void {
     const bytes = Buffer.byteLength(body)
     this.output.add(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n${headers}` +
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Unknown'}\r\n${headers}` +
         (body === '' ? '' : 'content-type: text/plain; charset=utf-8\r\n') +
         `content-length: ${bytes}\r\n${this.connectionLine()}\r\n`,
     )

@@ -68,55 +68,57 @@ function proxy(over: Partial<AdminView> = {}): AdminView & { acts: string[] } {
   }
 }
 
-const call = (view: AdminView, path: string, init: RequestInit & { host?: string } = {}) =>
-  createAdminApp(view).request(path, {
-    ...init,
-    headers: { host: init.host ?? '127.0.0.1:9901', ...(init.headers as Record<string, string> | undefined) },
-  })
+const call = (view: AdminView, url: string, init: { method?: string; host?: string; origin?: string } = {}) => {
+  const { method = 'GET', ...headers } = init
+  return createAdminApp(view)({ method, url, headers: { host: '127.0.0.1:9901', ...headers } })
+}
 
 afterEach(() => void vi.useRealTimers())
 
 describe('the admin pages', () => {
   it.each(['/', '/server_info', '/config_dump', '/clusters', '/clusters?format=json', '/certs'])(
     'show %s as operators know it',
-    async (path) => {
+    (path) => {
       vi.useFakeTimers({ now: NOW, toFake: ['Date'] })
-      const response = await call(proxy(), path)
-      expect(response.status).toBe(200)
-      const text = await response.text()
-      const isJson = response.headers.get('content-type')?.includes('json') === true
-      expect(isJson ? JSON.parse(text) : text).toMatchSnapshot()
+      const { status, type, body } = call(proxy(), path)
+      expect(status).toBe(200)
+      expect(type === 'application/json' ? JSON.parse(body) : body).toMatchSnapshot()
     },
   )
 
-  it.each(['/metrics', '/stats/prometheus'])(
-    'serve metrics at %s with the type that scrapers ask for',
-    async (path) => {
-      const response = await call(proxy(), path)
-      expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
-      expect(await response.text()).toBe(proxy().metrics())
-    },
-  )
+  it.each(['/metrics', '/stats/prometheus'])('serve metrics at %s with the type that scrapers ask for', (path) => {
+    const { type, body } = call(proxy(), path)
+    expect(type).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(body).toBe(proxy().metrics())
+  })
 
-  it('say LIVE when the proxy serves', async () => {
-    const response = await call(proxy(), '/ready')
-    expect([response.status, await response.text()]).toEqual([200, 'LIVE\n'])
+  it('say LIVE when the proxy serves', () => {
+    expect(call(proxy(), '/ready')).toMatchObject({ status: 200, body: 'LIVE\n' })
   })
 
   it.each([
     ['INITIALIZING', ['no snapshot yet'], 'INITIALIZING\nno snapshot yet\n'],
     ['DRAINING', [], 'DRAINING\n'],
     ['LIVE', ['health checks were failed by an operator'], 'NOT READY\nhealth checks were failed by an operator\n'],
-  ] as const)('say why the proxy is not ready while %s', async (state, reasons, text) => {
-    const response = await call(proxy({ state: () => state, notReady: () => reasons }), '/ready')
-    expect([response.status, await response.text()]).toEqual([503, text])
+  ] as const)('say why the proxy is not ready while %s', (state, reasons, body) => {
+    const answer = call(proxy({ state: () => state, notReady: () => reasons }), '/ready')
+    expect(answer).toMatchObject({ status: 503, body })
   })
 
-  it('show what there is before the first snapshot', async () => {
+  it('show what there is before the first snapshot', () => {
     const view = proxy({ snapshot: () => null, endpoints: () => [], clusters: () => [], certificates: () => [] })
-    expect(await (await call(view, '/config_dump')).json()).toEqual({ snapshot: null, endpoints: [] })
-    expect(await (await call(view, '/clusters')).text()).toBe('')
-    expect(await (await call(view, '/certs')).json()).toEqual({ certificates: [] })
+    expect(JSON.parse(call(view, '/config_dump').body)).toEqual({ snapshot: null, endpoints: [] })
+    expect(call(view, '/clusters').body).toBe('')
+    expect(JSON.parse(call(view, '/certs').body)).toEqual({ certificates: [] })
+  })
+
+  it('say what went wrong when one of them fails', () => {
+    const view = proxy({
+      metrics() {
+        throw new Error('no such series')
+      },
+    })
+    expect(call(view, '/metrics')).toMatchObject({ status: 500, body: 'no such series\n' })
   })
 })
 
@@ -125,78 +127,70 @@ describe('the admin actions', () => {
     ['/drain_listeners', 'drain'],
     ['/healthcheck/fail', 'healthcheck fail'],
     ['/healthcheck/ok', 'healthcheck ok'],
-  ])('happen on POST %s and on nothing else', async (path, act) => {
+  ])('happen on POST %s and on nothing else', (path, act) => {
     const view = proxy()
     for (const method of ['GET', 'HEAD', 'PUT', 'DELETE']) {
-      const refused = await call(view, path, { method })
-      expect([refused.status, refused.headers.get('allow')]).toEqual([405, 'POST'])
+      expect(call(view, path, { method })).toMatchObject({ status: 405, allow: 'POST' })
     }
     expect(view.acts).toEqual([])
-    expect((await call(view, path, { method: 'POST' })).status).toBe(200)
+    expect(call(view, path, { method: 'POST' }).status).toBe(200)
     expect(view.acts).toEqual([act])
   })
 
-  it('set the log level, show it, and refuse one that is none', async () => {
+  it('set the log level, show it, and refuse one that is none', () => {
     const view = proxy()
-    const post = async (path: string) => {
-      const response = await call(view, path, { method: 'POST' })
-      return [response.status, await response.text()]
+    const post = (path: string) => {
+      const { status, body } = call(view, path, { method: 'POST' })
+      return [status, body]
     }
-    expect(await post('/logging')).toEqual([200, 'level: info\n'])
-    expect(await post('/logging?level=debug')).toEqual([200, 'level: debug\n'])
-    expect(await post('/logging?level=loud')).toEqual([
+    expect(post('/logging')).toEqual([200, 'level: info\n'])
+    expect(post('/logging?level=debug')).toEqual([200, 'level: debug\n'])
+    expect(post('/logging?level=loud')).toEqual([
       400,
       'No such level; it is one of trace, debug, info, warning, error, critical, off.\n',
     ])
     expect(view.logLevel()).toBe('debug')
   })
 
-  it('are no pages to read: a POST to a page is 405 too', async () => {
-    const response = await call(proxy(), '/config_dump', { method: 'POST' })
-    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET'])
+  it('are no pages to read: a POST to a page is 405 too', () => {
+    expect(call(proxy(), '/config_dump', { method: 'POST' })).toMatchObject({ status: 405, allow: 'GET' })
   })
 })
 
 describe('DNS rebinding', () => {
   it.each(['evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:9901', '10.0.1.7:9901', ''])(
     'gets nothing from the admin interface by the host "%s"',
-    async (host) => {
+    (host) => {
       const view = proxy()
-      expect((await call(view, '/config_dump', { host })).status).toBe(403)
-      expect((await call(view, '/drain_listeners', { method: 'POST', host })).status).toBe(403)
+      expect(call(view, '/config_dump', { host }).status).toBe(403)
+      expect(call(view, '/drain_listeners', { method: 'POST', host }).status).toBe(403)
       expect(view.acts).toEqual([])
     },
   )
 
   it.each(['localhost', 'localhost:9901', '127.0.0.1', '127.0.0.2:9901', '[::1]:9901'])(
     'does not stand in the way of an operator who calls %s',
-    async (host) => {
-      expect((await call(proxy(), '/ready', { host })).status).toBe(200)
+    (host) => {
+      expect(call(proxy(), '/ready', { host }).status).toBe(200)
     },
   )
 
-  it('has no sibling in forms that a web page posts across sites', async () => {
+  it('has no sibling in forms that a web page posts across sites', () => {
     const view = proxy()
-    const response = await call(view, '/drain_listeners', {
-      method: 'POST',
-      headers: { origin: 'https://evil.example' },
-    })
-    expect(response.status).toBe(403)
+    const answer = call(view, '/drain_listeners', { method: 'POST', origin: 'https://evil.example' })
+    expect(answer.status).toBe(403)
     expect(view.acts).toEqual([])
   })
 })
 
 describe('the metrics listener', () => {
-  it('shows metrics to any host and nothing else to anybody', async () => {
+  it('shows metrics to any host and nothing else to anybody', () => {
     const app = createMetricsApp(proxy())
-    expect((await app.request('/metrics', { headers: { host: '10.0.1.7:9902' } })).status).toBe(200)
-    expect((await app.request('/metrics', { method: 'POST' })).status).toBe(405)
-    for (const path of ['/', '/config_dump', '/certs', '/clusters', '/ready']) {
-      expect((await app.request(path)).status).toBe(404)
-    }
-    for (const path of ['/drain_listeners', '/logging?level=off']) {
-      expect((await app.request(path, { method: 'POST' })).status).toBe(404)
-    }
+    const status = (method: string, url: string) => app({ method, url, headers: { host: '10.0.1.7:9902' } }).status
+    expect(status('GET', '/metrics')).toBe(200)
+    expect(status('POST', '/metrics')).toBe(405)
+    for (const path of ['/', '/config_dump', '/certs', '/clusters', '/ready']) expect(status('GET', path)).toBe(404)
+    for (const path of ['/drain_listeners', '/logging?level=off']) expect(status('POST', path)).toBe(404)
   })
 })
 
