@@ -45,6 +45,7 @@ export class RunningProxy {
     registerProcessMetrics(metrics)
     const dropped = metrics.counter('weft_access_log_dropped_total', {})
     const rejected = metrics.counter('weft_snapshot_rejected_total', {})
+    const failed = metrics.counter('weft_sync_failures_total', {})
     this.accessLogs = new AccessLogs({ onDropped: (lines) => dropped.inc(lines), warn: (text) => log.warning(text) })
     this.serving = new Serving({ environment, identity, metrics, accessLogs: this.accessLogs, log })
     this.state = new StateDirectory(environment.stateDir, log)
@@ -71,6 +72,7 @@ export class RunningProxy {
       },
       onEndpoints: (set) => this.serving.updateEndpoints(set),
       onRefused: () => this.certificates.renewSoon(),
+      onFailure: () => failed.inc(),
     })
     metrics.gauge('weft_certificate_expiry_seconds', {}, () => (identity.ready ? identity.notAfterMs / 1000 : 0))
   }

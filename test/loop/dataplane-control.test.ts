@@ -95,6 +95,7 @@ function proxy(
     },
     onEndpoints: (set) => endpoints.set(set.node, set),
     onRefused: () => certificates.renewSoon(),
+    onFailure: () => {},
   })
   const stop = async () => {
     sync.close()

@@ -27,6 +27,8 @@ export interface SyncClientOptions {
   readonly onEndpoints: (set: EndpointSet) => void
   /** The control plane does not take this certificate, or shows one that is not trusted: time for another. */
   readonly onRefused: () => void
+  /** A call failed and will be tried again; for metrics. */
+  readonly onFailure: () => void
 }
 
 const WAIT_MS = 30_000
@@ -91,6 +93,7 @@ export class SyncClient {
         await pause(nextMs, interrupted)
       } catch (error) {
         if (interrupted.aborted) continue
+        this.#options.onFailure()
         const retryMs = Math.round(backOff.next())
         log.warning('sync with the control plane failed; the last good state stays in force', {
           error: (error as Error).message,

@@ -112,13 +112,21 @@ export class Fields {
     return false
   }
 
-  /** Value by lower-case name as received; several lines are joined by `, ` (RFC 9110, section 5.3). */
+  /**
+   * Value by lower-case name as received, else as added by the proxy; several lines are joined by `, ` (RFC 9110,
+   * section 5.3).
+   */
   get(word: string): string | undefined {
     let found: string | undefined
     for (let i = 0, n = this.count; i < n; i++) {
       if (this.nameIs(i, word)) found = found === undefined ? this.value(i) : `${found}, ${this.value(i)}`
     }
-    return found
+    return found ?? (this.added === '' ? undefined : this.getAdded(word))
+  }
+
+  private getAdded(word: string): string | undefined {
+    const line = this.added.split('\r\n').find((one) => one.startsWith(`${word}: `))
+    return line?.substring(word.length + 2)
   }
 
   /** The lines to forward, each ending in CRLF. */

@@ -79,7 +79,7 @@ async function proxy(url: string, options: Partial<SyncClientOptions> = {}) {
   const identity = new WorkloadIdentity()
   identity.update({ ...(await ca.issue([{ type: 'url', value: ORDERS }])), trust: ca.trust })
   const state = new StateDirectory(directory, log)
-  const seen = { snapshots: [] as string[], events: [] as string[], refused: 0 }
+  const seen = { snapshots: [] as string[], events: [] as string[], refused: 0, failed: 0 }
   const sync = new SyncClient({
     controlPlaneUrl: url,
     subject,
@@ -93,6 +93,7 @@ async function proxy(url: string, options: Partial<SyncClientOptions> = {}) {
     },
     onEndpoints: ({ node, revision }) => seen.events.push(`endpoints ${node} ${revision}`),
     onRefused: () => seen.refused++,
+    onFailure: () => seen.failed++,
     ...options,
   })
   toClose.push(async () => {
@@ -216,7 +217,7 @@ describe('the sync client', () => {
     const { sync, seen } = await proxy(server.url)
     void sync.run()
     await expect.poll(() => server.calls.length, { timeout: 5000 }).toBeGreaterThanOrEqual(4)
-    expect(seen.refused).toBe(1)
+    expect(seen).toMatchObject({ refused: 1, failed: 3 })
     const log = lines.join('')
     expect(log).toMatch(/answered 401: unknown workload/)
     expect(log).toMatch(/answered 503: gone/)

@@ -42,7 +42,7 @@ function used(): Metrics {
   const cluster = new ClusterMetrics(metrics, 'orders-v1')
   cluster.answered(200)
   cluster.failed('connect_failed')
-  cluster.ejected()
+  metrics.counter('weft_outlier_ejections_total', { cluster: 'orders-v1' }).inc()
   const listener = new ListenerMetrics(metrics, 'outbound/shop:15001')
   listener.error('no_route')
   listener.tlsFailed('certificate_untrusted')
