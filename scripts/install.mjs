@@ -45,7 +45,7 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
     console.log(`Installing packages, because ${reason}.`)
     const { status, stderr, error } = install(root)
     if (status !== 0) {
-      console.error(stderr || (error && error.message))
+      console.error(stderr || error?.message)
       console.error('The packages could not be installed. Is the package registry reachable?')
       process.exit(1)
     }

@@ -1,22 +1,9 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server } from 'node:net'
-import { basename, dirname, join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { basename } from 'node:path'
 import { describe, expect, it } from 'vitest'
-
-const ROOT = dirname(dirname(dirname(import.meta.dirname)))
-
-/** Runs the CLI as a process of its own. */
-async function weft(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [join(ROOT, 'bin', 'weft.mjs'), ...args], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
-  return { stdout, stderr, code: code as number }
-}
+import { ROOT, weft } from './cli-process.ts'
 
 /** A port that was free, and the server on it. */
 async function takePort(then: (server: Server) => void): Promise<number> {
