@@ -68,7 +68,7 @@ export class HttpDoor implements ServerConnectionOwner {
       else if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
       else if (connection.idle && (now - connection.activeAtMs > IDLE_TIMEOUT_MS || now > connection.retireAtMs)) {
         connection.close()
-      }
+      } else if (connection.leaving && now - connection.activeAtMs > IDLE_TIMEOUT_MS) connection.close()
     }
   }
 

@@ -28,7 +28,7 @@ const DRAINING = 3
 const CLOSING = 4
 
 /** A new request's first bytes may be malformed long before the head is complete: bare LF or NUL can't become valid. */
-const NEVER_VALID = /(?:^|[^\r])\n|\0/
+const NEVER_VALID = /[^\r]\n|\0/
 /** How much, and how long, a downstream may go on sending after the last answer (RFC 9112, section 9.6). */
 const LINGER_MS = 1_000
 
@@ -56,6 +56,8 @@ export class Http1ServerConnection implements DownstreamStream {
   private decoder: ChunkedDecoder | null = null
   private keepAlive = true
   private chunkedAnswer = false
+  /** The downstream learns the end of the answer under way from the close alone. */
+  private untilClose = false
   private requestPaused = false
 
   constructor(socket: Socket, owner: ServerConnectionOwner, tls: { peer: string | null; serverName: string } | null) {
@@ -89,6 +91,11 @@ export class Http1ServerConnection implements DownstreamStream {
     return this.phase === HEAD && this.partial === ''
   }
 
+  /** The last answer is written, and waits for the downstream to read it. */
+  get leaving(): boolean {
+    return this.phase === DRAINING || this.phase === CLOSING
+  }
+
   // ---- reading ----------------------------------------------------------------------------------------------------
 
   private onData(chunk: Buffer): void {
@@ -118,10 +125,12 @@ export class Http1ServerConnection implements DownstreamStream {
     const text = before === 0 ? chunk.toString('latin1', from) : this.partial + chunk.toString('latin1', from)
     // An empty line before a request is ignored (RFC 9112, section 2.2).
     const start = text.startsWith('\r\n') ? 2 : 0
-    const end = text.indexOf('\r\n\r\n', start)
+    // What was looked through before is not looked through again, or one byte a packet would cost a square of the head.
+    const end = text.indexOf('\r\n\r\n', Math.max(start, before - 3))
     if (end < 0 || end - start > MAX_HEAD_BYTES) {
       if (end > 0 || text.length > MAX_HEAD_BYTES) this.refuse(badRequest('request head too large', 'head_too_large'))
-      else if (NEVER_VALID.test(text)) this.refuse(badRequest('bare LF or NUL in request head'))
+      else if (NEVER_VALID.test(before === 0 ? ` ${text}` : text.substring(before - 1)))
+        this.refuse(badRequest('bare LF or NUL in request head'))
       else {
         this.partial = text
         if (before === 0) this.headSinceMs = performance.now()
@@ -187,6 +196,8 @@ export class Http1ServerConnection implements DownstreamStream {
 
   /** Answers a head that can't be accepted. */
   private refuse(error: ProxyError): void {
+    this.partial = ''
+    this.headSinceMs = 0
     const body = this.owner.onInvalidRequest(error, this)
     this.keepAlive = false
     this.writeOwn(statusOf(error), '', body, false)
@@ -227,8 +238,10 @@ export class Http1ServerConnection implements DownstreamStream {
     let text = `HTTP/1.1 ${head.status} ${head.phrase}\r\n${head.fields.lines()}`
     if (head.bodyLength < 0) {
       // RFC 9112, section 6.3: without a length, an HTTP/1.0 downstream learns the end from the close.
-      if (this.head.version < 11) this.keepAlive = false
-      else {
+      if (this.head.version < 11) {
+        this.keepAlive = false
+        this.untilClose = true
+      } else {
         this.chunkedAnswer = true
         text += 'transfer-encoding: chunked\r\n'
       }
@@ -273,6 +286,7 @@ export class Http1ServerConnection implements DownstreamStream {
 
   private finish(): void {
     this.receiver = null
+    this.untilClose = false
     const drained = this.output.flush()
     this.activeAtMs = performance.now()
     // A body that nobody read to its end can't be told from the next request.
@@ -296,7 +310,9 @@ export class Http1ServerConnection implements DownstreamStream {
   abort(): void {
     this.receiver = null
     this.phase = CLOSING
-    this.socket.destroy()
+    // Where the close is the end of the body, a plain close would make half an answer look whole.
+    if (this.untilClose && !('encrypted' in this.socket)) this.socket.resetAndDestroy()
+    else this.socket.destroy()
   }
 
   /** Ends the connection between two exchanges, at once. */
@@ -311,15 +327,15 @@ export class Http1ServerConnection implements DownstreamStream {
 
   /**
    * Sends what is left and closes. What the downstream still sends is read and thrown away for a moment: closing with
-   * unread bytes would reset the connection and could take the answer with it (RFC 9112, section 9.6).
+   * unread bytes would reset the connection and could take the answer with it (RFC 9112, section 9.6). The moment begins
+   * when the answer has left this process: a downstream that reads slowly gets all of it.
    */
   private closeSoon(): void {
     this.phase = CLOSING
     this.held = null
     this.output.flush()
-    this.socket.end()
+    this.socket.end(() => setTimeout(() => this.socket.destroy(), LINGER_MS).unref())
     this.socket.resume()
-    setTimeout(() => this.socket.destroy(), LINGER_MS).unref()
   }
 }
 
