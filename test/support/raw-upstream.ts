@@ -16,14 +16,26 @@ export interface SeenRequest {
 /** One connection that the upstream accepted, with exactly the bytes that came. */
 export class UpstreamConnection {
   readonly socket: Socket
-  seen = ''
   closed = false
   /** Requests on this connection so far. */
   requests = 0
-  private parsedTo = 0
+  private readonly chunks: string[] = []
+  /** What `take` has not yet taken. */
+  private pending = ''
 
   constructor(socket: Socket) {
     this.socket = socket
+  }
+
+  /** All bytes, one latin1 character each. */
+  get seen(): string {
+    return this.chunks.join('')
+  }
+
+  receive(chunk: Buffer): void {
+    const text = chunk.toString('latin1')
+    this.chunks.push(text)
+    this.pending += text
   }
 
   send(bytes: string | Buffer): void {
@@ -37,10 +49,10 @@ export class UpstreamConnection {
 
   /** The next request if all of it is there. */
   take(): SeenRequest | undefined {
-    const { seen } = this
-    const end = seen.indexOf('\r\n\r\n', this.parsedTo)
+    const { pending } = this
+    const end = pending.indexOf('\r\n\r\n')
     if (end < 0) return undefined
-    const head = seen.slice(this.parsedTo, end)
+    const head = pending.slice(0, end)
     const [line, ...fields] = head.split('\r\n')
     const parts = /^(\S+) (\S+) HTTP\/1\.1$/.exec(line!)
     if (parts === null) throw new Error(`the proxy sent the request line ${JSON.stringify(line)}`)
@@ -51,9 +63,9 @@ export class UpstreamConnection {
       const value = field.slice(colon + 1).trim()
       headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`
     }
-    const body = takeBody(seen, end + 4, headers)
+    const body = takeBody(pending, end + 4, headers)
     if (body === undefined) return undefined
-    this.parsedTo = body.end
+    this.pending = pending.slice(body.end)
     this.requests++
     return { method: parts[1]!, target: parts[2]!, head, headers, body: body.body, trailers: body.trailers }
   }
@@ -130,11 +142,14 @@ export class RawUpstream {
     const connection = new UpstreamConnection(socket)
     this.connections.push(connection)
     socket.on('error', () => {})
-    socket.on('close', () => {
+    const closed = (): void => {
       connection.closed = true
-    })
+      socket.end()
+    }
+    socket.on('end', closed)
+    socket.on('close', closed)
     socket.on('data', (chunk: Buffer) => {
-      connection.seen += chunk.toString('latin1')
+      connection.receive(chunk)
       if (this.script.onBytes !== undefined) return this.script.onBytes(connection)
       for (let request = connection.take(); request !== undefined; request = connection.take()) {
         this.requests.push(request)
