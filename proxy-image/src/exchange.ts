@@ -1,18 +1,42 @@
 import type { RequestView } from '../../runtime/model/match.ts'
-import type { Forwarding } from './attempts/forward.ts'
-import type { HttpChain } from './chain/chain.ts'
 import type { RequestHead, ResponseHead } from './codec/http1/head.ts'
 import type { DownstreamStream, RequestReceiver } from './codec/stream.ts'
 import { type ProxyError, type Reason, STATUS } from './errors.ts'
-import type { AccessLogRecord } from './telemetry/access-log.ts'
-import type { RequestMetrics } from './telemetry/request-metrics.ts'
+import type { AccessLogRecord, LogAccess } from './telemetry/access-log.ts'
+import type { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
+
+/** The way through one listener that an exchange takes: what it needs of its chain. */
+export interface ExchangeHome {
+  readonly listener: ListenerMetrics
+  /** Counts requests that found no route. */
+  readonly unrouted: RequestMetrics
+  readonly logAccess: LogAccess | null
+  readonly scheme: 'http' | 'https'
+  /** The port that the downstream asked for. */
+  readonly port: number
+  /** `outbound` and `gateway` requests get an ID; a gateway says besides who asked. Null: inbound. */
+  readonly edge: 'outbound' | 'gateway' | null
+  /** Full lines for an answer of the proxy's own. */
+  errorHeaders(exchange: Exchange, error: ProxyError): string
+  errorBody(error: ProxyError): string
+}
+
+/** Whoever sends the request upstream: hears of its body, and of the end. */
+export interface Forwarder {
+  onRequestData(chunk: Buffer, start: number, end: number): void
+  onRequestEnd(trailers: string): void
+  onRequestFlush(): void
+  onResponseDrain(): void
+  /** The exchange is over, however it went. */
+  release(): void
+}
 
 /**
  * One request and its answer, from the first byte to the last: what routes look at, what the access log says, and the
  * one place where an exchange ends. Lazy: what nobody asks for is never computed.
  */
 export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
-  readonly chain: HttpChain
+  readonly chain: ExchangeHome
   readonly stream: DownstreamStream
   readonly head: RequestHead
   readonly startTimeMs = Date.now()
@@ -24,7 +48,7 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   /** Where the exchange is counted; the route's once there is one. */
   metrics: RequestMetrics
   route: string | null = null
-  forwarding: Forwarding | null = null
+  forwarding: Forwarder | null = null
   status = 0
   reason: Reason | null = null
   attempts = 0
@@ -38,7 +62,7 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   private answer: ResponseHead | null = null
   private over = false
 
-  constructor(chain: HttpChain, stream: DownstreamStream) {
+  constructor(chain: ExchangeHome, stream: DownstreamStream) {
     this.chain = chain
     this.stream = stream
     this.head = stream.head
@@ -98,6 +122,7 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
     if (error.reason !== 'downstream_closed') return this.fail(error)
     if (this.over) return
     this.reason = 'downstream_closed'
+    this.chain.listener.error('downstream_closed')
     if (this.status === 0) this.status = STATUS.downstream_closed
     this.finish()
   }

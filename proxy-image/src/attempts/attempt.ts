@@ -2,21 +2,36 @@ import type { Http1ClientConnection } from '../codec/http1/client-connection.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import type { ResponseReceiver } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
-import type { PooledEndpoint } from '../upstream/cluster.ts'
+import type { Exchange } from '../exchange.ts'
+import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
 import type { ConnectionWaiter } from '../upstream/pool.ts'
 import { Deadline, type DeadlineOwner } from './deadline.ts'
-import type { Forwarding } from './forward.ts'
 import type { RequestBody } from './request-body.ts'
 
 /** An answer that is put aside for a retry is read to its end up to here, so that its connection can be used again. */
 const DISCARD_BYTES = 64 * 1024
+
+/** Whom an attempt reports to. */
+export interface AttemptOwner {
+  readonly exchange: Exchange
+  readonly cluster: UpstreamCluster
+  /** The request head as it goes upstream. */
+  readonly requestText: string
+  /** True: the answer is passed on. False: it was put aside, and another attempt comes. */
+  onHead(attempt: Attempt, head: ResponseHead): boolean
+  onData(chunk: Buffer, start: number, end: number): void
+  /** False: the downstream reads too slowly. */
+  onFlush(): boolean
+  onAttemptFailed(attempt: Attempt, error: ProxyError): void
+  onRequestDrain(): void
+}
 
 /** One try at one endpoint: gets a connection, sends the request, and reports the answer to its forwarding. */
 export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwner {
   readonly endpoint: PooledEndpoint
   /** `performance.now()` when the head was given to a connection. */
   sentAtMs = 0
-  private readonly forwarding: Forwarding
+  private readonly forwarding: AttemptOwner
   private readonly deadline: Deadline | null
   private readonly perTryTimeoutMs: number
   private body: RequestBody | null = null
@@ -26,7 +41,7 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
   private discarded = 0
   private over = false
 
-  constructor(forwarding: Forwarding, endpoint: PooledEndpoint, perTryTimeoutMs: number) {
+  constructor(forwarding: AttemptOwner, endpoint: PooledEndpoint, perTryTimeoutMs: number) {
     this.forwarding = forwarding
     this.endpoint = endpoint
     this.perTryTimeoutMs = perTryTimeoutMs

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { RetryPolicy, Timeouts } from '../../../runtime/model/snapshot.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import { ProxyError } from '../errors.ts'
-import type { Exchange } from '../exchange.ts'
+import type { Exchange, Forwarder } from '../exchange.ts'
 import type { RequestMetrics } from '../telemetry/request-metrics.ts'
 import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
-import { Attempt } from './attempt.ts'
+import { Attempt, type AttemptOwner } from './attempt.ts'
 import { Deadline, type DeadlineOwner } from './deadline.ts'
 import { RequestBody } from './request-body.ts'
 import { backOffMs, peerDidNotSend, REASON_FIELD, retriesError, retriesStatus } from './retry.ts'
@@ -28,7 +28,7 @@ export interface ForwardPlan {
 }
 
 /** How one request is forwarded: choose a target, try, and try again where the policy and the budget allow it. */
-export class Forwarding implements DeadlineOwner {
+export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   readonly exchange: Exchange
   readonly plan: ForwardPlan
   readonly cluster: UpstreamCluster

@@ -4,7 +4,7 @@ import { Forwarding } from '../attempts/forward.ts'
 import { REASON_FIELD } from '../attempts/retry.ts'
 import type { DownstreamStream } from '../codec/stream.ts'
 import { ProxyError, STATUS } from '../errors.ts'
-import { Exchange } from '../exchange.ts'
+import { Exchange, type ExchangeHome } from '../exchange.ts'
 import type { LogAccess } from '../telemetry/access-log.ts'
 import type { ListenerMetrics, RequestMetrics } from '../telemetry/request-metrics.ts'
 import type { PooledEndpoint } from '../upstream/cluster.ts'
@@ -19,17 +19,8 @@ export interface Choice {
 /** Chooses the way of a request, or says why there is none. May rewrite the exchange's target and authority. */
 export type Chooser = (exchange: Exchange) => Choice | ProxyError
 
-export interface ChainOptions {
-  /** Listener name in metrics. */
-  readonly listener: ListenerMetrics
-  /** Counts requests that found no route. */
-  readonly unrouted: RequestMetrics
-  readonly logAccess: LogAccess | null
-  readonly scheme: 'http' | 'https'
-  /** The port that the downstream asked for. */
-  readonly port: number
-  /** `outbound` and `gateway` requests get an ID; a gateway says besides who asked. Null: inbound. */
-  readonly edge: 'outbound' | 'gateway' | null
+export interface ChainOptions
+  extends Pick<ExchangeHome, 'listener' | 'unrouted' | 'logAccess' | 'scheme' | 'port' | 'edge'> {
   readonly choose: Chooser
 }
 
@@ -44,7 +35,7 @@ const FORWARDED = {} as Response
  * whose one terminal handler chooses the route and forwards. User paths never reach Hono's router, where `*` and `:id`
  * would be patterns.
  */
-export class HttpChain {
+export class HttpChain implements ExchangeHome {
   readonly listener: ListenerMetrics
   readonly unrouted: RequestMetrics
   readonly logAccess: LogAccess | null
@@ -104,8 +95,9 @@ function forward(exchange: Exchange, choose: Chooser): void {
       new ProxyError('no_target', 'mesh', { message: `every target of route ${plan.route} has weight 0` }),
     )
   }
-  exchange.forwarding = new Forwarding(exchange, plan, target, endpoint)
-  exchange.forwarding.start()
+  const forwarding = new Forwarding(exchange, plan, target, endpoint)
+  exchange.forwarding = forwarding
+  forwarding.start()
 }
 
 function pickTarget(plan: ForwardPlan): ForwardTarget | undefined {
