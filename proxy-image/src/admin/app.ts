@@ -4,7 +4,7 @@ import { certs, clustersJson, clustersText, configDump, serverInfo } from './pag
 import type { AdminView } from './view.ts'
 
 /** What the admin interface looks at of a request. */
-export type AdminRequest = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
+type AdminRequest = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
 
 /** An answer of the admin interface; `allow` goes with 405. */
 export interface AdminAnswer {
@@ -17,7 +17,7 @@ export interface AdminAnswer {
 
 /**
  * Request in, answer out. No Hono app, as every answer of one is a `Response`, and the first of these makes node load
- * its whole fetch implementation: 17 MB in a sidecar, for a table of a dozen fixed paths.
+ * its whole fetch implementation (figures in node-http.ts): too much for a table of a dozen fixed paths.
  */
 export type AdminApp = (request: AdminRequest) => AdminAnswer
 
