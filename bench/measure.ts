@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { LOAD_CORE, runPinned } from './processes.ts'
+import { LOAD_CORE, PROXY_CORE, runPinned } from './processes.ts'
 
 /** What one wrk run reported. */
 export interface LoadReport {
@@ -30,6 +30,15 @@ export function parseCpuUs(stat: string, ticksPerSecond: number): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / ticksPerSecond
 }
+
+/** Seconds of one core since boot that a process or the hypervisor had it (proc_stat(5)); interrupts are nobody's. */
+export function parseCoreSeconds(stat: string, core: number, ticksPerSecond: number): number {
+  const fields = new RegExp(`^cpu${core} (.*)$`, 'm').exec(stat)?.[1]?.split(' ').map(Number) ?? []
+  const [user = 0, nice = 0, system = 0, , , , , steal = 0] = fields
+  return (user + nice + system + steal) / ticksPerSecond
+}
+
+const coreSeconds = (ticks: number): number => parseCoreSeconds(readFileSync('/proc/stat', 'latin1'), PROXY_CORE, ticks)
 
 const ticksPerSecond = (): number => Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
 
@@ -75,6 +84,8 @@ export interface Measured extends LoadReport {
   /** Over all processes of the subject; undefined for one without processes (direct). */
   readonly cpuUsPerRequest: number | undefined
   readonly memory: Memory | undefined
+  /** Share of the proxy's core that others had meanwhile, 0 to 1: how much the machine disturbed. */
+  readonly disturbance: number
 }
 
 /** Warms up, then measures: CPU of the processes over exactly the run whose requests are counted, memory right after. */
@@ -85,9 +96,11 @@ export async function measure(
 ): Promise<Measured> {
   const ticks = ticksPerSecond()
   await wrk(load, times.warmUpSeconds)
-  const before = cpuUs(pids, ticks)
+  const [before, coreBefore, startedAt] = [cpuUs(pids, ticks), coreSeconds(ticks), performance.now()]
   const report = await wrk(load, times.seconds)
-  const spent = cpuUs(pids, ticks) - before
-  if (pids.length === 0) return { ...report, cpuUsPerRequest: undefined, memory: undefined }
-  return { ...report, cpuUsPerRequest: spent / Math.max(report.requests, 1), memory: memoryOf(pids) }
+  const [spent, core] = [cpuUs(pids, ticks) - before, coreSeconds(ticks) - coreBefore]
+  const elapsed = (performance.now() - startedAt) / 1000
+  const disturbance = Math.min(Math.max((core - spent / 1e6) / elapsed, 0), 1)
+  if (pids.length === 0) return { ...report, cpuUsPerRequest: undefined, memory: undefined, disturbance }
+  return { ...report, cpuUsPerRequest: spent / Math.max(report.requests, 1), memory: memoryOf(pids), disturbance }
 }

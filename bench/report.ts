@@ -75,6 +75,14 @@ function verdictLine(verdict: Verdict): string {
   return `- ${verdict.level}: ${goal}: ${verdict.value.toFixed(2)}, ${verdict.value <= verdict.atMost ? 'reached' : '**missed**'}`
 }
 
+/** A Markdown table with its columns aligned, as the formatter of this repository wants it. The first row is the head. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const line = (row: readonly string[]) => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`
+  const rule = line(widths.map((width) => '-'.repeat(width)))
+  return [line(rows[0]!), rule, ...rows.slice(1).map(line)]
+}
+
 /** The table of one case, its bars and its notes. */
 export function caseTable(spec: Case, results: Results): string {
   const rows = results.cases.filter((row) => row.case === spec.name)
@@ -82,11 +90,10 @@ export function caseTable(spec: Case, results: Results): string {
   const head = ['subject', ...spec.metrics.map((metric) => `${TITLES[metric]}, ${UNITS[metric]}`)]
   const lines = spec.peers
     .filter(({ name }) => rows.some((row) => row.subject === name))
-    .map(({ name }) => `| ${[name, ...spec.metrics.map((metric) => figure(find(name, metric)))].join(' | ')} |`)
+    .map(({ name }) => [name, ...spec.metrics.map((metric) => figure(find(name, metric)))])
   const verdicts = results.verdicts.filter((verdict) => verdict.case === spec.name).map(verdictLine)
   const notes = results.notes.filter((note) => note.case === spec.name).map(({ note }) => `- note: ${note}`)
-  const table = [`| ${head.join(' | ')} |`, `|${' --- |'.repeat(head.length)}`, ...lines]
-  return [`### ${spec.name}: ${spec.title}`, '', ...table, '', ...verdicts, ...notes, ''].join('\n')
+  return [`### ${spec.name}: ${spec.title}`, '', ...table([head, ...lines]), '', ...verdicts, ...notes, ''].join('\n')
 }
 
 /** RESULTS.md: everything that a reader needs to judge the figures. */
@@ -120,14 +127,35 @@ export function resultsPage(cases: readonly Case[], results: Results): string {
 const START = '<!-- bench:start -->'
 const END = '<!-- bench:end -->'
 
-/** Puts the tables between the markers of the README; a README without them stays as it is. */
+/** The README's short form: one line a subject, the first metric of each case as a ratio to Envoy; then the bars. */
+export function summary(cases: readonly Case[], results: Results): string {
+  const present = cases.filter((spec) => results.cases.some((row) => row.case === spec.name))
+  const ratio = (spec: Case, subject: Subject) => {
+    const row = results.cases.find((r) => r.case === spec.name && r.subject === subject && r.metric === spec.metrics[0])
+    return row === undefined ? '' : `${row.median} ${row.unit} (${row.ratioToEnvoy?.toFixed(2) ?? '?'}x)`
+  }
+  const subjects = [...new Set(present.flatMap((spec) => spec.peers.map((peer) => peer.name)))]
+  const lines = subjects
+    .filter((name) => present.some((spec) => ratio(spec, name) !== ''))
+    .map((name) => [name, ...present.map((spec) => ratio(spec, name))])
+  const head = present.map((spec) => `${spec.name}: ${TITLES[spec.metrics[0]!]}`)
+  const verdicts = results.verdicts.map((verdict) => verdictLine(verdict).replace('- ', `- \`${verdict.case}\` `))
+  return [
+    '',
+    ...table([['subject', ...head], ...lines]),
+    '',
+    `Measured on ${results.date}, commit ${results.commit}; lower is better.`,
+    '',
+    ...verdicts,
+    '',
+  ].join('\n')
+}
+
+/** Puts the short form between the markers of the README; a README without them stays as it is. */
 export function readmeWith(readme: string, cases: readonly Case[], results: Results): string {
   const [from, to] = [readme.indexOf(START), readme.indexOf(END)]
   if (from === -1 || to < from) return readme
-  const tables = cases
-    .filter((spec) => results.cases.some((row) => row.case === spec.name))
-    .map((spec) => caseTable(spec, results))
-  return `${readme.slice(0, from + START.length)}\n${tables.join('\n')}${readme.slice(to)}`
+  return `${readme.slice(0, from + START.length)}\n${summary(cases, results)}\n${readme.slice(to)}`
 }
 
 /** Writes results.json and RESULTS.md into a directory, and the README's section. */

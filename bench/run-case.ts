@@ -5,7 +5,7 @@ import type { Certificates } from './certificates.ts'
 import { type Measured, measure, memoryOf } from './measure.ts'
 import { type Peer, type Running, type Subject, Unavailable } from './peers/peer.ts'
 import { standing, stopAll } from './processes.ts'
-import type { Sample } from './statistics.ts'
+import { median, type Sample } from './statistics.ts'
 
 /** How a run is done, whatever the case. */
 export interface Plan {
@@ -32,6 +32,9 @@ export interface CaseResult {
   /** What a reader must know: subjects that are missing, rounds that don't count. */
   readonly notes: readonly string[]
 }
+
+/** Share of the proxy's core that others may have before the table says so. */
+const QUIET = 0.05
 
 interface Entry {
   readonly peer: Peer
@@ -100,6 +103,7 @@ export async function runCase(spec: Case, plan: Plan, bench: Bench): Promise<Cas
   const notes: string[] = []
   bench.say(`${spec.name}: ${spec.title}`)
   const entries = await startPeers(spec, plan, bench, directory, notes)
+  const disturbances: number[] = []
   const script = rotatingScript(directory, spec.clusters)
   if (spec.metrics.includes('rss-idle')) {
     for (const { peer, running } of entries) {
@@ -113,10 +117,16 @@ export async function runCase(spec: Case, plan: Plan, bench: Bench): Promise<Cas
       const load = { url: running.url, headers: running.headers, connections: spec.connections, script }
       const measured = await measure(running.pids, load, plan)
       bench.say(line(peer.name, measured))
+      disturbances.push(measured.disturbance)
       if (measured.errors === undefined) samples.push(...samplesOf(peer.name, round, measured))
       else notes.push(`${peer.name}: round ${round} does not count: ${measured.errors}`)
     }
   }
   await Promise.all(entries.map(({ running }) => running.stop()))
+  const disturbance = disturbances.length === 0 ? 0 : median(disturbances)
+  if (disturbance > QUIET) {
+    const share = (disturbance * 100).toFixed(0)
+    notes.push(`the machine was not quiet: other processes had ${share}% of the proxy's core (median over all runs)`)
+  }
   return { case: spec, samples: samples.filter(({ metric }) => spec.metrics.includes(metric)), notes }
 }
