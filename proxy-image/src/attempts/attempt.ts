@@ -10,6 +10,8 @@ import type { RequestBody } from './request-body.ts'
 
 /** An answer that is put aside for a retry is read to its end up to here, so that its connection can be used again. */
 const DISCARD_BYTES = 64 * 1024
+/** And not longer than this, or an answer that never ends would hold its connection for ever. */
+const DISCARD_MS = 1_000
 
 /** Whom an attempt reports to. */
 export interface AttemptOwner {
@@ -32,7 +34,7 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
   /** `performance.now()` when the head was given to a connection. */
   sentAtMs = 0
   private readonly forwarding: AttemptOwner
-  private readonly deadline: Deadline | null
+  private deadline: Deadline | null
   private readonly perTryTimeoutMs: number
   private body: RequestBody | null = null
   private connection: Http1ClientConnection | null = null
@@ -116,7 +118,9 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
     if (this.forwarding.onHead(this, head)) return
     this.discarding = true
     // Without an end in sight, or with the request half sent, the connection is not worth keeping.
-    if (head.bodyLength < 0 || head.bodyLength > DISCARD_BYTES) this.abort()
+    if (head.bodyLength < 0 || head.bodyLength > DISCARD_BYTES) return this.abort()
+    this.deadline ??= new Deadline(this)
+    this.deadline.set(DISCARD_MS, performance.now())
   }
 
   onResponseData(chunk: Buffer, start: number, end: number): void {
@@ -149,6 +153,7 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
   }
 
   onDeadline(): void {
+    if (this.discarding) return this.abort()
     const message = `no answer in ${this.perTryTimeoutMs} ms (per-retry timeout)`
     const error = new ProxyError('per_try_timeout', 'upstream', { retry: 'idempotent', message })
     this.forwarding.cluster.outlier?.onServerError(this.endpoint, Date.now())

@@ -44,6 +44,9 @@ export class Deadline {
   }
 }
 
+/** Longer timers fire at once (setTimeout); the queue looks again then, and waits for the rest. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 class DeadlineQueue {
   /** Sentinel of a ring: `next` is the oldest member. */
   private readonly ring = new Deadline(null)
@@ -67,17 +70,18 @@ class DeadlineQueue {
 
   private arm(ms: number): void {
     // Requests under way keep the process alive by their sockets.
-    this.timer = setTimeout(() => this.onTimer(), Math.max(1, ms)).unref()
+    this.timer = setTimeout(() => this.onTimer(), Math.min(Math.max(1, ms), MAX_TIMER_MS)).unref()
   }
 
   private onTimer(): void {
-    this.timer = null
+    // `timer` stays set meanwhile: an owner that sets its deadline again must not start a second one.
     const now = performance.now()
     for (let oldest = this.ring.next!; oldest !== this.ring; oldest = this.ring.next!) {
       if (oldest.atMs > now) return this.arm(oldest.atMs - now)
       oldest.cancel()
       oldest.expire()
     }
+    this.timer = null
     queues.delete(this.durationMs)
   }
 }

@@ -106,6 +106,8 @@ export class Http1ClientConnection implements UpstreamStream {
   close(): void {
     this.phase = CLOSED
     this.socket.destroy()
+    // At once: the socket tells of its end only in a later turn, and until then a request could be given to it.
+    this.owner.onClosed(this)
   }
 
   pauseResponse(): void {
@@ -126,7 +128,6 @@ export class Http1ClientConnection implements UpstreamStream {
     while (at < chunk.length && this.receiver === receiver) {
       at = this.phase === HEAD ? this.readHead(chunk, at) : this.readBody(chunk, at)
     }
-    if (this.phase === IDLE && at < chunk.length) this.close()
     receiver.onResponseFlush()
   }
 
@@ -141,10 +142,11 @@ export class Http1ClientConnection implements UpstreamStream {
     }
     this.partial = ''
     const at = from + end + 4 - before
+    const last = at === chunk.length
     const head = parseResponseHead(text, 0, end, this.method)
     if (head instanceof ProxyError) this.broken(head)
     else if (head.status < 200) this.readInterim(head)
-    else this.beginBody(head)
+    else this.beginBody(head, last)
     return at
   }
 
@@ -154,14 +156,14 @@ export class Http1ClientConnection implements UpstreamStream {
     else this.receiver!.onInformational(head)
   }
 
-  private beginBody(head: ResponseHead): void {
+  private beginBody(head: ResponseHead, last: boolean): void {
     this.reusable = head.keepAlive && head.bodyLength !== UNTIL_CLOSE
     if (this.exchanges === 1) this.serverIdleMs = keepAliveTimeoutMs(head)
     this.remaining = head.bodyLength
     this.decoder = head.bodyLength === CHUNKED ? new ChunkedDecoder() : null
     this.phase = BODY
     this.receiver!.onResponseHead(head)
-    if (head.bodyLength === 0 && this.receiver !== null) this.complete('')
+    if (head.bodyLength === 0 && this.receiver !== null) this.complete('', last)
   }
 
   private readBody(chunk: Buffer, from: number): number {
@@ -172,7 +174,7 @@ export class Http1ClientConnection implements UpstreamStream {
         this.receiver?.onResponseData(data, start, end),
       )
       if (decoder.fault !== null) this.broken(badResponse(decoder.fault))
-      else if (decoder.done && this.receiver === receiver) this.complete(decoder.trailers)
+      else if (decoder.done && this.receiver === receiver) this.complete(decoder.trailers, at === chunk.length)
       return at
     }
     if (this.remaining === UNTIL_CLOSE) {
@@ -182,26 +184,30 @@ export class Http1ClientConnection implements UpstreamStream {
     const at = Math.min(chunk.length, from + this.remaining)
     this.remaining -= at - from
     receiver.onResponseData(chunk, from, at)
-    if (this.remaining === 0 && this.receiver === receiver) this.complete('')
+    if (this.remaining === 0 && this.receiver === receiver) this.complete('', at === chunk.length)
     return at
   }
 
-  /** The answer is complete. The connection is given back first, so that a next request finds it. */
-  private complete(trailers: string): void {
+  /**
+   * The answer is complete. The connection is given back first, so that a next request finds it; never with bytes behind
+   * the answer (`last` is false), which that request would take for its own.
+   */
+  private complete(trailers: string, last: boolean): void {
     const receiver = this.receiver!
     this.receiver = null
     this.phase = IDLE
     const now = performance.now()
     this.idleSinceMs = now
-    if (this.reusable && this.requestDone && now < this.retireAtMs) this.owner.onIdle(this)
+    if (last && this.reusable && this.requestDone && now < this.retireAtMs) this.owner.onIdle(this)
     else this.close()
     receiver.onResponseEnd(trailers)
   }
 
   private onEnd(): void {
-    if (this.phase === BODY && this.remaining === UNTIL_CLOSE && this.decoder === null && this.receiver !== null) {
+    if (this.phase === IDLE) this.close()
+    else if (this.phase === BODY && this.remaining === UNTIL_CLOSE && this.decoder === null && this.receiver !== null) {
       const receiver = this.receiver
-      this.complete('')
+      this.complete('', true)
       receiver.onResponseFlush()
     }
   }
