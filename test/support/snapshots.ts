@@ -106,7 +106,7 @@ export function gateway(port: number, part: Partial<GatewayListener> = {}): Gate
     origin: { kind: 'virtual-gateway', name: 'gate' },
     port,
     protocol: 'http',
-    tls: { mode: 'disabled', certificate: { kind: 'mesh' } },
+    tls: { mode: 'disabled', certificate: { kind: 'mesh' }, clientValidation: null },
     table: 'gate',
     timeouts: TIMEOUTS,
     ...part,
