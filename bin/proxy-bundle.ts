@@ -1,6 +1,7 @@
 import { existsSync, globSync, mkdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { BuildOptions } from 'esbuild'
+import { CliError, EXIT } from './commands/output.ts'
 import { ROOT } from './root.ts'
 
 /** How everything that is shipped gets bundled: one ES module for Node 24, minified, its map beside it. */
@@ -39,7 +40,11 @@ export async function bundleProxy(outfile: string): Promise<string> {
   const startedAt = new Date()
   const scratch = `${outfile}.${process.pid}`
   mkdirSync(dirname(outfile), { recursive: true })
-  const { outputFiles } = await build({ ...BUNDLE, entryPoints: [join(ROOT, ENTRY)], outfile, write: false })
+  const entryPoints = [join(ROOT, ENTRY)]
+  const { outputFiles } = await build({ ...BUNDLE, entryPoints, outfile, write: false }).catch(() => {
+    // esbuild has printed what is wrong, with the lines.
+    throw new CliError(EXIT.failed, `${ENTRY} cannot be bundled; mend what stands above`)
+  })
   try {
     for (const { path, contents } of outputFiles) {
       writeFileSync(scratch, contents)
