@@ -17,12 +17,12 @@ const OPERATOR = /%(?:%|([A-Za-z_][A-Za-z0-9_]*)(?:\(([^)]*)\))?(?::(\d{1,6}))?%
 export function compileFormat(format: AccessLog['format']): { format: Render; warnings: string[] } {
   const warnings: string[] = []
   if (format.kind === 'text') {
-    const render = compileText(parse(format.template, warnings), escapeText)
+    const render = compileText(parse(bytesOf(format.template), warnings), escapeText)
     const ended = format.template.endsWith('\n')
     return { format: ended ? render : (record) => `${render(record)}\n`, warnings }
   }
   const fields = format.fields.map(({ key, value }, i) => ({
-    before: `${i === 0 ? '{' : ','}${JSON.stringify(key)}:`,
+    before: `${i === 0 ? '{' : ','}${jsonString(key)}:`,
     render: compileJsonValue(parse(value, warnings)),
   }))
   if (fields.length === 0) return { format: () => '{}\n', warnings }
@@ -32,6 +32,11 @@ export function compileFormat(format: AccessLog['format']): { format: Render; wa
     return `${line}}\n`
   }
   return { format: render, warnings }
+}
+
+/** The UTF-8 bytes of a text, each as one character: lines are written byte by byte. */
+function bytesOf(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1')
 }
 
 function parse(template: string, warnings: string[]): Part[] {
