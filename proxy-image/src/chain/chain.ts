@@ -95,6 +95,11 @@ function forward(exchange: Exchange, choose: Chooser): void {
       new ProxyError('no_target', 'mesh', { message: `every target of route ${plan.route} has weight 0` }),
     )
   }
+  const { name, protocol } = target.cluster.spec
+  if (protocol !== 'http') {
+    const message = `${name} speaks ${protocol}; this version of the proxy carries HTTP/1.1 only`
+    return exchange.fail(new ProxyError('not_implemented', 'mesh', { message }))
+  }
   const forwarding = new Forwarding(exchange, plan, target, endpoint)
   exchange.forwarding = forwarding
   forwarding.start()
