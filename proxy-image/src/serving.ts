@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
-import { createServer as createTlsServer, type Server } from 'node:tls'
+import type { Server } from 'node:tls'
 import type { EndpointSet } from '../../runtime/model/endpoints.ts'
 import { spiffeId } from '../../runtime/model/identity.ts'
-import type { Certificate, InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
+import type { InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
 import { type Chooser, HttpChain } from './chain/chain.ts'
 import { egressTo } from './chain/egress.ts'
 import { gatewayChooser } from './chain/gateway.ts'
@@ -21,7 +21,7 @@ import { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
 import { seriesOf } from './telemetry/series.ts'
 import type { WorkloadIdentity } from './tls/identity.ts'
 import { createMeshServer } from './tls/server.ts'
-import { createTerminatingServerOptions, type TerminatingTls } from './tls/terminating.ts'
+import { createTerminatingServer, type TerminatingServer, type TerminatingSource } from './tls/terminating.ts'
 import { UpstreamCluster } from './upstream/cluster.ts'
 
 /** What HTTP/1.1 sidecars offer each other (ALPN). */
@@ -40,19 +40,20 @@ const MESH_PORT = 'inbound'
 /** Series of routes and clusters that a snapshot took away are kept for one more scrape or two. */
 const PRUNE_AFTER_MS = 120_000
 
-/** A certificate in use at a listener that ends TLS for strangers. */
-interface Termination {
-  readonly tls: TerminatingTls
-  readonly server: Server
+/** A door, what stands behind it, and the rule by which it lets in: who came in by another rule does not stay. */
+interface Entrance {
+  readonly door: HttpDoor
+  readonly chain: HttpChain
+  readonly rule: string
 }
 
 /** What a snapshot is turned into before it is put in force: nothing of it is visible until `commit`. */
 class Draft {
   readonly clusters = new Map<string, UpstreamCluster>()
   readonly ports: WantedPort[] = []
-  readonly doors = new Map<string, { door: HttpDoor; chain: HttpChain }>()
+  readonly doors = new Map<string, Entrance>()
   readonly bySni = new Map<string, HttpDoor>()
-  readonly terminations = new Map<string, Termination>()
+  readonly terminations = new Map<string, TerminatingServer>()
 }
 
 /** The data plane at work: the snapshot in force, and everything that outlives snapshots. */
@@ -63,9 +64,9 @@ export class Serving {
   draining = false
   private readonly options: ServingOptions
   private readonly endpoints = new Map<string, EndpointSet>()
-  private doors: ReadonlyMap<string, { door: HttpDoor; chain: HttpChain }> = new Map()
+  private doors: ReadonlyMap<string, Entrance> = new Map()
   private bySni: ReadonlyMap<string, HttpDoor> = new Map()
-  private terminations: ReadonlyMap<string, Termination> = new Map()
+  private terminations: ReadonlyMap<string, TerminatingServer> = new Map()
   private meshServer: Server | null = null
   private readonly meshMetrics: ListenerMetrics
   private readonly sweeper: NodeJS.Timeout
@@ -87,7 +88,7 @@ export class Serving {
       await this.ports.apply(draft.ports)
     } catch (error) {
       for (const cluster of draft.clusters.values()) if (!this.owns(cluster)) cluster.close()
-      for (const [key, one] of draft.terminations) if (this.terminations.get(key) !== one) one.tls.close()
+      for (const [key, one] of draft.terminations) if (this.terminations.get(key) !== one) one.close()
       throw error
     }
     this.commit(snapshot, draft)
@@ -95,9 +96,14 @@ export class Serving {
 
   private commit(snapshot: Snapshot, draft: Draft): void {
     for (const { door, chain } of draft.doors.values()) door.chain = chain
-    for (const [id, { door }] of this.doors) if (!draft.doors.has(id)) door.draining = true
+    for (const [id, { door }] of this.doors) {
+      const next = draft.doors.get(id)?.door
+      if (next === door) continue
+      door.draining = true
+      if (next !== undefined) door.closeIdle()
+    }
     for (const cluster of this.clusters.values()) if (draft.clusters.get(cluster.spec.name) !== cluster) cluster.close()
-    for (const [key, one] of this.terminations) if (draft.terminations.get(key) !== one) one.tls.close()
+    for (const [key, one] of this.terminations) if (draft.terminations.get(key) !== one) one.close()
     this.clusters = draft.clusters
     this.doors = draft.doors
     this.bySni = draft.bySni
@@ -151,8 +157,8 @@ export class Serving {
     const label = listenerLabel(listener)
     const table = (name: string): CompiledTable =>
       new CompiledTable(snapshot.tables.find((one) => one.name === name)!, label, draft.clusters, metrics)
-    const door = (chooser: Chooser, edge: 'outbound' | 'gateway', scheme: 'http' | 'https'): HttpDoor =>
-      this.draftDoor(draft, label, { logAccess, chooser, edge, scheme, port: listener.port })
+    const door = (chooser: Chooser, edge: 'outbound' | 'gateway', scheme: 'http' | 'https', rule = ''): HttpDoor =>
+      this.draftDoor(draft, label, { logAccess, chooser, edge, scheme, port: listener.port, rule })
     const bind = {
       host: environment.bindAddress,
       designed: listener.port,
@@ -186,9 +192,10 @@ export class Serving {
         const own = snapshot.tables.find((one) => one.name === listener.table)!
         const names = own.routes.flatMap(({ action }) => (action.kind === 'delegate' ? [action.table] : []))
         const tables = new Map([listener.table, ...names].map((name) => [name, table(name)]))
-        const { mode, certificate } = listener.tls
-        const into = door(gatewayChooser(listener, tables), 'gateway', mode === 'disabled' ? 'http' : 'https')
-        draft.ports.push({ ...bind, accept: this.acceptStrangers(draft, label, into, mode, certificate) })
+        const { mode } = listener.tls
+        const scheme = mode === 'disabled' ? 'http' : 'https'
+        const into = door(gatewayChooser(listener, tables), 'gateway', scheme, ruleOf(mode, listener.tls))
+        draft.ports.push({ ...bind, accept: this.acceptStrangers(draft, label, into, mode, listener.tls) })
       }
     }
   }
@@ -198,16 +205,17 @@ export class Serving {
     const label = inboundLabel(port)
     if (this.unsupported(port.protocol, label)) return
     const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics)
-    const into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port })
+    const rule = port.published === null ? '' : ruleOf(port.published.tls, port.published)
+    const into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port, rule })
     draft.bySni.set(port.sni, into)
     if (port.published === null) return
-    const { tls, certificate } = port.published
+    const { tls } = port.published
     draft.ports.push({
       host: environment.bindAddress,
       designed: port.published.port,
       port: actualPort(environment, port.published.port),
       name: `${label} (${tls})`,
-      accept: this.acceptStrangers(draft, label, into, tls, certificate),
+      accept: this.acceptStrangers(draft, label, into, tls, port.published),
     })
   }
 
@@ -220,6 +228,7 @@ export class Serving {
       edge: 'outbound' | 'gateway' | null
       scheme: 'http' | 'https'
       port: number
+      rule: string
     },
   ): HttpDoor {
     const { metrics } = this.options
@@ -232,8 +241,10 @@ export class Serving {
       edge: options.edge,
       choose: options.chooser,
     })
-    const door = this.doors.get(label)?.door ?? new HttpDoor(chain)
-    draft.doors.set(label, { door, chain })
+    const { rule } = options
+    const former = this.doors.get(label)
+    const door = former?.rule === rule ? former.door : new HttpDoor(chain)
+    draft.doors.set(label, { door, chain, rule })
     metrics.gauge('weft_downstream_connections', { listener: label }, () => door.open)
     return door
   }
@@ -244,29 +255,30 @@ export class Serving {
     label: string,
     door: HttpDoor,
     mode: 'strict' | 'permissive' | 'disabled',
-    certificate: Certificate,
+    source: TerminatingSource,
   ): (socket: Socket) => void {
     const plain = (socket: Socket): void => door.take(socket, null)
     if (mode === 'disabled') return plain
-    const key = `${label} ${JSON.stringify(certificate)}`
-    const termination = this.terminations.get(key) ?? this.terminate(door, certificate, label)
+    // A new rule comes with a new door, which needs a server of its own.
+    const key = `${label} ${ruleOf(mode, source)} ${JSON.stringify(source.certificate)}`
+    const termination = this.terminations.get(key) ?? this.terminate(door, source, label)
     draft.terminations.set(key, termination)
     const tls = (socket: Socket): void => void termination.server.emit('connection', socket)
     return mode === 'strict' ? tls : (socket) => sniff(socket, tls, plain)
   }
 
-  private terminate(door: HttpDoor, certificate: Certificate, label: string): Termination {
+  private terminate(door: HttpDoor, source: TerminatingSource, label: string): TerminatingServer {
     const { identity, log, metrics } = this.options
-    const tls = createTerminatingServerOptions(certificate, identity, log)
     const failures = new ListenerMetrics(metrics, label)
-    const server = createTlsServer({ ...tls.options, ALPNProtocols: ['http/1.1'], handshakeTimeout: 10_000 })
-    server.on('secureConnection', (socket) => door.take(socket, { peer: null, serverName: socket.servername || '' }))
-    server.on('tlsClientError', (_error, socket) => {
-      failures.tlsFailed('handshake_failed')
-      socket.destroy()
+    return createTerminatingServer({
+      certificate: source.certificate,
+      clientValidation: source.clientValidation,
+      identity,
+      log,
+      alpnProtocols: ['http/1.1'],
+      onConnection: (socket) => door.take(socket, { peer: null, serverName: socket.servername || '' }),
+      onRejected: (reason) => failures.tlsFailed(reason),
     })
-    tls.keepFresh(server)
-    return { tls, server }
   }
 
   /** The one server of the mesh port; what stands behind a server name is looked up for each connection. */
@@ -322,6 +334,11 @@ export class Serving {
     this.ports.close()
     for (const { door } of this.doors.values()) door.closeAll()
     for (const cluster of this.clusters.values()) cluster.close()
-    for (const { tls } of this.terminations.values()) tls.close()
+    for (const termination of this.terminations.values()) termination.close()
   }
+}
+
+/** What decides whether a client from outside of the mesh is let in. */
+function ruleOf(mode: 'strict' | 'permissive' | 'disabled', { clientValidation }: TerminatingSource): string {
+  return JSON.stringify([mode, clientValidation])
 }

@@ -2,7 +2,7 @@ import { spiffeId } from '../model/identity.ts'
 import type { Subject } from '../model/reference.ts'
 import type { ConnectionPool } from '../model/resource/connection-pool.ts'
 import { durationMs } from '../model/resource/duration.ts'
-import type { ClientPolicy, ClientTls as ClientTlsSpec } from '../model/resource/tls.ts'
+import type { ClientPolicy, ClientTls as ClientTlsSpec, ListenerTls } from '../model/resource/tls.ts'
 import type { NodeListener, VirtualNodeSpec } from '../model/resource/virtual-node.ts'
 import type { ClientTls, Cluster, HealthCheck, Origin, OutlierDetection, UpstreamTls } from '../model/snapshot.ts'
 import { CONNECT_TIMEOUT_MS, NO_LIMITS, OUTLIER_DETECTION, RETRY_BUDGET } from './defaults.ts'
@@ -99,14 +99,21 @@ function plainTls(
   return listener?.tls?.mode === 'STRICT' ? { kind: 'refuse' } : { kind: 'plaintext' }
 }
 
-/** ACM authorities and SDS secrets stood for the mesh's own CA in App Mesh; here that is the mesh trust bundle. */
 function clientTls({ certificate, validation }: ClientTlsSpec): ClientTls {
-  const { file } = validation.trust
   return {
-    trust: file === undefined ? { kind: 'mesh' } : { kind: 'file', chain: file.certificateChain },
+    ...validationOf(validation),
     certificate: certificate === undefined ? null : certificateOf(certificate),
-    sans: validation.subjectAlternativeNames?.match.exact ?? [],
   }
+}
+
+/** ACM authorities and SDS secrets stood for the mesh's own CA in App Mesh; here that is the mesh trust bundle. */
+export function validationOf({
+  trust: { file },
+  subjectAlternativeNames,
+}: ClientTlsSpec['validation'] | NonNullable<ListenerTls['validation']>) {
+  const trust =
+    file === undefined ? ({ kind: 'mesh' } as const) : ({ kind: 'file', chain: file.certificateChain } as const)
+  return { trust, sans: subjectAlternativeNames?.match.exact ?? [] }
 }
 
 /** A certificate from a file stays one; ACM and SDS are replaced by the workload certificate that the mesh CA issues. */

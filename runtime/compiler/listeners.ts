@@ -3,8 +3,15 @@ import type { Subject } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 import type { ListenerTls } from '../model/resource/tls.ts'
 import type { NodeListener } from '../model/resource/virtual-node.ts'
-import type { GatewayListener, InboundListener, InboundPort, OutboundListener, VipListener } from '../model/snapshot.ts'
-import { certificateOf, localClusterName } from './clusters.ts'
+import type {
+  ClientValidation,
+  GatewayListener,
+  InboundListener,
+  InboundPort,
+  OutboundListener,
+  VipListener,
+} from '../model/snapshot.ts'
+import { certificateOf, localClusterName, validationOf } from './clusters.ts'
 import { EGRESS, GATEWAY_TIMEOUTS, REQUEST_TIMEOUTS, TCP_TIMEOUTS } from './defaults.ts'
 import type { DeclaredPort } from './routes.ts'
 import { sniFor } from './sni.ts'
@@ -42,7 +49,13 @@ function publishedAs(tls: ListenerTls | undefined, port: number): InboundPort['p
     port,
     tls: tls.mode === 'PERMISSIVE' ? 'permissive' : 'disabled',
     certificate: certificateOf(tls.certificate),
+    clientValidation: clientValidationOf(tls),
   }
+}
+
+/** Where all is plaintext nobody can be asked for a certificate. */
+function clientValidationOf({ mode, validation }: ListenerTls): ClientValidation {
+  return mode === 'DISABLED' || validation === undefined ? null : validationOf(validation)
 }
 
 /** The port where the app reaches the given virtual services by Host. */
@@ -128,10 +141,11 @@ export function gatewayListeners(name: string, listeners: SpecOf<'virtual-gatewa
     protocol,
     tls:
       tls === undefined
-        ? { mode: 'disabled', certificate: { kind: 'mesh' } }
+        ? { mode: 'disabled', certificate: { kind: 'mesh' }, clientValidation: null }
         : {
             mode: ({ STRICT: 'strict', PERMISSIVE: 'permissive', DISABLED: 'disabled' } as const)[tls.mode],
             certificate: certificateOf(tls.certificate),
+            clientValidation: clientValidationOf(tls),
           },
     table: `gateway:${port}`,
     timeouts: GATEWAY_TIMEOUTS,

@@ -1,5 +1,6 @@
 import type { Problem } from '../model/problem.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
+import type { ListenerTls } from '../model/resource/tls.ts'
 import type { VirtualGatewaySpec } from '../model/resource/virtual-gateway.ts'
 import type { VirtualNodeSpec } from '../model/resource/virtual-node.ts'
 
@@ -13,10 +14,14 @@ export function notAppliedOfNode(spec: VirtualNodeSpec, mesh: SpecOf<'mesh'>): r
       discovery?.ipPreference ?? mesh.serviceDiscovery?.ipPreference,
       'its ipPreference, or that of the mesh, does not choose among addresses',
     ),
-    ...(spec.listeners ?? []).flatMap(({ tls }, index) =>
-      // mTLS of the mesh port checks every peer by its identity, whatever the user's validation context says.
-      tls?.mode === 'STRICT' ? [] : validation(`spec.listeners[${index}].tls.validation`, tls?.validation),
-    ),
+    ...(spec.listeners ?? []).flatMap(({ tls }, index) => {
+      const path = `spec.listeners[${index}].tls.validation`
+      if (tls?.mode !== 'STRICT') return validation(path, tls)
+      // The mesh port trusts the mesh CA and nobody else, so that only the names are lost.
+      const names = tls.validation?.subjectAlternativeNames
+      const instead = 'peers are checked by their identity in the mesh, and every member of the mesh may call'
+      return notApplied(`${path}.subjectAlternativeNames`, names, instead)
+    }),
   ]
 }
 
@@ -26,13 +31,14 @@ export function notAppliedOfGateway(spec: VirtualGatewaySpec): readonly Problem[
     return [
       ...notApplied(`${path}.connectionPool`, connectionPool, "limit the nodes' listeners instead"),
       ...notApplied(`${path}.healthCheck`, healthCheck, 'let the load balancer check the gateway'),
-      ...validation(`${path}.tls.validation`, tls?.validation),
+      ...validation(`${path}.tls.validation`, tls),
     ]
   })
 }
 
-function validation(path: string, given: unknown): readonly Problem[] {
-  return notApplied(path, given, 'clients from outside of the mesh are not asked for a certificate')
+function validation(path: string, tls: ListenerTls | undefined): readonly Problem[] {
+  if (tls?.mode !== 'DISABLED') return []
+  return notApplied(path, tls.validation, 'mode DISABLED takes plaintext, where clients can show no certificate')
 }
 
 function notApplied(path: string, given: unknown, instead: string): readonly Problem[] {

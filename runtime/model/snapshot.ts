@@ -38,6 +38,19 @@ const fileCertificate = v.strictObject({ kind: v.literal('file'), chain: name, k
 /** `mesh`: the proxy's own workload certificate, issued by the mesh CA. */
 const certificate = v.variant('kind', [v.strictObject({ kind: v.literal('mesh') }), fileCertificate])
 
+/** How the certificate of the other side is checked, always against these CAs alone. */
+const validation = {
+  /** A PEM bundle of CAs; `mesh` is the trust bundle of this mesh. */
+  trust: v.variant('kind', [
+    v.strictObject({ kind: v.literal('mesh') }),
+    v.strictObject({ kind: v.literal('file'), chain: name }),
+  ]),
+  /** Accepted subject alternative names (DNS or URI, exact); empty accepts any name of the trusted CA. */
+  sans: v.array(name),
+}
+/** What a client from outside of the mesh must show; null: it is not asked for a certificate. Plaintext shows none. */
+const clientValidation = v.nullable(v.strictObject(validation))
+
 /** `requestMs` ends the whole exchange, retries included; `idleMs` runs while no byte moves. */
 const timeouts = v.strictObject({ requestMs: durationMs, idleMs: durationMs, origin })
 
@@ -55,7 +68,9 @@ const inboundPort = v.strictObject({
   cluster: name,
   timeouts,
   /** Set for App Mesh's PERMISSIVE and DISABLED: also reachable on a port of its own, not only by mTLS. */
-  published: v.nullable(v.strictObject({ port, tls: v.picklist(['permissive', 'disabled']), certificate })),
+  published: v.nullable(
+    v.strictObject({ port, tls: v.picklist(['permissive', 'disabled']), certificate, clientValidation }),
+  ),
 })
 
 /** All mTLS from peers arrives on one port; the SNI picks the app port. */
@@ -92,7 +107,7 @@ const gatewayListener = v.strictObject({
   origin,
   port,
   protocol,
-  tls: v.strictObject({ mode: v.picklist(['strict', 'permissive', 'disabled']), certificate }),
+  tls: v.strictObject({ mode: v.picklist(['strict', 'permissive', 'disabled']), certificate, clientValidation }),
   table: name,
   timeouts,
 })
@@ -220,16 +235,7 @@ const discovery = v.variant('kind', [
 ])
 
 /** TLS towards endpoints without a sidecar (App Mesh client policy). */
-const clientTls = v.strictObject({
-  /** PEM bundles to trust; `mesh` is the trust bundle of this mesh. */
-  trust: v.variant('kind', [
-    v.strictObject({ kind: v.literal('mesh') }),
-    v.strictObject({ kind: v.literal('file'), chain: name }),
-  ]),
-  certificate: v.nullable(certificate),
-  /** Accepted subject alternative names; empty accepts any name of the trusted CA. */
-  sans: v.array(name),
-})
+const clientTls = v.strictObject({ ...validation, certificate: v.nullable(certificate) })
 
 const upstreamTls = v.strictObject({
   /** For endpoints with a sidecar: what to ask for and whom to expect. Null for clusters outside of the mesh. */
@@ -337,6 +343,7 @@ export type RetryPolicy = DeepReadonly<v.InferOutput<typeof retry>>
 export type Cluster = DeepReadonly<v.InferOutput<typeof cluster>>
 export type UpstreamTls = DeepReadonly<v.InferOutput<typeof upstreamTls>>
 export type ClientTls = DeepReadonly<v.InferOutput<typeof clientTls>>
+export type ClientValidation = DeepReadonly<v.InferOutput<typeof clientValidation>>
 export type Certificate = DeepReadonly<v.InferOutput<typeof certificate>>
 export type HealthCheck = DeepReadonly<v.InferOutput<typeof healthCheck>>
 export type OutlierDetection = DeepReadonly<v.InferOutput<typeof outlierDetection>>

@@ -5,22 +5,34 @@ import type { Subject } from '../../../runtime/model/reference.ts'
 import { ProxyError } from '../errors.ts'
 
 /**
- * The one SPIFFE ID that a certificate names, or undefined. Exactly one URI SAN may be there (X.509-SVID, section 2).
+ * The subject alternative names of a certificate, such as `['DNS', 'shop.example']`. None when they can't be told apart.
  *
  * Node gives subject alternative names only as one string. A name with a comma or a quote in it used to look like
  * several names there (CVE-2021-44532, mended by quoting such values as JSON). So the string is read by its grammar
- * from end to end: what does not fit it, or a URI that needed quoting, counts as no identity.
+ * from end to end: what does not fit it counts as no name at all, and one that needed quoting keeps its quotes.
  */
-export function certificateSpiffeId(certificate: X509Certificate): string | undefined {
-  const names = certificate.subjectAltName
-  if (names === undefined) return undefined
+function alternativeNames(certificate: X509Certificate): readonly (readonly [type: string, value: string])[] {
+  const text = certificate.subjectAltName ?? ''
   const entry = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/y
-  const uris: string[] = []
-  while (entry.lastIndex < names.length) {
-    const match = entry.exec(names)
-    if (match === null) return undefined
-    if (match[1] === 'URI') uris.push(match[2]!)
+  const names: [string, string][] = []
+  while (entry.lastIndex < text.length) {
+    const match = entry.exec(text)
+    if (match === null) return []
+    names.push([match[1]!, match[2]!])
   }
+  return names
+}
+
+/** True when the certificate has one of these names, exactly, as DNS name or URI. */
+export function carriesName(certificate: X509Certificate, accepted: readonly string[]): boolean {
+  return alternativeNames(certificate).some(
+    ([type, value]) => (type === 'DNS' || type === 'URI') && !value.startsWith('"') && accepted.includes(value),
+  )
+}
+
+/** The one SPIFFE ID that a certificate names, or undefined. Exactly one URI SAN may be there (X.509-SVID, section 2). */
+export function certificateSpiffeId(certificate: X509Certificate): string | undefined {
+  const uris = alternativeNames(certificate).flatMap(([type, value]) => (type === 'URI' ? [value] : []))
   const [uri] = uris
   if (uris.length !== 1 || uri === undefined || parseSpiffeId(uri) === undefined) return undefined
   return uri

@@ -3,12 +3,13 @@ import type { Subject } from '../../../runtime/model/reference.ts'
 import type { WorkloadIdentity } from './identity.ts'
 import { checkMember } from './peer.ts'
 
-/** Why an inbound connection of the mesh port was closed before any request. A metric label. */
+/** Why a TLS connection from a peer or client was closed before any request. A metric label. */
 export type Rejection =
   | 'no_certificate'
   | 'certificate_expired'
   | 'certificate_untrusted'
   | 'not_a_member'
+  | 'name_not_accepted'
   | 'unknown_server_name'
   | 'handshake_timeout'
   | 'handshake_failed'
@@ -25,7 +26,7 @@ interface MeshServerOptions {
 }
 
 /** A silent peer must not hold a socket. */
-const HANDSHAKE_TIMEOUT_MS = 10_000
+export const HANDSHAKE_TIMEOUT_MS = 10_000
 
 /**
  * The server of the mesh port: TLS 1.3, clients show a certificate of this mesh. New credentials of the identity serve
@@ -65,7 +66,7 @@ export function createMeshServer(options: MeshServerOptions): Server {
 }
 
 /** Node says only "socket hang up" for a refused client; the verdict on its certificate is kept on the socket. */
-function handshakeRejection(error: Error, socket: TLSSocket): Rejection {
+export function handshakeRejection(error: Error, socket: TLSSocket): Rejection {
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'handshake_timeout'
   if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') return 'no_certificate'

@@ -1,17 +1,36 @@
-import { X509Certificate } from 'node:crypto'
+import { constants, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
-import { createSecureContext, type SecureContextOptions, type Server, type TlsOptions } from 'node:tls'
-import type { Certificate } from '../../../runtime/model/snapshot.ts'
+import { createSecureContext, createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls'
+import type { Certificate, ClientValidation } from '../../../runtime/model/snapshot.ts'
 import type { Log } from '../log.ts'
 import type { WorkloadIdentity } from './identity.ts'
+import { carriesName } from './peer.ts'
+import { HANDSHAKE_TIMEOUT_MS, handshakeRejection, type Rejection } from './server.ts'
+
+/** Where the credentials of a listener come from. */
+export interface TerminatingSource {
+  /** `mesh` follows the workload identity; `file` names PEM files. */
+  readonly certificate: Certificate
+  /** What clients must show, null for nothing. A trust file is watched as those of the certificate are. */
+  readonly clientValidation: ClientValidation
+}
+
+interface TerminatingOptions extends TerminatingSource {
+  readonly identity: WorkloadIdentity
+  readonly log: Log
+  readonly alpnProtocols: readonly string[]
+  /** A client that showed what it must. `socket` has no error listener yet. */
+  readonly onConnection: (socket: TLSSocket) => void
+  readonly onRejected: (reason: Rejection) => void
+  /** How often files are looked at. Default 10 s. */
+  readonly pollMs?: number
+}
 
 /** Server side TLS for clients outside of the mesh (gateway and published listeners), kept fresh. */
-export interface TerminatingTls {
-  /** For `tls.createServer`; add ALPNProtocols. TLS 1.2 and later, no client certificate asked for. */
-  readonly options: TlsOptions
-  /** Gives the server every later certificate; once for each server made from `options`. */
-  keepFresh(server: Server): void
-  /** Ends the watching. Servers go on with what they have. */
+export interface TerminatingServer {
+  /** Listens nowhere: hand it sockets by `emit('connection', socket)`. */
+  readonly server: Server
+  /** Ends the watching. The server goes on with what it has. */
   close(): void
 }
 
@@ -19,92 +38,126 @@ export interface TerminatingTls {
 const POLL_MS = 10_000
 
 /**
- * Credentials of a listener that ends TLS: `mesh` follows the workload identity, `file` reads PEM files and looks for
- * change every 10 s. A new file that is broken is logged, and the last good one stays.
+ * A server that ends TLS 1.2 and later. Changed files and a changed identity serve new handshakes; connections that stand
+ * go on. Files that broke are logged, and the last good ones stay.
  * Throws when the files can't be read or do not fit together now: then the snapshot can't be taken.
  */
-export function createTerminatingServerOptions(
-  certificate: Certificate,
-  identity: WorkloadIdentity,
-  log: Log,
-  pollMs: number = POLL_MS,
-): TerminatingTls {
-  const servers = new Set<Server>()
-  const swap = (options: SecureContextOptions) => {
-    for (const server of servers) server.setSecureContext(options)
-  }
-  const source = certificate.kind === 'mesh' ? fromIdentity(identity, swap) : fromFiles(certificate, swap, log, pollMs)
-  return {
-    options: source.options,
-    keepFresh(server) {
-      servers.add(server)
-      server.once('close', () => servers.delete(server))
-    },
-    close() {
-      source.stop()
-      servers.clear()
-    },
-  }
-}
-
-interface Source {
-  readonly options: SecureContextOptions
-  readonly stop: () => void
-}
-
-function fromIdentity(identity: WorkloadIdentity, swap: (options: SecureContextOptions) => void): Source {
-  const read = (): SecureContextOptions => ({
-    key: identity.credentials.keyPem,
-    cert: identity.credentials.chainPem,
-    minVersion: 'TLSv1.2',
-  })
-  return { options: read(), stop: identity.onChange(() => swap(read())) }
-}
-
-function fromFiles(
-  files: { readonly chain: string; readonly key: string },
-  swap: (options: SecureContextOptions) => void,
-  log: Log,
-  pollMs: number,
-): Source {
+export function createTerminatingServer(options: TerminatingOptions): TerminatingServer {
+  const { clientValidation, identity, log, onConnection, onRejected } = options
+  const files = filesOf(options)
   let seen = stamp(files)
-  const options = readPair(files)
-  const timer = setInterval(() => {
+  const server = createServer({
+    ...readContext(options, identity),
+    requestCert: clientValidation !== null,
+    rejectUnauthorized: clientValidation !== null,
+    ALPNProtocols: [...options.alpnProtocols],
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+  })
+  server.on('tlsClientError', (error, socket) => {
+    onRejected(handshakeRejection(error, socket))
+    socket.destroy()
+  })
+  server.on('secureConnection', (socket) => {
+    if (mayEnter(socket, clientValidation)) return onConnection(socket)
+    onRejected('name_not_accepted')
+    // The client may reset while we close; nobody else listens for that.
+    socket.on('error', () => {})
+    socket.destroy()
+  })
+  const refresh = (): boolean => {
     try {
       const now = stamp(files)
-      if (now === seen) return
-      const fresh = readPair(files)
-      // Only a pair that was taken counts as seen: one that is half written is looked at again.
+      server.setSecureContext(readContext(options, identity))
+      // Only what was taken counts as seen: files that are half written are looked at again.
       seen = now
-      swap(fresh)
-      log.info('certificate files changed; new connections get the new certificate', { chain: files.chain })
+      return true
     } catch (error) {
+      seen = ''
       log.error('changed certificate files are unusable; the last good ones stay in force', {
-        chain: files.chain,
+        files: files.join(' '),
         error: (error as Error).message,
       })
+      return false
     }
-  }, pollMs)
+  }
+  const timer = setInterval(() => {
+    if (seen === stampOrNone(files) || !refresh()) return
+    log.info('certificate files changed; new connections get the new ones', { files: files.join(' ') })
+  }, options.pollMs ?? POLL_MS)
   timer.unref()
-  return { options, stop: () => clearInterval(timer) }
+  if (files.length === 0) clearInterval(timer)
+  const detach = identity.onChange(refresh)
+  return {
+    server,
+    close() {
+      clearInterval(timer)
+      detach()
+    },
+  }
 }
 
-function stamp(files: { readonly chain: string; readonly key: string }): string {
-  return [files.chain, files.key]
+/** The chain was verified by then. No names given: any certificate of the CA will do, as in App Mesh. */
+function mayEnter(socket: TLSSocket, validation: ClientValidation): boolean {
+  if (validation === null) return true
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined || !socket.authorized) return false
+  return validation.sans.length === 0 || carriesName(certificate, validation.sans)
+}
+
+function filesOf({ certificate, clientValidation }: TerminatingSource): readonly string[] {
+  const own = certificate.kind === 'file' ? [certificate.chain, certificate.key] : []
+  return clientValidation?.trust.kind === 'file' ? [...own, clientValidation.trust.chain] : own
+}
+
+function stamp(files: readonly string[]): string {
+  return files
     .map((path) => statSync(path))
     .map((stat) => `${stat.ino}/${stat.size}/${stat.mtimeMs}`)
     .join(' ')
 }
 
+function stampOrNone(files: readonly string[]): string | undefined {
+  try {
+    return stamp(files)
+  } catch {
+    return undefined
+  }
+}
+
 /** Throws for files that OpenSSL does not take or that do not belong together. */
-function readPair(files: { readonly chain: string; readonly key: string }): SecureContextOptions {
+function readContext(source: TerminatingSource, identity: WorkloadIdentity): SecureContextOptions {
+  const { certificate, clientValidation } = source
+  const own =
+    certificate.kind === 'mesh'
+      ? { key: identity.credentials.keyPem, cert: identity.credentials.chainPem }
+      : readPair(certificate)
   const options: SecureContextOptions = {
-    key: readFileSync(files.key),
-    cert: readFileSync(files.chain),
+    ...own,
+    ...(clientValidation === null ? {} : readTrust(clientValidation, identity)),
     minVersion: 'TLSv1.2',
   }
   createSecureContext(options)
-  const end = new X509Certificate(options.cert as Buffer).validToDate
-  if (end.getTime() < Date.now()) throw new Error(`${files.chain} expired at ${end.toISOString()}`)
   return options
+}
+
+function readPair(files: { readonly chain: string; readonly key: string }): SecureContextOptions {
+  const pair = { key: readFileSync(files.key), cert: readFileSync(files.chain) }
+  const end = new X509Certificate(pair.cert).validToDate
+  if (end.getTime() < Date.now()) throw new Error(`${files.chain} expired at ${end.toISOString()}`)
+  return pair
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+
+/**
+ * The CAs that clients are checked against. A bundle without any must fail here: it must never fall back to the public
+ * CAs that Node brings. Tickets are off because a resumed session is not verified again.
+ */
+function readTrust({ trust }: NonNullable<ClientValidation>, identity: WorkloadIdentity): SecureContextOptions {
+  const ca = trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(trust.chain, 'utf8').match(CERTIFICATE)
+  if (ca === null || ca.length === 0) {
+    throw new Error(`${trust.kind === 'file' ? trust.chain : 'the trust bundle'} holds no PEM certificate`)
+  }
+  for (const pem of ca) new X509Certificate(pem)
+  return { ca: [...ca], secureOptions: constants.SSL_OP_NO_TICKET }
 }

@@ -1,10 +1,11 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import net, { type Socket } from 'node:net'
 import tls, { type TLSSocket } from 'node:tls'
 import type { ClientTls, Cluster } from '../../../runtime/model/snapshot.ts'
 import { ProxyError } from '../errors.ts'
 import type { WorkloadIdentity } from '../tls/identity.ts'
-import { expectPeer, remainingLifeMs } from '../tls/peer.ts'
+import { carriesName, expectPeer, remainingLifeMs } from '../tls/peer.ts'
 import type { UpstreamEndpoint } from './endpoint.ts'
 
 /** How to reach an endpoint, decided once for each endpoint of a cluster. */
@@ -74,10 +75,8 @@ function clientPolicyOptions(policy: ClientTls, identity: WorkloadIdentity): () 
 /** App Mesh: without names in the policy, every certificate of the trusted CA is accepted. */
 function acceptNames(sans: readonly string[]): (host: string, certificate: tls.PeerCertificate) => Error | undefined {
   return (_host, certificate) => {
-    if (sans.length === 0) return undefined
-    const names = (certificate.subjectaltname ?? '').split(', ')
-    if (sans.some((san) => names.includes(`DNS:${san}`) || names.includes(`URI:${san}`))) return undefined
-    return new Error(`certificate names ${names.join(', ')}, the client policy accepts ${sans.join(', ')}`)
+    if (sans.length === 0 || carriesName(new X509Certificate(certificate.raw), sans)) return undefined
+    return new Error(`certificate names ${certificate.subjectaltname}, the client policy accepts ${sans.join(', ')}`)
   }
 }
 

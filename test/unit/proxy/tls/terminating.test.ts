@@ -3,11 +3,13 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect, createServer } from 'node:tls'
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Log } from '../../../../proxy-image/src/log.ts'
 import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
-import { createTerminatingServerOptions, type TerminatingTls } from '../../../../proxy-image/src/tls/terminating.ts'
+import type { Rejection } from '../../../../proxy-image/src/tls/server.ts'
+import { createTerminatingServer, type TerminatingSource } from '../../../../proxy-image/src/tls/terminating.ts'
+import type { ClientValidation } from '../../../../runtime/model/snapshot.ts'
 import { createTestCa, type TestCa, type TestCertificate } from '../../../support/certificates.ts'
 
 let ca: TestCa
@@ -20,6 +22,7 @@ beforeAll(async () => {
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'weft-terminating-'))
   lines = []
+  rejected = []
 })
 afterEach(() => {
   for (const close of toClose.splice(0)) close()
@@ -41,15 +44,30 @@ function put(certificate: TestCertificate) {
 const files = () => ({ kind: 'file', chain: join(directory, 'chain.pem'), key: join(directory, 'key.pem') }) as const
 const named = (name: string) => ca.issue([{ type: 'dns', value: name }])
 
-async function listen(tls: TerminatingTls): Promise<number> {
-  const server = createServer(tls.options, (socket) => {
-    socket.on('error', () => {})
-    socket.end('hello')
+let rejected: Rejection[]
+
+function open(part: Partial<TerminatingSource>, identity = new WorkloadIdentity()) {
+  return createTerminatingServer({
+    certificate: files(),
+    clientValidation: null,
+    identity,
+    log,
+    alpnProtocols: ['http/1.1'],
+    onConnection: (socket) => {
+      socket.on('error', () => {})
+      socket.end('hello')
+    },
+    onRejected: (reason) => rejected.push(reason),
+    pollMs: 20,
+    ...part,
   })
-  tls.keepFresh(server)
+}
+
+async function listen(part: Partial<TerminatingSource> = {}, identity?: WorkloadIdentity): Promise<number> {
+  const { server, close } = open(part, identity)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  toClose.push(() => server.close(), tls.close)
+  toClose.push(() => server.close(), close)
   return (server.address() as AddressInfo).port
 }
 
@@ -65,7 +83,7 @@ async function shown(port: number): Promise<string | undefined> {
 describe('TLS for clients outside of the mesh', () => {
   it('shows a certificate from files, and a changed one without a restart', async () => {
     put(await named('a.example'))
-    const port = await listen(createTerminatingServerOptions(files(), new WorkloadIdentity(), log, 20))
+    const port = await listen()
     expect(await shown(port)).toBe('DNS:a.example')
     put(await named('b.example'))
     await expect.poll(() => shown(port)).toBe('DNS:b.example')
@@ -73,7 +91,7 @@ describe('TLS for clients outside of the mesh', () => {
 
   it('keeps the last good certificate while the files are broken, missing or do not fit, and recovers', async () => {
     put(await named('a.example'))
-    const port = await listen(createTerminatingServerOptions(files(), new WorkloadIdentity(), log, 20))
+    const port = await listen()
     writeFileSync(files().chain, 'nonsense')
     await expect.poll(() => lines.length).toBeGreaterThan(0)
     expect(await shown(port)).toBe('DNS:a.example')
@@ -89,19 +107,153 @@ describe('TLS for clients outside of the mesh', () => {
   })
 
   it('refuses files that can not serve now, so that the snapshot is refused', async () => {
-    const open = () => createTerminatingServerOptions(files(), new WorkloadIdentity(), log)
-    expect(open).toThrow(/ENOENT/)
+    expect(() => open({})).toThrow(/ENOENT/)
     put(await ca.issue([{ type: 'dns', value: 'a' }], { notAfter: new Date(Date.now() - 1000) }))
-    expect(open).toThrow(/expired at/)
+    expect(() => open({})).toThrow(/expired at/)
   })
 
   it('follows the workload identity', async () => {
     const identity = new WorkloadIdentity()
     const uri = (name: string) => ca.issue([{ type: 'url', value: `spiffe://weft.internal/shop/${name}` }])
     identity.update({ ...(await uri('one')), trust: ca.trust })
-    const port = await listen(createTerminatingServerOptions({ kind: 'mesh' }, identity, log))
+    const port = await listen({ certificate: { kind: 'mesh' } }, identity)
     expect(await shown(port)).toBe('URI:spiffe://weft.internal/shop/one')
     identity.update({ ...(await uri('two')), trust: ca.trust })
     expect(await shown(port)).toBe('URI:spiffe://weft.internal/shop/two')
+  })
+})
+
+/** `hello` when the server let this client in, else how the connection ended. */
+function greeting(port: number, client: Partial<TestCertificate> = {}, more: ConnectionOptions = {}): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({
+      host: '127.0.0.1',
+      port,
+      ca: [ca.certificatePem],
+      checkServerIdentity: () => undefined,
+      ...(client.keyPem === undefined ? {} : { key: client.keyPem, cert: client.chainPem }),
+      ...more,
+    })
+    toClose.push(() => socket.destroy())
+    let text = ''
+    socket.on('data', (data) => {
+      text += data.toString()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(text === '' ? 'closed' : text))
+  })
+}
+
+describe('certificates of clients from outside of the mesh', () => {
+  let clients: TestCa
+  const trustFile = () => join(directory, 'clients.pem')
+  const fromFile = (...sans: string[]): ClientValidation => ({ trust: { kind: 'file', chain: trustFile() }, sans })
+  const dns = (value: string) => ({ type: 'dns' as const, value })
+  beforeAll(async () => {
+    clients = await createTestCa('clients')
+  })
+  beforeEach(async () => {
+    put(await named('server.example'))
+    writeFileSync(trustFile(), clients.certificatePem)
+  })
+
+  it('lets in whoever the given CA vouches for, and nobody else', async () => {
+    const port = await listen({ clientValidation: fromFile() })
+    expect(await greeting(port, await clients.issue([dns('any.example')]))).toBe('hello')
+    expect(await greeting(port)).toBe('closed')
+    // Of the CA that the server itself shows: that is no reason to trust it as a client.
+    expect(await greeting(port, await named('server.example'))).toBe('closed')
+    const expired = await clients.issue([dns('any.example')], { notAfter: new Date(Date.now() - 1000) })
+    expect(await greeting(port, expired)).toBe('closed')
+    expect(rejected).toEqual(['no_certificate', 'certificate_untrusted', 'certificate_expired'])
+  })
+
+  it('does the same in TLS 1.2', async () => {
+    const port = await listen({ clientValidation: fromFile('shop.example') })
+    const old = { maxVersion: 'TLSv1.2' } as const
+    expect(await greeting(port, await clients.issue([dns('shop.example')]), old)).toBe('hello')
+    expect(await greeting(port, await clients.issue([dns('other.example')]), old)).toBe('closed')
+    expect(await greeting(port, {}, old)).toBe('closed')
+    expect(rejected).toEqual(['name_not_accepted', 'no_certificate'])
+  })
+
+  it('wants one of the names, exactly, as DNS name or URI', async () => {
+    const port = await listen({ clientValidation: fromFile('shop.example', 'spiffe://x.example/cart') })
+    const uri = (value: string) => ({ type: 'url' as const, value })
+    expect(await greeting(port, await clients.issue([dns('a.example'), dns('shop.example')]))).toBe('hello')
+    expect(await greeting(port, await clients.issue([uri('spiffe://x.example/cart')]))).toBe('hello')
+    for (const names of [
+      [dns('www.shop.example')],
+      [dns('*.example')],
+      [uri('spiffe://x.example/cart2')],
+      [{ type: 'email' as const, value: 'shop.example' }],
+      [],
+    ]) {
+      expect(await greeting(port, await clients.issue(names))).toBe('closed')
+    }
+    expect(rejected).toEqual(Array(5).fill('name_not_accepted'))
+  })
+
+  it('is not fooled by one name that looks like several (CVE-2021-44532)', async () => {
+    const port = await listen({ clientValidation: fromFile('shop.example') })
+    const forged = await clients.issue([dns('a.example, DNS:shop.example, DNS:b.example')])
+    expect(await greeting(port, forged)).toBe('closed')
+    expect(rejected).toEqual(['name_not_accepted'])
+  })
+
+  it('trusts a changed trust file without a restart, and keeps the last good one while it is broken', async () => {
+    const later = await createTestCa('later clients')
+    const [now, then] = [await clients.issue([dns('a.example')]), await later.issue([dns('a.example')])]
+    const port = await listen({ clientValidation: fromFile() })
+    writeFileSync(trustFile(), '')
+    await expect.poll(() => lines.join('')).toMatch(/clients.pem holds no PEM certificate/)
+    expect(await greeting(port, now)).toBe('hello')
+    writeFileSync(trustFile(), `# both\n${clients.certificatePem}\n${later.certificatePem}\n`)
+    await expect.poll(() => greeting(port, then)).toBe('hello')
+    expect(await greeting(port, now)).toBe('hello')
+    writeFileSync(trustFile(), later.certificatePem)
+    await expect.poll(() => greeting(port, now)).toBe('closed')
+  })
+
+  it('verifies a client that comes back again: sessions are not resumed', async () => {
+    const port = await listen({ clientValidation: fromFile() })
+    const client = await clients.issue([dns('a.example')])
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const sessions: Buffer[] = []
+      const { keyPem: key, chainPem: cert } = client
+      const options = { host: '127.0.0.1', port, ca: [ca.certificatePem], checkServerIdentity: () => undefined }
+      const visit = async (session?: Buffer): Promise<boolean> => {
+        const again = session === undefined ? {} : { session }
+        const socket: TLSSocket = connect({ ...options, key, cert, maxVersion, ...again })
+        socket.on('session', (fresh) => sessions.push(fresh)).resume()
+        let reused = false
+        socket.on('secureConnect', () => {
+          reused = socket.isSessionReused()
+        })
+        await once(socket, 'close')
+        return reused
+      }
+      await visit()
+      expect(sessions.length).toBeGreaterThan(0)
+      for (const session of [...sessions]) expect(await visit(session)).toBe(false)
+    }
+  })
+
+  it('refuses a trust file that holds no certificate, so that the snapshot is refused', async () => {
+    writeFileSync(trustFile(), '')
+    expect(() => open({ clientValidation: fromFile() })).toThrow(/holds no PEM certificate/)
+    rmSync(trustFile())
+    expect(() => open({ clientValidation: fromFile() })).toThrow(/ENOENT/)
+  })
+
+  it('takes the trust bundle of the mesh for a secret of SDS, and follows it', async () => {
+    const identity = new WorkloadIdentity()
+    const own = await ca.issue([{ type: 'url', value: 'spiffe://weft.internal/shop/edge' }])
+    identity.update({ ...own, trust: clients.trust })
+    const port = await listen({ clientValidation: { trust: { kind: 'mesh' }, sans: [] } }, identity)
+    const client = await clients.issue([dns('a.example')])
+    expect(await greeting(port, client)).toBe('hello')
+    identity.updateTrust(ca.trust)
+    expect(await greeting(port, client)).toBe('closed')
   })
 })
