@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Case } from './cases/case.ts'
 import type { Certificates } from './certificates.ts'
-import { type Measured, measure, memoryOf } from './measure.ts'
+import { type Load, type Measured, measure, memoryOf } from './measure.ts'
 import { type Peer, type Running, type Subject, Unavailable } from './peers/peer.ts'
 import { standing, stopAll } from './processes.ts'
 import { median, type Sample } from './statistics.ts'
@@ -12,6 +12,8 @@ export interface Plan {
   readonly rounds: number
   readonly warmUpSeconds: number
   readonly seconds: number
+  /** How often a measurement that others disturbed is done again; the least disturbed one counts. */
+  readonly repeats: number
   /** Subjects to take; undefined for all of the case. */
   readonly only: ReadonlySet<Subject> | undefined
   readonly nodeFlags: readonly string[]
@@ -33,8 +35,8 @@ export interface CaseResult {
   readonly notes: readonly string[]
 }
 
-/** Share of the proxy's core that others may have before the table says so. */
-const QUIET = 0.05
+/** Share of the proxy's core that others may have before it counts as disturbed. */
+const QUIET = 0.1
 
 interface Entry {
   readonly peer: Peer
@@ -92,6 +94,17 @@ function line(subject: Subject, measured: Measured): string {
   return `  ${subject.padEnd(12)} ${cpu.padStart(18)} ${rate.padStart(14)} ${rss.padStart(8)}`
 }
 
+/** Chooses by how much others had of the core, never by the result, so that it favours nobody. */
+async function measureInQuiet(pids: readonly number[], load: Load, plan: Plan): Promise<Measured> {
+  let best = await measure(pids, load, plan)
+  for (let repeat = 0; repeat < plan.repeats && best.disturbance > QUIET; repeat++) {
+    const again = await measure(pids, load, plan)
+    // An error is never measured away.
+    if (best.errors === undefined && (again.errors !== undefined || again.disturbance < best.disturbance)) best = again
+  }
+  return best
+}
+
 /**
  * Starts every subject of the case, measures them in turn, round by round, so that what the machine does meanwhile
  * hits all of them alike, and ends them. A run with errors doesn't count and is noted.
@@ -115,7 +128,7 @@ export async function runCase(spec: Case, plan: Plan, bench: Bench): Promise<Cas
     bench.say(`  round ${round} of ${plan.rounds}`)
     for (const { peer, running } of entries) {
       const load = { url: running.url, headers: running.headers, connections: spec.connections, script }
-      const measured = await measure(running.pids, load, plan)
+      const measured = await measureInQuiet(running.pids, load, plan)
       bench.say(line(peer.name, measured))
       disturbances.push(measured.disturbance)
       if (measured.errors === undefined) samples.push(...samplesOf(peer.name, round, measured))

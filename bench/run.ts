@@ -24,18 +24,14 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
 
-/** Rounds, seconds of warm-up before each measurement, seconds measured. */
-const FULL = [5, 1, 4] as const
-const A_LOOK = [1, 1, 2] as const
-const PROFILE = [1, 2, 8] as const
+/** Many short rounds rather than few long ones: on a shared machine the subjects of one round share its luck. */
+const FULL = { rounds: 5, warmUpSeconds: 1, seconds: 3, repeats: 1 } as const
+const A_LOOK = { rounds: 1, warmUpSeconds: 1, seconds: 2, repeats: 0 } as const
+const PROFILE = { rounds: 1, warmUpSeconds: 2, seconds: 8, repeats: 0 } as const
 
 function planOf(options: Options, profiles: string): Plan {
-  // Many short rounds rather than few long ones: on a shared machine the subjects of one round share its luck.
-  const [rounds, warmUpSeconds, seconds] = options.profile ? PROFILE : options.quick ? A_LOOK : FULL
   return {
-    rounds,
-    warmUpSeconds,
-    seconds,
+    ...(options.profile ? PROFILE : options.quick ? A_LOOK : FULL),
     only: options.only,
     nodeFlags: options.profile ? ['--cpu-prof', `--cpu-prof-dir=${profiles}`] : [],
   }

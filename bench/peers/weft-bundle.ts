@@ -1,23 +1,11 @@
 import { join } from 'node:path'
 import { build } from 'esbuild'
+import { BUNDLE } from '../../bin/proxy-bundle.ts'
 
-/**
- * Bundles the proxy as it is published: one ES module, minified. Returns its path. Without `minify` functions keep
- * their names, for profiles.
- */
-export async function bundleProxy(directory: string, minify: boolean): Promise<string> {
+/** Bundles the proxy as it is published, but with the names of its functions, for profiles. Returns its path. */
+export async function namedBundle(directory: string): Promise<string> {
   const outfile = join(directory, 'proxy.mjs')
-  await build({
-    entryPoints: [join(import.meta.dirname, '../../proxy-image/src/main.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node24',
-    minify,
-    // Dependencies that are still CommonJS call require() for Node's own modules.
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
-    logLevel: 'silent',
-  })
+  const entryPoints = [join(import.meta.dirname, '../../proxy-image/src/main.ts')]
+  await build({ ...BUNDLE, entryPoints, outfile, minify: false, sourcemap: false })
   return outfile
 }

@@ -1,13 +1,11 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { proxyProcess } from '../../bin/proxy-process.ts'
 import type { ControlPlane } from '../../runtime/server.ts'
 import { type Child, freePorts, PROXY_CORE, startPinned, waitForAnswer } from '../processes.ts'
-import { type Peer, type Running, running, type Topology, Unavailable } from './peer.ts'
-import { bundleProxy } from './weft-bundle.ts'
+import { type Peer, type Running, running, type Topology } from './peer.ts'
+import { namedBundle } from './weft-bundle.ts'
 import { DESIGNED, hopResources, hostOf, MESH, type Put, pairResources } from './weft-resources.ts'
-
-/** How Node is told to run a proxy. */
-export const WEFT_NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2']
 
 /** One proxy: who it is and where it listens. */
 interface Sidecar {
@@ -19,7 +17,8 @@ interface Sidecar {
 
 interface Mesh {
   readonly controlPlane: ControlPlane
-  readonly bundle: string
+  /** Runs in place of the published bundle; undefined when nothing is profiled. */
+  readonly named: string | undefined
 }
 
 async function putAll({ controlPlane }: Mesh, puts: readonly Put[]): Promise<void> {
@@ -41,7 +40,7 @@ async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): P
   const ports = Object.entries({ ...sidecar.ports, [DESIGNED.admin]: admin }).map(([from, to]) => `${from}=${to}`)
   const stateDir = join(topology.directory, `${name}-state`)
   mkdirSync(stateDir)
-  const env = {
+  const { args, env } = await proxyProcess({
     PATH: process.env['PATH'],
     WEFT_CONTROL_PLANE_URL: mesh.controlPlane.dataPlaneUrl,
     WEFT_MESH: MESH,
@@ -54,9 +53,10 @@ async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): P
     WEFT_STATE_DIR: stateDir,
     // Nobody is left to drain for when the bench ends a proxy.
     LISTENER_DRAIN_WAIT_TIME_S: '0',
-  }
+  })
   const { directory, nodeFlags } = topology
-  const command = [process.execPath, ...WEFT_NODE_FLAGS, ...nodeFlags, mesh.bundle] as [string, ...string[]]
+  const script = mesh.named ?? args.at(-1)!
+  const command = [process.execPath, ...nodeFlags, ...args.slice(0, -1), script] as [string, ...string[]]
   const child = await startPinned(PROXY_CORE, command, { name, directory, env })
   await waitForAnswer(`http://127.0.0.1:${admin}/ready`, [child])
   return child
@@ -89,21 +89,18 @@ async function startPair(mesh: Mesh, topology: Topology): Promise<Running> {
   return running(url, children, headers)
 }
 
-/** Control plane in the bench process, resources through its API, proxies as they are published. */
+/** Control plane in the bench process, resources through its API, proxies as the CLI starts them. */
 export const weft: Peer = {
   name: 'weft',
   features: 'retries with per-try timeout and budget, outlier detection, metrics, request id, text access log',
   version: () => undefined,
   start: async (topology) => {
-    if (!existsSync(join(import.meta.dirname, '../../proxy-image/src/main.ts'))) {
-      throw new Unavailable('the proxy has no entry yet')
-    }
-    const bundle = await bundleProxy(topology.directory, topology.nodeFlags.length === 0)
+    const named = topology.nodeFlags.length === 0 ? undefined : await namedBundle(topology.directory)
     const stateDirectory = join(topology.directory, 'control-plane')
     // Loaded only where Weft is measured: it brings the whole control plane with it.
     const { startControlPlane } = await import('../../runtime/server.ts')
     const controlPlane = await startControlPlane({ stateDirectory, apiPort: 0, dataPlanePort: 0 })
-    const mesh = { controlPlane, bundle }
+    const mesh = { controlPlane, named }
     try {
       const proxies = topology.shape === 'hop' ? await startHop(mesh, topology) : await startPair(mesh, topology)
       const stop = () => proxies.stop().finally(() => controlPlane.close())
