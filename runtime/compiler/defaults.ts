@@ -50,8 +50,8 @@ export const OUTLIER_DETECTION: OutlierDetection = {
 /** A network that does not answer a SYN for this long inside of one VPC is broken; another endpoint is the better try. */
 export const CONNECT_TIMEOUT_MS = 1000
 
-/** Concurrent retries stay under a fifth of the load, so that retries never multiply an overload. */
-export const RETRY_BUDGET: Cluster['retryBudget'] = { percent: 20, minRetries: 3 }
+/** Retries stay under a fifth of the load, so that they never multiply an overload (the defaults of Finagle and linkerd). */
+export const RETRY_BUDGET: Cluster['retryBudget'] = { percent: 20, minRetriesPerSecond: 10 }
 
 export const NO_LIMITS: Cluster['limits'] = { maxConnections: null, maxPendingRequests: null, maxRequests: null }
 

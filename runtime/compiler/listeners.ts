@@ -1,4 +1,5 @@
 import type { Problem } from '../model/problem.ts'
+import { FIRST_PUBLISHED_PORT, INBOUND_PORT, OUTBOUND_PORT } from '../model/proxy-ports.ts'
 import type { Subject } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 import type { ListenerTls } from '../model/resource/tls.ts'
@@ -17,10 +18,6 @@ import type { DeclaredPort } from './routes.ts'
 import { sniFor } from './sni.ts'
 import { timeoutsOf } from './timeouts.ts'
 
-const INBOUND_PORT = 15_000
-const OUTBOUND_PORT = 15_001
-/** The listener of index i is published on this port plus i, so that its port does not depend on the others' modes. */
-const FIRST_PUBLISHED_PORT = 15_010
 /** Where a virtual service that speaks HTTP answers, whatever the app's own port is. */
 const HTTP_PORT = 80
 

@@ -288,8 +288,8 @@ const cluster = v.strictObject({
   }),
   healthCheck: v.nullable(healthCheck),
   outlierDetection: v.nullable(outlierDetection),
-  /** Concurrent retries allowed: this share of active requests, but never under `minRetries`. */
-  retryBudget: v.strictObject({ percent: v.pipe(v.number(), v.minValue(0), v.maxValue(100)), minRetries: count }),
+  /** Retries allowed within ten seconds: this share of the requests, but always `minRetriesPerSecond`. */
+  retryBudget: v.strictObject({ percent: v.pipe(v.number(), v.minValue(0), v.maxValue(100)), minRetriesPerSecond: count }),
 })
 
 // ---- the whole ----------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ export function cluster(name: string, part: Partial<Cluster> & { port: number })
     limits: { maxConnections: null, maxPendingRequests: null, maxRequests: null },
     healthCheck: null,
     outlierDetection: null,
-    retryBudget: { percent: 20, minRetries: 3 },
+    retryBudget: { percent: 20, minRetriesPerSecond: 10 },
     ...part,
   }
 }

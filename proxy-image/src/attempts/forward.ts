@@ -36,7 +36,6 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   private attempt: Attempt | null = null
   private tried: PooledEndpoint[] | null = null
   private retries = 0
-  private retrying = false
   private readonly requestDeadline: Deadline | null
   private idleDeadline: Deadline | null = null
   private backOff: NodeJS.Timeout | null = null
@@ -56,7 +55,7 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     exchange.metrics = target.metrics
     exchange.upstreamCluster = this.cluster.spec.name
     this.cluster.active++
-    this.cluster.budget.begin()
+    this.cluster.budget.begin(exchange.startedAtMs)
   }
 
   start(): void {
@@ -116,7 +115,6 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     head.fields.dropNamed(REASON_FIELD)
     if (this.retriesHead(head.status, meshReason) && this.tryAgain(attempt, peerDidNotSend(meshReason))) return false
     this.body?.forget()
-    this.endRetry()
     this.exchange.responseHeadMs = now - this.exchange.startedAtMs
     this.exchange.upstreamServiceTimeMs = now - attempt.sentAtMs
     this.exchange.respond(head)
@@ -160,11 +158,10 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
       metrics.retry('not_replayable')
       return false
     }
-    if (!this.retrying && !this.cluster.budget.tryRetry()) {
+    if (!this.cluster.budget.tryRetry(performance.now())) {
       metrics.retry('budget_exhausted')
       return false
     }
-    this.retrying = true
     this.retries++
     metrics.retry('performed')
     this.body?.detach()
@@ -177,12 +174,6 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
       this.tryOnce()
     }, waitMs)
     return true
-  }
-
-  private endRetry(): void {
-    if (!this.retrying) return
-    this.retrying = false
-    this.cluster.budget.endRetry()
   }
 
   onDeadline(deadline: Deadline): void {
@@ -206,9 +197,7 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     if (this.backOff !== null) clearTimeout(this.backOff)
     this.attempt?.abort()
     this.attempt = null
-    this.endRetry()
     this.cluster.active--
-    this.cluster.budget.end()
   }
 
   /** The request head as it goes upstream; the same for each attempt. */

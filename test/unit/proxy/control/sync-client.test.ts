@@ -33,7 +33,7 @@ function snapshotCalling(revision: string, node: string): Snapshot {
     limits: { maxConnections: null, maxPendingRequests: null, maxRequests: null },
     healthCheck: null,
     outlierDetection: null,
-    retryBudget: { percent: 20, minRetries: 3 },
+    retryBudget: { percent: 20, minRetriesPerSecond: 10 },
   }
   return snapshot(revision, { clusters: [cluster] })
 }
