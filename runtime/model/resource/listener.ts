@@ -1,3 +1,4 @@
+import { usedByProxyFor } from '../proxy-ports.ts'
 import { rule } from './rule.ts'
 
 /** Rules that every list of listeners keeps to. */
@@ -22,6 +23,17 @@ export const distinctPorts = <T extends { listeners?: readonly AnyListener[] | u
       return [{ path: ['listeners', index, 'portMapping', 'port'], message }]
     })
   })
+
+/** A port that the proxy binds for itself is no port for an app, a gateway or the address of a virtual service. */
+export const clearOfProxyPorts = <T extends { listeners?: readonly AnyListener[] | undefined }>() =>
+  rule<T>('port-of-proxy', ['listeners'], ({ listeners }) =>
+    (listeners ?? []).flatMap(({ portMapping: { port } }, index) => {
+      const use = usedByProxyFor(port)
+      if (use === undefined) return []
+      const message = `The proxy needs port ${port} itself for ${use}; give this listener, and the app behind it, another port.`
+      return [{ path: ['listeners', index, 'portMapping', 'port'], message }]
+    }),
+  )
 
 /** App Mesh API, Listener: the connection pool's member is the one of the listener's protocol. */
 export const poolFitsProtocol = <T extends AnyListener>() => fitsProtocol<T>('connectionPool')

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { LoggingSchema } from './access-log.ts'
 import { GatewayConnectionPoolSchema } from './connection-pool.ts'
 import { GatewayHealthCheckSchema } from './health-check.ts'
-import { distinctPorts, healthCheckFitsPort, poolFitsProtocol } from './listener.ts'
+import { clearOfProxyPorts, distinctPorts, healthCheckFitsPort, poolFitsProtocol } from './listener.ts'
 import { object } from './object.ts'
 import { ClientPolicySchema, ListenerTlsSchema } from './tls.ts'
 import { gatewayProtocol, list, port } from './values.ts'
@@ -25,6 +25,7 @@ export const VirtualGatewaySpecSchema = v.pipe(
     logging: v.optional(LoggingSchema),
   }),
   distinctPorts(),
+  clearOfProxyPorts(),
 )
 
 export type VirtualGatewaySpec = v.InferOutput<typeof VirtualGatewaySpecSchema>

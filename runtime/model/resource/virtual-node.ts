@@ -3,7 +3,13 @@ import { LoggingSchema } from './access-log.ts'
 import { ConnectionPoolSchema } from './connection-pool.ts'
 import { DurationSchema } from './duration.ts'
 import { HealthCheckSchema } from './health-check.ts'
-import { distinctPorts, healthCheckFitsPort, poolFitsProtocol, timeoutFitsProtocol } from './listener.ts'
+import {
+  clearOfProxyPorts,
+  distinctPorts,
+  healthCheckFitsPort,
+  poolFitsProtocol,
+  timeoutFitsProtocol,
+} from './listener.ts'
 import { object } from './object.ts'
 import { exactlyOne } from './rule.ts'
 import { ListenerTimeoutSchema } from './timeout.ts'
@@ -85,6 +91,7 @@ export const VirtualNodeSpecSchema = v.pipe(
     serviceDiscovery: v.optional(ServiceDiscoverySchema),
   }),
   distinctPorts(),
+  clearOfProxyPorts(),
 )
 
 export type VirtualNodeSpec = v.InferOutput<typeof VirtualNodeSpecSchema>

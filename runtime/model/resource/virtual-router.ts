@@ -1,9 +1,10 @@
 import * as v from 'valibot'
-import { distinctPorts } from './listener.ts'
+import { clearOfProxyPorts, distinctPorts } from './listener.ts'
 import { object } from './object.ts'
 import { list, PortMappingSchema } from './values.ts'
 
 export const VirtualRouterSpecSchema = v.pipe(
   object({ listeners: v.optional(list(object({ portMapping: PortMappingSchema }))) }),
   distinctPorts(),
+  clearOfProxyPorts(),
 )

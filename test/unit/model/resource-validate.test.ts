@@ -75,6 +75,21 @@ describe('validateSpec', () => {
     )
   })
 
+  it('refuses every port that the proxy needs itself, and says for what', () => {
+    const kinds = ['virtual-node', 'virtual-router', 'virtual-gateway'] as const
+    const on = (port: number) => ({ listeners: [{ portMapping: { port, protocol: 'http' } }] })
+    for (const kind of kinds) {
+      for (const port of [15_000, 15_001, 15_010, 15_029, 9901, 9902]) {
+        expect(problems(kind, on(port))).toEqual(['spec.listeners[0].portMapping.port port-of-proxy'])
+      }
+      for (const port of [14_999, 15_002, 15_009, 15_030, 9900, 9903]) expect(problems(kind, on(port))).toEqual([])
+    }
+    const checked = validateSpec('virtual-node', on(15_000))
+    expect(checked.ok ? [] : checked.problems.map(({ message }) => message)).toEqual([
+      'The proxy needs port 15000 itself for mTLS from peers; give this listener, and the app behind it, another port.',
+    ])
+  })
+
   it('takes neither null nor a list for an object', () => {
     for (const spec of [null, [], 'text', 5, undefined]) expect(problems('mesh', spec)).toEqual(['spec wrong-type'])
     expect(problems('mesh', { egressFilter: [] })).toEqual(['spec.egressFilter wrong-type'])
