@@ -7,7 +7,7 @@ const text = v.pipe(v.string(), v.minLength(1), v.maxLength(1024))
  * One running instance of a virtual node. `sidecar` is what its proxy reported of itself: such an endpoint is dialled
  * on `sidecar.port` with mTLS; one without is dialled on `port` as the client policy says.
  */
-export const EndpointSchema = v.strictObject({
+const EndpointSchema = v.strictObject({
   /** Unique inside the set; stable for the life of the instance. */
   id: text,
   /** IPv4 or IPv6 literal. */

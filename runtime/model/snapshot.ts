@@ -289,7 +289,10 @@ const cluster = v.strictObject({
   healthCheck: v.nullable(healthCheck),
   outlierDetection: v.nullable(outlierDetection),
   /** Retries allowed within ten seconds: this share of the requests, but always `minRetriesPerSecond`. */
-  retryBudget: v.strictObject({ percent: v.pipe(v.number(), v.minValue(0), v.maxValue(100)), minRetriesPerSecond: count }),
+  retryBudget: v.strictObject({
+    percent: v.pipe(v.number(), v.minValue(0), v.maxValue(100)),
+    minRetriesPerSecond: count,
+  }),
 })
 
 // ---- the whole ----------------------------------------------------------------------------------------------------
@@ -305,7 +308,7 @@ const accessLog = v.strictObject({
   origin,
 })
 
-export const SnapshotSchema = v.strictObject({
+const SnapshotSchema = v.strictObject({
   schema: v.literal(SNAPSHOT_SCHEMA),
   /** Digest of the canonical form of everything else. */
   revision: name,
