@@ -95,6 +95,66 @@ describe('validatePut', () => {
   })
 })
 
+describe('validatePut of changed listeners', () => {
+  const toPort = route('to-port', { prefix: '/', port: 81 }, { port: 8081 })
+  const intoPort = gatewayRoute('into-port', { prefix: '/', port: 443 }, { ...toOrders, port: 80 })
+  const used = [...all, toPort, intoPort]
+  const nodeOn = (...ports: number[]) => resource('virtual-node', 'orders', { listeners: listeners(...ports) })
+  const routerOn = (...ports: number[]) => resource('virtual-router', 'orders', { listeners: listeners(...ports) })
+  const gatewayOn = (...ports: number[]) => resource('virtual-gateway', 'edge', { listeners: listeners(...ports) })
+  const messages = (put: CompilerResource) => validatePut(buildGraph(used), put).map(({ message }) => message)
+
+  it('keeps a port of a node that a route sends to, names the route and says what to do', () => {
+    expect(validatePut(buildGraph(used), nodeOn(8080, 9090))).toEqual([
+      {
+        path: 'spec.listeners',
+        code: 'port-in-use-by-route',
+        message:
+          'Route with name to-port names port 8081 of VirtualNode with name orders, which would not listen there any ' +
+          'more; keep that listener beside the new one until the route is changed or removed.',
+      },
+    ])
+    expect(messages(resource('virtual-node', 'orders', {}))).toHaveLength(1)
+  })
+
+  it('keeps the ports of a router that its routes match and that gateway routes name', () => {
+    expect(messages(routerOn(90)).map((message) => message.slice(0, 40))).toEqual([
+      'Route with name split names port 80 of V',
+      'Route with name to-port names port 81 of',
+      'GatewayRoute with name into-port names p',
+    ])
+  })
+
+  it('keeps the ports of a gateway that its routes match', () => {
+    expect(messages(gatewayOn(8443))).toHaveLength(1)
+  })
+
+  it('keeps the ports of a node that gateway routes name through a virtual service', () => {
+    const direct = resource('virtual-service', 'orders.local', {
+      provider: { virtualNode: { virtualNodeName: 'orders' } },
+    })
+    const toService = gatewayRoute('direct', { prefix: '/' }, { ...toOrders, port: 8080 })
+    expect(codes([mesh, node, direct, gateway, toService], nodeOn(9090))).toEqual([
+      'spec.listeners port-in-use-by-route',
+    ])
+  })
+
+  it('does not take a first listener that no route meant', () => {
+    const bare = resource('virtual-node', 'orders', {})
+    const graph = [mesh, bare, router, route('early', { prefix: '/', port: 80 }, { port: 7000 })]
+    expect(codes(graph, nodeOn(8080))).toEqual(['spec.listeners port-in-use-by-route'])
+    expect(codes(graph, nodeOn(8080, 7000))).toEqual([])
+  })
+
+  it('lets ports come, lets those go that nobody names, and does not mind other changes', () => {
+    expect(messages(nodeOn(8081, 9090))).toEqual([])
+    expect(messages(routerOn(82, 81, 80))).toEqual([])
+    expect(messages(gatewayOn(443, 80))).toEqual([])
+    const other = resource('virtual-node', 'cart', { listeners: listeners(9090) })
+    expect(codes([...used, resource('virtual-node', 'cart', { listeners: listeners(8081) })], other)).toEqual([])
+  })
+})
+
 describe('validateRemove', () => {
   const users = (remove: CompilerResource) => validateRemove(buildGraph(all), remove.ref).map(({ message }) => message)
 

@@ -1,0 +1,144 @@
+import type { Problem } from '../model/problem.ts'
+import type { ResourceKind, ResourceRef } from '../model/reference.ts'
+import type { SpecOf } from '../model/resource/spec.ts'
+import { targetService } from './gateway-routes.ts'
+import { type CompilerResource, type Graph, specOf } from './graph.ts'
+import { serviceTable } from './routes.ts'
+
+/** Ports that routes and gateway routes name, checked from both sides: when a route is written, and when listeners are. */
+
+/** What App Mesh calls the kinds in its messages. */
+const KIND_NAMES: Readonly<Record<ResourceKind, string>> = {
+  mesh: 'Mesh',
+  'virtual-node': 'VirtualNode',
+  'virtual-router': 'VirtualRouter',
+  route: 'Route',
+  'virtual-service': 'VirtualService',
+  'virtual-gateway': 'VirtualGateway',
+  'gateway-route': 'GatewayRoute',
+}
+
+/** A resource in the words of App Mesh. */
+export function describe({ kind, name }: ResourceRef): string {
+  return `${KIND_NAMES[kind]} with name ${name}`
+}
+
+/** App Mesh user guide, Routes: with several listeners the route says which one it is for; a port it names must be there. */
+export function routePorts(graph: Graph, ref: ResourceRef, spec: SpecOf<'route'>): readonly Problem[] {
+  const { member, weightedTargets, matchPort } = targetsOf(spec)
+  const router = specOf(graph, 'virtual-router', ref.parent!)
+  const routerPorts = portsOf(router)
+  const path = `spec.${member}.match.port`
+  const problems: Problem[] = []
+  if (matchPort === undefined && routerPorts.length > 1) {
+    const message = `VirtualRouter ${ref.parent} has several listeners, so the route must match a port: ${listOf(routerPorts)}.`
+    problems.push({ path, code: 'missing-port', message })
+  } else if (matchPort !== undefined) {
+    problems.push(...notListening(path, matchPort, routerPorts, `VirtualRouter ${ref.parent}`))
+  }
+  weightedTargets.forEach(({ virtualNode, port }, index) => {
+    if (port === undefined) return
+    const ports = portsOf(specOf(graph, 'virtual-node', virtualNode))
+    const at = `spec.${member}.action.weightedTargets[${index}].port`
+    problems.push(...notListening(at, port, ports, `VirtualNode ${virtualNode}`))
+  })
+  return problems
+}
+
+export function gatewayRoutePorts(graph: Graph, ref: ResourceRef, spec: SpecOf<'gateway-route'>): readonly Problem[] {
+  const { member, route } = gatewayMember(spec)
+  const gatewayPorts = portsOf(specOf(graph, 'virtual-gateway', ref.parent!))
+  const service = targetService(spec)
+  const { port } = route.action.target
+  const matchPort = route.match.port
+  return [
+    ...(matchPort === undefined
+      ? []
+      : notListening(`spec.${member}.match.port`, matchPort, gatewayPorts, `VirtualGateway ${ref.parent}`)),
+    ...(port === undefined
+      ? []
+      : notListening(
+          `spec.${member}.action.target.port`,
+          port,
+          serviceTable(graph, service, '').table.ports,
+          `VirtualService ${service}`,
+        )),
+  ]
+}
+
+/**
+ * What keeps the listeners of a node, router or gateway from being changed: code `port-in-use-by-route` for each route or
+ * gateway route that names a port which would be gone. Otherwise the route would send where nobody listens.
+ */
+export function lostPorts(graph: Graph, { ref, spec }: CompilerResource): readonly Problem[] {
+  const { kind, name } = ref
+  if (kind !== 'virtual-node' && kind !== 'virtual-router' && kind !== 'virtual-gateway') return []
+  const before = portsOf(specOf(graph, kind, name))
+  const after = portsOf(spec as Listening)
+  // What does not change is no reason to refuse anything else.
+  if (before.length === after.length && before.every((port) => after.includes(port))) return []
+  return [...graph.resources.values()].flatMap((user) => {
+    const lost = new Set(namedPorts(graph, user, ref).filter((port) => !after.includes(port)))
+    return [...lost].map((port) => ({
+      path: 'spec.listeners',
+      code: 'port-in-use-by-route',
+      message:
+        `${describe(user.ref)} names port ${port} of ${describe(ref)}, which would not listen there any more; ` +
+        'keep that listener beside the new one until the route is changed or removed.',
+    }))
+  })
+}
+
+/** The ports of a node, router or gateway that a route or gateway route names. */
+function namedPorts(graph: Graph, { ref, spec }: CompilerResource, owner: ResourceRef): readonly number[] {
+  const isInside = ref.parent === owner.name
+  const ports: (number | undefined)[] = []
+  if (ref.kind === 'route') {
+    const { weightedTargets, matchPort } = targetsOf(spec as SpecOf<'route'>)
+    if (owner.kind === 'virtual-router' && isInside) ports.push(matchPort)
+    if (owner.kind === 'virtual-node') {
+      ports.push(...weightedTargets.flatMap(({ virtualNode, port }) => (virtualNode === owner.name ? [port] : [])))
+    }
+  } else if (ref.kind === 'gateway-route') {
+    const { route } = gatewayMember(spec as SpecOf<'gateway-route'>)
+    if (owner.kind === 'virtual-gateway' && isInside) ports.push(route.match.port)
+    const provider = specOf(graph, 'virtual-service', targetService(spec as SpecOf<'gateway-route'>))?.provider
+    const isProvider =
+      (owner.kind === 'virtual-router' && provider?.virtualRouter?.virtualRouterName === owner.name) ||
+      (owner.kind === 'virtual-node' && provider?.virtualNode?.virtualNodeName === owner.name)
+    if (isProvider) ports.push(route.action.target.port)
+  }
+  return ports.filter((port) => port !== undefined)
+}
+
+interface Listening {
+  readonly listeners?: readonly { readonly portMapping: { readonly port: number } }[] | undefined
+}
+
+function portsOf(spec: Listening | undefined): readonly number[] {
+  return (spec?.listeners ?? []).map(({ portMapping }) => portMapping.port)
+}
+
+/** A resource that declares no port at all takes any. */
+function notListening(path: string, port: number, ports: readonly number[], owner: string): readonly Problem[] {
+  if (ports.length === 0 || ports.includes(port)) return []
+  const message = `${owner} has no listener on port ${port}; use one of ${listOf(ports)}, or add the listener first.`
+  return [{ path, code: 'port-not-listening', message }]
+}
+
+function listOf(ports: readonly number[]): string {
+  return ports.join(', ')
+}
+
+export function targetsOf(spec: SpecOf<'route'>) {
+  const member = (['httpRoute', 'http2Route', 'grpcRoute', 'tcpRoute'] as const).find(
+    (name) => spec[name] !== undefined,
+  )!
+  const route = spec[member]!
+  return { member, weightedTargets: route.action.weightedTargets, matchPort: route.match?.port }
+}
+
+export function gatewayMember(spec: SpecOf<'gateway-route'>) {
+  const member = (['httpRoute', 'http2Route', 'grpcRoute'] as const).find((name) => spec[name] !== undefined)!
+  return { member, route: spec[member]! }
+}
