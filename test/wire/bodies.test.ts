@@ -104,6 +104,7 @@ describe('answers', () => {
     answering(`HTTP/1.1 ${status} X\r\nContent-Length: 5\r\n\r\n`)
     const { client, answer } = await ask(get())
     expect(answer.status).toBe(status)
+    expect(answer.headers['content-length']).toBe(status === 204 ? undefined : '5')
     upstream.script = {}
     client.send(get())
     expect((await client.answers(2))[1]!.status).toBe(200)

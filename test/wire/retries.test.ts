@@ -328,6 +328,7 @@ describe('protection', () => {
     const port = await freePort()
     const proxy = await servingOf(
       oneWay(port, upstream.port, {
+        retry: retry(),
         cluster: { limits: { maxConnections: 2, maxPendingRequests: 3, maxRequests: null } },
       }),
     )
@@ -337,6 +338,8 @@ describe('protection', () => {
     expect(upstream.connections).toHaveLength(2)
     expect(proxy.count('weft_request_errors_total', { reason: 'overflow' })).toBe(3)
     expect(proxy.count('weft_upstream_pending')).toBe(3)
+    // The limit is the whole cluster's: trying again would only add to the crowd.
+    expect(proxy.count('weft_retries_total')).toBe(0)
     const release = setInterval(() => {
       for (const go of held.splice(0)) go()
     }, 5)

@@ -55,7 +55,7 @@ beforeAll(async () => {
     snapshot({
       listeners: [
         gateway(gate),
-        outbound(out, [{ names: ['web.mesh', 'web'], table: 'web' }], { suffixes: ['.localhost', '127.0.0.1'] }),
+        outbound(out, [{ names: ['web.mesh', 'web'], table: 'web' }], { suffixes: ['127.0.0.1', '[::1]'] }),
       ],
       tables: [table('gate', gateRoutes), table('web', ROUTES, [80, 8080])],
       clusters: [
@@ -135,6 +135,15 @@ describe('the app calls a virtual service by Host', () => {
     expect(outside.requests[0]!.target).toBe('/beyond')
     expect(outside.requests[0]!.headers.host).toBe(`127.0.0.1:${outside.port}`)
     client.close()
+  })
+  it('a Host that is an IPv6 literal is dialled without its brackets', async () => {
+    const six = await startUpstream({}, { host: '::1' })
+    const client = await connectRaw(out)
+    client.send(request('/six', { host: `[::1]:${six.port}` }))
+    expect((await client.answer()).status).toBe(200)
+    expect(six.requests[0]!.headers.host).toBe(`[::1]:${six.port}`)
+    client.close()
+    six.close()
   })
   it('adds an ID when there is none, keeps the one it gets, and no forwarding fields', async () => {
     const fresh = (await send(out, request('/shop'))).seen!.headers

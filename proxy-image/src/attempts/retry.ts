@@ -35,7 +35,8 @@ export function retriesStatus(policy: RetryPolicy, status: number, method: strin
 
 /** Whether a policy retries an attempt that brought no answer. */
 export function retriesError(policy: RetryPolicy, error: ProxyError, method: string): boolean {
-  if (error.retry === 'never') return false
+  // An overflow of our own is the whole cluster's: no other endpoint has room.
+  if (error.retry === 'never' || error.reason === 'overflow') return false
   // Nothing was processed: safe for every method.
   if (error.retry === 'unsent') return policy.on.includes('connect-failure') || policy.on.includes('refused-stream')
   if (!mayRepeat(policy, method)) return false

@@ -22,5 +22,9 @@ export function egressTo(cluster: UpstreamCluster, origin: Origin, listener: str
     timeouts: { requestMs: REQUEST_MS, idleMs: IDLE_MS, origin },
     retry: null,
   }
-  return (_exchange, host, port) => ({ plan, endpoint: cluster.passthrough(host, port) })
+  return (_exchange, host, port) => {
+    // An IPv6 literal stands in brackets in Host, and without them where it is dialled.
+    const address = host.startsWith('[') ? host.slice(1, -1) : host
+    return { plan, endpoint: cluster.passthrough(address, port) }
+  }
 }

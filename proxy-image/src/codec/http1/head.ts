@@ -122,6 +122,8 @@ export function parseResponseHead(text: string, start: number, end: number, meth
   const framing = readFraming(fields)
   const bodyLength = responseBodyLength(framing, version, status, method)
   if (bodyLength instanceof ProxyError) return bodyLength
+  // RFC 9110, section 8.6: not there; a downstream might wait for such a body, or take the next answer for it.
+  if ((status === 204 || status < 200) && framing.length !== undefined) fields.dropNamed('content-length')
   return {
     status,
     phrase,
