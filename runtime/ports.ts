@@ -18,7 +18,10 @@ export interface StoredResource {
   readonly version: number
   readonly createdAtMs: number
   readonly updatedAtMs: number
-  /** Virtual services only: the loopback VIP given at creation, never given again in this mesh. */
+  /**
+   * Of a virtual service: its loopback VIP, given at creation and never given again in this mesh. Of a mesh: the last VIP
+   * given in it, from which the next one is counted. Not set for other kinds.
+   */
   readonly vip?: string
 }
 
