@@ -14,7 +14,12 @@ export interface RequestView {
   readonly scheme: 'http' | 'https'
   /** The port that the downstream asked for. */
   readonly port: number
-  /** Value of a header by its lower-case name; several lines joined by `, `. Undefined when absent. */
+  /**
+   * Value of a header by its lower-case name. Undefined when absent. Several lines are joined by `, `, since a sender may
+   * write one list either way (RFC 9110, section 5.3), and matchers look at the whole, as App Mesh's did: Envoy up to 1.38
+   * joined lines, too (by `,`). From 1.39 on (`match_headers_individually`) it tries each line by itself, so the same
+   * routes on a recent Envoy take another turn where a client repeats a header that they match.
+   */
   header(name: string): string | undefined
 }
 
