@@ -65,6 +65,18 @@ export class ApiClient {
     await this.request('DELETE', itemPath(ref))
   }
 
+  /** What the control plane has to say of what it makes of a virtual node or gateway, although it took it. */
+  async warnings({ kind, mesh, name }: ResourceRef): Promise<readonly Problem[]> {
+    const path = `/v1/meshes/${encodeURIComponent(mesh)}/snapshots/${kind}/${encodeURIComponent(name)}`
+    try {
+      const { problems, warnings } = record(await this.request('GET', path))
+      return [...problemsOf(problems), ...problemsOf(warnings)]
+    } catch (error) {
+      if (error instanceof ApiError) return error.problems
+      throw error
+    }
+  }
+
   /** All of a kind, page after page. Kinds that live in a router or gateway need its name. */
   async list(kind: ResourceKind, mesh: string, parent?: string): Promise<ResourceRef[]> {
     const refs: ResourceRef[] = []
@@ -130,14 +142,18 @@ function failure(status: number, text: string, what: string): ApiError {
     // Not ours: something else answers at that address. The status says what there is to say.
   }
   const message = body.message ?? body.detail
-  const problems = asArray(body.problems).flatMap((entry): Problem[] => {
-    const { path, code, message: said } = record(entry)
-    return typeof path === 'string' && typeof said === 'string' ? [{ path, code: String(code), message: said }] : []
-  })
+  const problems = problemsOf(body.problems)
   if (status === 401) {
     return new ApiError(status, 'the control plane wants to know who calls: set WEFT_API_TOKEN', problems)
   }
   return new ApiError(status, typeof message === 'string' ? message : `${what} was answered with ${status}`, problems)
+}
+
+function problemsOf(value: unknown): readonly Problem[] {
+  return asArray(value).flatMap((entry): Problem[] => {
+    const { path, code, message } = record(entry)
+    return typeof path === 'string' && typeof message === 'string' ? [{ path, code: String(code), message }] : []
+  })
 }
 
 function parse(text: string, url: string): unknown {

@@ -19,7 +19,9 @@ export function applyCommand(): Command {
     .action(async (options: ApiOptions & { file: string[]; dryRun?: true }) => {
       const documents = readResources(options.file)
       const dryRun = options.dryRun === true
-      const failed = await applyResources(apiClient(options), documents, { dryRun, report: reportOutcome(dryRun) })
+      const api = apiClient(options)
+      const failed = await applyResources(api, documents, { dryRun, report: reportOutcome(dryRun) })
+      if (!dryRun) await warn(api, documents)
       if (failed > 0) {
         throw new CliError(
           EXIT.failed,
@@ -53,6 +55,17 @@ export async function applyResources(
     }
   }
   return failed
+}
+
+/** Only when all is applied: what a node is told of depends on the services that it calls. */
+async function warn(api: ApiClient, documents: readonly ResourceDocument[]): Promise<void> {
+  for (const document of documents) {
+    const { ref, file } = document
+    if (ref.kind !== 'virtual-node' && ref.kind !== 'virtual-gateway') continue
+    for (const { path, message } of await api.warnings(ref)) {
+      complain(`${file}:${document.lineOf(path)}: warning: ${label(ref)}: ${message}`)
+    }
+  }
 }
 
 async function applyOne(api: ApiClient, { ref, spec }: ResourceDocument, dryRun: boolean): Promise<Outcome> {

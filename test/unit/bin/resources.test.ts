@@ -87,6 +87,21 @@ describe('weft apply, get, delete, token', () => {
     expect(stderr).toMatch(/error: 2 of 4 resources were refused/)
   })
 
+  it('tells of settings that no proxy obeys, with their lines, and is done all the same', async () => {
+    const text = [
+      'kind: Mesh\nname: m\n',
+      'kind: VirtualNode\nmesh: m\nname: a\nspec:\n  listeners:\n    - portMapping: { port: 80, protocol: http }\n' +
+        '      tls:\n        mode: DISABLED\n        certificate: { sds: { secretName: a } }\n' +
+        '        validation: { trust: { sds: { secretName: ca } } }\n',
+    ].join('---\n')
+    const warning =
+      /^\S*resources\.yaml:13: warning: virtual-node\/a: spec\.listeners\[0\]\.tls\.validation is not applied .*\n$/
+    const path = file(text)
+    expect((await weft('apply', '-f', path, '--dry-run')).stderr).toBe('')
+    expect(await weft('apply', '-f', path)).toMatchObject({ code: 0, stderr: expect.stringMatching(warning) })
+    expect(await weft('apply', '-f', path)).toMatchObject({ code: 0, stderr: expect.stringMatching(warning) })
+  })
+
   it('deletes what nothing depends on, and all of the files backwards', async () => {
     await weft('apply', '-f', SHOP)
     const used = await weft('delete', 'virtual-node', 'web')
