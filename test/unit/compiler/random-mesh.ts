@@ -26,7 +26,16 @@ const certificate = fc.constantFrom(
   { sds: { secretName: 'secret' } },
   { file: { certificateChain: '/chain.pem', privateKey: '/key.pem' } },
 )
-const tls = fc.record({ mode: fc.constantFrom('STRICT', 'PERMISSIVE', 'DISABLED'), certificate })
+const tls = fc.record({
+  mode: fc.constantFrom('STRICT', 'PERMISSIVE', 'DISABLED'),
+  certificate,
+  validation: optional(
+    fc.constantFrom(
+      { trust: { sds: { secretName: 'secret' } } },
+      { trust: { file: { certificateChain: '/ca.pem' } }, subjectAlternativeNames: { match: { exact: ['a'] } } },
+    ),
+  ),
+})
 const clientPolicy = fc.record({
   tls: optional(
     fc.record({
