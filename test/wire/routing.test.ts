@@ -55,7 +55,9 @@ beforeAll(async () => {
     snapshot({
       listeners: [
         gateway(gate),
-        outbound(out, [{ names: ['web.mesh', 'web'], table: 'web' }], { suffixes: ['127.0.0.1', '[::1]'] }),
+        outbound(out, [{ names: ['web.mesh', 'web'], table: 'web' }], {
+          suffixes: ['127.0.0.1', '[::1]', 'localhost'],
+        }),
       ],
       tables: [table('gate', gateRoutes), table('web', ROUTES, [80, 8080])],
       clusters: [
@@ -136,6 +138,16 @@ describe('the app calls a virtual service by Host', () => {
     expect(outside.requests[0]!.headers.host).toBe(`127.0.0.1:${outside.port}`)
     client.close()
   })
+  it.each(['127.0.0.1', 'localhost'])(
+    'a request for the proxy itself, as %s, does not go round in a circle',
+    async (host) => {
+      const client = await connectRaw(out)
+      client.send(request('/', { host: `${host}:${out}` }))
+      expect((await client.answer()).status).toBe(421)
+      expect(proxy.count('weft_upstream_connections', { cluster: 'egress' })).toBeLessThan(3)
+      client.close()
+    },
+  )
   it('a Host that is an IPv6 literal is dialled without its brackets', async () => {
     const six = await startUpstream({}, { host: '::1' })
     const client = await connectRaw(out)

@@ -29,7 +29,12 @@ export function outboundChooser(
       const message = `${host || 'a request without Host'} is no backend of this node, and the mesh's egress filter denies it; declare it as a backend, or set egressFilter ALLOW_ALL`
       return new ProxyError('egress_denied', 'mesh', { message })
     }
-    return egress(exchange, host, portOf(exchange.authority) ?? (exchange.scheme === 'https' ? 443 : 80))
+    const port = portOf(exchange.authority) ?? (exchange.scheme === 'https' ? 443 : 80)
+    // It would come back here, and go out again, until no socket is left.
+    if (exchange.stream.localAddress === `${host === 'localhost' ? '127.0.0.1' : host}:${port}`) {
+      return new ProxyError('misdirected', 'downstream', { message: `${host}:${port} is this proxy itself` })
+    }
+    return egress(exchange, host, port)
   }
 }
 
