@@ -16,7 +16,7 @@ import type {
 const ORIGIN = { kind: 'default', name: 'default' } as const
 export const TIMEOUTS = { requestMs: 15_000, idleMs: 300_000, origin: ORIGIN }
 
-export function match(part: Partial<RouteMatch> = {}): RouteMatch {
+function match(part: Partial<RouteMatch> = {}): RouteMatch {
   return {
     path: { kind: 'prefix', value: '/' },
     method: null,

@@ -129,6 +129,21 @@ it('a client that pipelines for ever and never reads costs bounded memory', asyn
   client.close()
 })
 
+it('an empty line after a body, as old clients send it, does not begin a request', async () => {
+  const client = await connectRaw(port)
+  client.send('POST /old HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n')
+  await client.answers(1)
+  client.send('\r')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  client.send('\n')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  // What has begun no request is idle: a drain need not wait for it.
+  expect(proxy.serving.busy).toBe(0)
+  client.send('GET /next HTTP/1.1\r\nHost: a\r\n\r\n')
+  expect((await client.answers(2))[1]!.body).toBe('/next|')
+  client.close()
+})
+
 describe('a sender that is too slow', () => {
   it('gets 408 for a head that is not complete after 10 s, once, and is counted once', {
     timeout: 15_000,

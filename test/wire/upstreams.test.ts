@@ -225,6 +225,14 @@ describe('an upstream that says more than it was asked', () => {
     expect((await raw.answers(2, ['GET', 'POST'])).map(({ body }) => body)).toEqual(['ok', 'ok'])
     expect(upstream.connections.length).toBe(2)
   })
+  it('a body after the answer to HEAD reaches nobody', async () => {
+    const { upstream, port } = await start(saying('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil'))
+    const raw = await client(port)
+    raw.send('HEAD / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await raw.answer('HEAD')
+    await raw.until(() => upstream.open === 0)
+    expect(raw.received).not.toContain('evil')
+  })
   it('a body after 204 reaches nobody', async () => {
     const { upstream, port } = await start(saying('HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\n\r\nevil'))
     const raw = await client(port)

@@ -13,7 +13,7 @@ const DONE = 7
 
 /** 2^52 bytes: beyond it a size would lose precision as a number. */
 const MAX_SIZE_DIGITS = 13
-/** Extensions are ignored, not stored, but nobody needs long ones (CVE-2023-39326). */
+/** Of one chunk. Extensions are ignored, not stored, but nobody needs long ones (CVE-2023-39326). */
 const MAX_EXTENSION_BYTES = 256
 /** Fields that must not come in trailers because they frame or route the message (RFC 9110, section 6.5.1). */
 const FORBIDDEN_TRAILERS = ['content-length', 'transfer-encoding', 'host', 'connection', 'trailer', 'te']
@@ -92,6 +92,7 @@ export class ChunkedDecoder {
         if (byte !== LF) this.fault = 'bare CR after a chunk size'
         else this.state = this.size === 0 ? TRAILERS : DATA
         this.digits = 0
+        this.extensionBytes = 0
         break
       case DATA_CR:
         if (byte !== CR) this.fault = 'chunk longer than its size'

@@ -132,8 +132,10 @@ export class Http1ServerConnection implements DownstreamStream {
       else if (NEVER_VALID.test(before === 0 ? ` ${text}` : text.substring(before - 1)))
         this.refuse(badRequest('bare LF or NUL in request head'))
       else {
-        this.partial = text
-        if (before === 0) this.headSinceMs = performance.now()
+        // An empty line alone begins no request: old clients send one after a body.
+        this.partial = text === '\r\n' ? '' : text
+        if (this.partial === '') this.headSinceMs = 0
+        else if (before === 0) this.headSinceMs = performance.now()
       }
       return chunk.length
     }

@@ -54,6 +54,11 @@ describe('chunked framing', () => {
     }
     expect(decode(`0\r\nX: ${'a'.repeat(70_000)}\r\n\r\n`, [65_536]).fault).toBe('trailers too long')
   })
+  it('bounds the extensions of a chunk, not those of a long stream of chunks', () => {
+    const stream = `${'1;signature=0123456789abcdef\r\nx\r\n'.repeat(5_000)}0;last\r\n\r\n`
+    expect(decode(stream)).toMatchObject({ done: true, fault: null, body: 'x'.repeat(5_000) })
+    expect(decode(`1;${'a'.repeat(257)}\r\nx\r\n0\r\n\r\n`).fault).toBe('chunk extensions too long')
+  })
   it('bounds sizes to what a number holds exactly', () => {
     expect(decode('fffffffffffff\r\n').fault).toBeNull()
     expect(decode('10000000000000\r\n').fault).toBe('chunk size too large')
