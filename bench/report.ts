@@ -6,7 +6,7 @@ import type { CaseResult } from './run-case.ts'
 import { type Metric, pairedRatio, type Row, rowsOf, UNITS } from './statistics.ts'
 
 /** How one bar was met. `value` is undefined when one of both subjects has no figure. */
-export interface Verdict extends Bar {
+interface Verdict extends Bar {
   readonly case: string
   readonly value: number | undefined
 }
@@ -129,7 +129,7 @@ const START = '<!-- bench:start -->'
 const END = '<!-- bench:end -->'
 
 /** The README's short form: one line a subject, the first metric of each case as a ratio to Envoy; then the bars. */
-export function summary(cases: readonly Case[], results: Results): string {
+function summary(cases: readonly Case[], results: Results): string {
   const present = cases.filter((spec) => results.cases.some((row) => row.case === spec.name))
   const ratio = (spec: Case, subject: Subject) => {
     const row = results.cases.find((r) => r.case === spec.name && r.subject === subject && r.metric === spec.metrics[0])
