@@ -41,6 +41,23 @@ export interface ChangeLogEntry {
   readonly after: StoredResource | null
 }
 
+/**
+ * What a client token stands for: kept beside the write that it came with, so that the same request, sent again, is answered
+ * and not done again. The answer itself is the request's own content and these facts.
+ */
+export interface Receipt {
+  /** As the client made it; unique in its mesh. */
+  readonly token: string
+  /** Digest of the request; another one under the same token is a mistake of the client. */
+  readonly digest: string
+  readonly uid: string
+  readonly version: number
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+  /** From then on the store may forget it. */
+  readonly expiresAtMs: number
+}
+
 export interface Page<T> {
   readonly items: readonly T[]
   /** Opaque; absent on the last page. */
@@ -64,8 +81,14 @@ export interface ResourceStore {
     limit: number
     after?: string
   }): Promise<Page<StoredResource>>
-  /** Every resource of a mesh and the generation it was read at, in one consistent view. */
-  load(mesh: string): Promise<{ readonly generation: number; readonly resources: readonly StoredResource[] }>
+  /**
+   * Every resource of a mesh and the generation it was read at, in one consistent view: the head's, or that of a past
+   * `generation` (0: nothing yet). Throws MeshError `not-found` for a generation that the mesh has not reached.
+   */
+  load(
+    mesh: string,
+    generation?: number,
+  ): Promise<{ readonly generation: number; readonly resources: readonly StoredResource[] }>
   /** Returns the new generation. Throws MeshError `conflict` when the head moved, `not-found` as said at Change. */
   commit(input: {
     mesh: string
@@ -73,7 +96,11 @@ export interface ResourceStore {
     changes: readonly Change[]
     actor: string
     atMs: number
+    /** Kept if and only if the commit succeeds; takes the place of an expired one of the same token. */
+    receipt?: Receipt
   }): Promise<number>
+  /** The receipt of a client token in a mesh; undefined when there is none or it has expired at `nowMs`. */
+  receipt(mesh: string, token: string, nowMs: number): Promise<Receipt | undefined>
   /** Change log of a mesh, newest first. */
   history(query: { mesh: string; limit: number; after?: string }): Promise<Page<ChangeLogEntry>>
   close(): Promise<void>

@@ -1,12 +1,24 @@
 import type { ResourceRef } from '../model/reference.ts'
-import type { ChangeLogEntry, Page, ResourceStore, StoredResource } from '../ports.ts'
+import type { ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { decodePageToken, encodePageToken } from './page-token.ts'
-import { checkChanges, compareNames, conflict, notThere, pageSize, parentKey, refOf, storeKey } from './store-rules.ts'
+import {
+  checkChanges,
+  checkGeneration,
+  compareNames,
+  conflict,
+  notThere,
+  pageSize,
+  parentKey,
+  refOf,
+  storeKey,
+} from './store-rules.ts'
 
 interface Partition {
   generation: number
   /** JSON, so that neither a writer nor a reader can reach into the store; by {@link storeKey}. */
   resources: Map<string, { readonly ref: ResourceRef; readonly json: string }>
+  /** By client token, oldest first. */
+  readonly receipts: Map<string, Receipt>
   /** Oldest first. */
   readonly log: {
     readonly generation: number
@@ -48,18 +60,30 @@ export class MemoryStore implements ResourceStore {
     }
   }
 
-  async load(mesh: string): Promise<{ generation: number; resources: StoredResource[] }> {
+  async load(mesh: string, at?: number): Promise<{ generation: number; resources: StoredResource[] }> {
     const partition = this.#meshes.get(mesh)
-    return {
-      generation: partition?.generation ?? 0,
-      resources: [...(partition?.resources.values() ?? [])].map(({ json }) => JSON.parse(json)),
+    const head = partition?.generation ?? 0
+    const generation = at ?? head
+    checkGeneration(mesh, generation, head)
+    const texts = new Map([...(partition?.resources ?? [])].map(([key, { json }]) => [key, json]))
+    // The past is what is left when everything after it is taken back, newest first.
+    for (const entry of partition?.log.toReversed() ?? []) {
+      if (entry.generation <= generation) break
+      if (entry.before === null) texts.delete(storeKey(entry.ref))
+      else texts.set(storeKey(entry.ref), entry.before)
     }
+    return { generation, resources: [...texts.values()].map((json) => JSON.parse(json)) }
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, receipt } = input
     checkChanges(mesh, changes)
-    const partition: Partition = this.#meshes.get(mesh) ?? { generation: 0, resources: new Map(), log: [] }
+    const partition: Partition = this.#meshes.get(mesh) ?? {
+      generation: 0,
+      resources: new Map(),
+      receipts: new Map(),
+      log: [],
+    }
     if (partition.generation !== expectedGeneration) throw conflict(mesh, expectedGeneration, partition.generation)
     const generation = partition.generation + 1
     const resources = new Map(partition.resources)
@@ -76,8 +100,14 @@ export class MemoryStore implements ResourceStore {
     partition.generation = generation
     partition.resources = resources
     partition.log.push(...log)
+    if (receipt !== undefined) keep(partition.receipts, receipt, atMs)
     this.#meshes.set(mesh, partition)
     return generation
+  }
+
+  async receipt(mesh: string, token: string, nowMs: number): Promise<Receipt | undefined> {
+    const found = this.#meshes.get(mesh)?.receipts.get(token)
+    return found !== undefined && found.expiresAtMs > nowMs ? found : undefined
   }
 
   async history(query: Parameters<ResourceStore['history']>[0]): Promise<Page<ChangeLogEntry>> {
@@ -99,4 +129,9 @@ export class MemoryStore implements ResourceStore {
   }
 
   async close(): Promise<void> {}
+}
+
+function keep(receipts: Map<string, Receipt>, receipt: Receipt, nowMs: number): void {
+  for (const { token, expiresAtMs } of receipts.values()) if (expiresAtMs <= nowMs) receipts.delete(token)
+  receipts.set(receipt.token, { ...receipt })
 }

@@ -4,7 +4,7 @@ import { MeshError } from '../model/problem.ts'
 /** `WEFT` in ASCII: tells our files from other SQLite databases. */
 const APPLICATION_ID = 0x57454654
 /** The table layout that this version writes. A change appends a step to MIGRATIONS; steps are never edited. */
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 
 /**
  * `resource_version` and `change_log` are only ever added to: what a mesh was at generation G is, for each key, the
@@ -53,6 +53,16 @@ const MIGRATIONS: readonly string[] = [
     FOREIGN KEY (mesh, kind, parent, name, generation) REFERENCES resource_version,
     FOREIGN KEY (mesh, kind, parent, name, before_generation) REFERENCES resource_version
   ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE receipt (
+    mesh TEXT NOT NULL REFERENCES head (mesh),
+    token TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    body TEXT NOT NULL, -- JSON of the Receipt
+    PRIMARY KEY (mesh, token)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX receipt_expiry ON receipt (expires_at_ms);
   `,
 ]
 

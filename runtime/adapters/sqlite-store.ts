@@ -2,10 +2,10 @@ import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceKind, ResourceRef } from '../model/reference.ts'
-import type { ChangeLogEntry, Page, ResourceStore, StoredResource } from '../ports.ts'
+import type { ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { decodePageToken, encodePageToken } from './page-token.ts'
 import { migrate } from './sqlite-schema.ts'
-import { checkChanges, conflict, notThere, pageSize, parentKey, refOf } from './store-rules.ts'
+import { checkChanges, checkGeneration, conflict, notThere, pageSize, parentKey, refOf } from './store-rules.ts'
 
 /** How long a write waits for another process's, in milliseconds. */
 const BUSY_TIMEOUT_MS = 5_000
@@ -42,6 +42,9 @@ const STATEMENTS = {
   generation: 'SELECT generation FROM head WHERE mesh = ?',
   get: `SELECT body ${RESOURCE} WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?`,
   load: `SELECT body ${RESOURCE} WHERE mesh = ?`,
+  // Of the columns beside max() SQLite takes those of the row that holds the maximum (sqlite.org/lang_select.html).
+  loadAt: `SELECT body FROM (SELECT body, max(generation) FROM resource_version WHERE mesh = ? AND generation <= ?
+    GROUP BY kind, parent, name) WHERE body IS NOT NULL`,
   list: `SELECT name, body ${RESOURCE} WHERE mesh = ? AND kind = ? AND parent = ? AND name > ? ORDER BY name LIMIT ?`,
   listMeshes: `SELECT name, body ${RESOURCE} WHERE kind = 'mesh' AND name > ? ORDER BY name LIMIT ?`,
   live: 'SELECT generation FROM live WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?',
@@ -51,6 +54,9 @@ const STATEMENTS = {
   dropLive: 'DELETE FROM live WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?',
   addChange: `INSERT INTO change_log (mesh, kind, parent, name, generation, position, at_ms, actor, before_generation)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  addReceipt: 'INSERT OR REPLACE INTO receipt (mesh, token, expires_at_ms, body) VALUES (?, ?, ?, ?)',
+  dropReceipts: 'DELETE FROM receipt WHERE expires_at_ms <= ?',
+  receipt: 'SELECT body FROM receipt WHERE mesh = ? AND token = ? AND expires_at_ms > ?',
   moveHead: 'UPDATE head SET generation = ? WHERE mesh = ? AND generation = ?',
   history: `SELECT log.generation, position, at_ms, actor, log.kind, log.parent, log.name,
       before.body AS before, after.body AS after
@@ -103,15 +109,19 @@ class SqliteStore implements ResourceStore {
     }
   }
 
-  async load(mesh: string): Promise<{ generation: number; resources: StoredResource[] }> {
-    return this.#transaction('BEGIN', () => ({
-      generation: this.#generation(mesh),
-      resources: this.#sql.load.all(mesh).map((row) => parse(row.body)!),
-    }))
+  async load(mesh: string, at?: number): Promise<{ generation: number; resources: StoredResource[] }> {
+    return this.#transaction('BEGIN', () => {
+      const head = this.#generation(mesh)
+      const generation = at ?? head
+      checkGeneration(mesh, generation, head)
+      // The head has an index of its own: it is read far more often than the past.
+      const rows = generation === head ? this.#sql.load.all(mesh) : this.#sql.loadAt.all(mesh, generation)
+      return { generation, resources: rows.map((row) => parse(row.body)!) }
+    })
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, receipt } = input
     checkChanges(mesh, changes)
     const generation = expectedGeneration + 1
     // The write lock comes first: a transaction that read before it wrote could fail half-way as out of date.
@@ -132,9 +142,18 @@ class SqliteStore implements ResourceStore {
         }
         this.#sql.addChange.run(...key, generation, position, atMs, actor, before)
       }
+      if (receipt !== undefined) {
+        this.#sql.dropReceipts.run(atMs)
+        this.#sql.addReceipt.run(mesh, receipt.token, receipt.expiresAtMs, JSON.stringify(receipt))
+      }
       this.#sql.moveHead.run(generation, mesh, expectedGeneration)
       return generation
     })
+  }
+
+  async receipt(mesh: string, token: string, nowMs: number): Promise<Receipt | undefined> {
+    const row = this.#read(() => this.#sql.receipt.get(mesh, token, nowMs))
+    return row && JSON.parse(String(row.body))
   }
 
   async history(query: Parameters<ResourceStore['history']>[0]): Promise<Page<ChangeLogEntry>> {

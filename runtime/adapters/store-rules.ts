@@ -78,6 +78,15 @@ export function conflict(mesh: string, expected: number, actual: number): MeshEr
   )
 }
 
+/** Throws MeshError for a generation to read that is no counter (`invalid`) or that the head has not reached. */
+export function checkGeneration(mesh: string, generation: number, head: number): void {
+  if (!Number.isSafeInteger(generation) || generation < 0) {
+    throw new MeshError('invalid', `A generation is an integer from 0, not ${generation}.`)
+  }
+  if (generation <= head) return
+  throw new MeshError('not-found', `Mesh ${mesh} has no generation ${generation} yet; its last one is ${head}.`)
+}
+
 export function notThere(ref: ResourceRef): MeshError {
   return new MeshError('not-found', `There is no ${ref.kind} ${ref.name} in mesh ${ref.mesh} to remove.`)
 }

@@ -259,6 +259,29 @@ export function resourceStoreContract(title: string, open: () => Promise<Resourc
       expect((await store.load('other')).resources).toEqual([])
     })
 
+    it('keeps the receipt of a client token with its commit, in its mesh only, until it expires', async () => {
+      const receipt = {
+        token: 't',
+        digest: 'd',
+        uid: 'u',
+        version: 1,
+        createdAtMs: 1,
+        updatedAtMs: 2,
+        expiresAtMs: 100,
+      }
+      const input = { mesh: 'm', changes: put(node('m', 'a')), actor: 'x', atMs: 5, receipt }
+      await expect(store.commit({ ...input, expectedGeneration: 7 })).rejects.toMatchObject({ code: 'conflict' })
+      expect(await store.receipt('m', 't', 5)).toBeUndefined()
+      await store.commit({ ...input, expectedGeneration: 0 })
+      expect(await store.receipt('m', 't', 99)).toEqual(receipt)
+      expect(await store.receipt('m', 't', 100)).toBeUndefined()
+      expect(await store.receipt('m', 'T', 5)).toBeUndefined()
+      expect(await store.receipt('other', 't', 5)).toBeUndefined()
+      const later = { ...receipt, digest: 'e', expiresAtMs: 200 }
+      await store.commit({ ...input, expectedGeneration: 1, atMs: 101, receipt: later })
+      expect(await store.receipt('m', 't', 101)).toEqual(later)
+    })
+
     it('refuses a commit without changes', async () => {
       await expect(commit([])).rejects.toMatchObject({ code: 'invalid' })
     })
