@@ -11,6 +11,8 @@ const NODE_FLAGS = [
   '--initial-old-space-size=8',
   // The middle compiler takes 8 MB for code that the top one soon replaces.
   '--no-maglev',
+  // Functions are compiled when they are first called, not beside their callers.
+  '--max-lazy',
 ]
 
 /** Arguments of a node process that is the proxy, and the environment it runs in. */

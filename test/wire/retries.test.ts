@@ -297,7 +297,7 @@ describe('weights', () => {
 
 describe('protection', () => {
   it('an endpoint that fails is ejected, and comes back after its time', async () => {
-    const { upstreams, port } = await twoEndpoints(
+    const { upstreams, proxy, port } = await twoEndpoints(
       { onRequest: (_r, c) => c.answer(500, 'bad') },
       {},
       {
@@ -316,6 +316,7 @@ describe('protection', () => {
     raw.send(request('GET').repeat(100))
     await raw.answers(100)
     expect(upstreams[0]!.requests).toHaveLength(3)
+    expect(proxy.count('weft_outlier_ejections_total')).toBe(1)
     upstreams[0]!.script = {}
     await new Promise((resolve) => setTimeout(resolve, 450))
     raw.send(request('GET').repeat(100))
@@ -376,7 +377,7 @@ describe('protection', () => {
   })
 
   // The pools of one cluster share its limit, but an idle connection of one keeps its place from those who wait at another.
-  it.fails('requests that wait for one endpoint take the place that another one frees', async () => {
+  it('requests that wait for one endpoint take the place that another one frees', async () => {
     const held: (() => void)[] = []
     const script: UpstreamScript = { onRequest: (_r, c) => void held.push(() => c.answer()) }
     const { upstreams, port } = await twoEndpoints(script, script, {
@@ -388,7 +389,7 @@ describe('protection', () => {
       for (const go of held.splice(0)) go()
     }, 2)
     closers.push(() => clearInterval(release))
-    await Promise.all(raws.map((raw) => raw.answer('GET', 1_500)))
+    await Promise.all(raws.map((raw) => raw.answer('GET', 3_000)))
     expect(upstreams.every(({ requests }) => requests.length > 0)).toBe(true)
   })
 })

@@ -155,10 +155,15 @@ export class UpstreamCluster implements PoolOwner {
     const plan = planDial(this.spec, endpoint, this.context.identity)
     const target = port === null || plan.kind === 'refused' || endpoint.sidecar !== null ? plan : { ...plan, port }
     return new Promise((resolve, reject) => {
-      const cancel = dial(target, this.spec.connectTimeoutMs, (result) => {
-        if (result instanceof Error) reject(result)
-        else resolve(result.socket)
-      })
+      const cancel = dial(
+        target,
+        this.spec.connectTimeoutMs,
+        (result) => {
+          if (result instanceof Error) reject(result)
+          else resolve(result.socket)
+        },
+        null,
+      )
       signal.addEventListener('abort', () => {
         cancel()
         reject(signal.reason)
@@ -170,7 +175,11 @@ export class UpstreamCluster implements PoolOwner {
 
   openConnection(): boolean {
     const { maxConnections } = this.spec.limits
-    if (maxConnections !== null && this.connections >= maxConnections) return false
+    if (maxConnections !== null && this.connections >= maxConnections) {
+      // An idle connection to another endpoint must not keep a request from this one.
+      this.endpoints.some((endpoint) => endpoint.pool?.closeIdle())
+      if (this.connections >= maxConnections) return false
+    }
     this.connections++
     return true
   }
@@ -216,7 +225,11 @@ export class UpstreamCluster implements PoolOwner {
 
   private exportGauges(): void {
     const { metrics } = this.context
+    const { outlier } = this
     const cluster = this.spec.name
+    if (outlier !== null) {
+      metrics.counterFrom('weft_outlier_ejections_total', { cluster }, () => outlier.stats.ejections)
+    }
     const count = (state: (endpoint: PooledEndpoint) => boolean) => () => this.endpoints.filter(state).length
     metrics.gauge('weft_upstream_connections', { cluster, state: 'idle' }, () => this.idleConnections())
     metrics.gauge(

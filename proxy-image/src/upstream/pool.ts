@@ -1,6 +1,6 @@
 import { type ClientConnectionOwner, Http1ClientConnection } from '../codec/http1/client-connection.ts'
 import { ProxyError } from '../errors.ts'
-import { type DialPlan, dial } from './connect.ts'
+import { type DialPlan, type DialResult, dial } from './connect.ts'
 
 /** Who asked for a connection. Exactly one of both is called, maybe before `acquire` returns. */
 export interface ConnectionWaiter {
@@ -16,6 +16,8 @@ export interface PoolOwner {
   connectionClosed(): void
   /** Queues a waiter under the cluster's limit, or says no. */
   enqueue(pool: EndpointPool, waiter: ConnectionWaiter): boolean
+  /** Requests that wait for a place. */
+  readonly pending: number
   /** The first waiter that `pool` can serve. */
   dequeue(pool: EndpointPool): ConnectionWaiter | undefined
 }
@@ -74,17 +76,20 @@ export class EndpointPool implements ClientConnectionOwner {
 
   /** Opens a connection whose place is already taken. */
   dial(waiter: ConnectionWaiter): () => void {
-    const cancel = dial(this.plan, this.owner.connectTimeoutMs, (result) => {
+    let connection: Http1ClientConnection | null = null
+    const done = (result: DialResult): void => {
       if (result instanceof ProxyError) {
         this.owner.connectionClosed()
         waiter.onConnectFailure(result)
         return
       }
-      const connection = new Http1ClientConnection(result.socket, this)
+      connection = new Http1ClientConnection(result.socket, this)
       connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
       this.all.add(connection)
       waiter.onConnection(connection)
-    })
+    }
+    const sink = (chunk: Buffer, length: number): void => connection?.onData(chunk, length)
+    const cancel = dial(this.plan, this.owner.connectTimeoutMs, done, sink)
     return () => {
       cancel()
       this.owner.connectionClosed()
@@ -94,8 +99,10 @@ export class EndpointPool implements ClientConnectionOwner {
   onIdle(connection: Http1ClientConnection): void {
     if (this.retired) return connection.close()
     const waiter = this.owner.dequeue(this)
-    if (waiter === undefined) this.idle.push(connection)
-    else waiter.onConnection(connection)
+    if (waiter !== undefined) waiter.onConnection(connection)
+    // Who waits for another endpoint needs the place, which closing frees.
+    else if (this.owner.pending > 0) connection.close()
+    else this.idle.push(connection)
   }
 
   onClosed(connection: Http1ClientConnection): void {
@@ -103,6 +110,13 @@ export class EndpointPool implements ClientConnectionOwner {
     const at = this.idle.indexOf(connection)
     if (at >= 0) this.idle.splice(at, 1)
     this.owner.connectionClosed()
+  }
+
+  /** Gives up the idle connection that was used least recently. False: there is none. */
+  closeIdle(): boolean {
+    const connection = this.idle[0]
+    connection?.close()
+    return connection !== undefined
   }
 
   /** Closes idle connections that are too old, and any whose certificates end. Call about once a second. */

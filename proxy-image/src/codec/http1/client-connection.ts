@@ -50,8 +50,7 @@ export class Http1ClientConnection implements UpstreamStream {
   constructor(socket: Socket, owner: ClientConnectionOwner) {
     this.socket = socket
     this.owner = owner
-    this.output = new Output(socket)
-    socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    this.output = new Output(socket, false)
     socket.on('drain', () => this.receiver?.onRequestDrain())
     socket.on('end', () => this.onEnd())
     socket.on('error', (error) =>
@@ -120,29 +119,31 @@ export class Http1ClientConnection implements UpstreamStream {
 
   // ---- reading ----------------------------------------------------------------------------------------------------
 
-  private onData(chunk: Buffer): void {
+  /** Takes what the socket read: `chunk[0, length)`, which is read over as soon as this returns. */
+  onData(chunk: Buffer, length: number): void {
     const receiver = this.receiver
     // Nobody asked: whatever it says next can't be matched to a request (RFC 9112, section 9.2).
     if (receiver === null) return this.close()
     let at = 0
-    while (at < chunk.length && this.receiver === receiver) {
-      at = this.phase === HEAD ? this.readHead(chunk, at) : this.readBody(chunk, at)
+    while (at < length && this.receiver === receiver) {
+      at = this.phase === HEAD ? this.readHead(chunk, at, length) : this.readBody(chunk, at, length)
     }
     receiver.onResponseFlush()
   }
 
-  private readHead(chunk: Buffer, from: number): number {
+  private readHead(chunk: Buffer, from: number, length: number): number {
     const before = this.partial.length
-    const text = before === 0 ? chunk.toString('latin1', from) : this.partial + chunk.toString('latin1', from)
+    const text =
+      before === 0 ? chunk.toString('latin1', from, length) : this.partial + chunk.toString('latin1', from, length)
     const end = text.indexOf('\r\n\r\n')
     if (end < 0 || end > MAX_HEAD_BYTES) {
       if (end > 0 || text.length > MAX_HEAD_BYTES) this.broken(badResponse('response head too large'))
       else this.partial = text
-      return chunk.length
+      return length
     }
     this.partial = ''
     const at = from + end + 4 - before
-    const last = at === chunk.length
+    const last = at === length
     const head = parseResponseHead(text, 0, end, this.method)
     if (head instanceof ProxyError) this.broken(head)
     else if (head.status < 200) this.readInterim(head)
@@ -166,25 +167,25 @@ export class Http1ClientConnection implements UpstreamStream {
     if (head.bodyLength === 0 && this.receiver !== null) this.complete('', last)
   }
 
-  private readBody(chunk: Buffer, from: number): number {
+  private readBody(chunk: Buffer, from: number, length: number): number {
     const receiver = this.receiver!
     if (this.decoder !== null) {
       const decoder = this.decoder
-      const at = decoder.feed(chunk, from, chunk.length, (data, start, end) =>
+      const at = decoder.feed(chunk, from, length, (data, start, end) =>
         this.receiver?.onResponseData(data, start, end),
       )
       if (decoder.fault !== null) this.broken(badResponse(decoder.fault))
-      else if (decoder.done && this.receiver === receiver) this.complete(decoder.trailers, at === chunk.length)
+      else if (decoder.done && this.receiver === receiver) this.complete(decoder.trailers, at === length)
       return at
     }
     if (this.remaining === UNTIL_CLOSE) {
-      receiver.onResponseData(chunk, from, chunk.length)
-      return chunk.length
+      receiver.onResponseData(chunk, from, length)
+      return length
     }
-    const at = Math.min(chunk.length, from + this.remaining)
+    const at = Math.min(length, from + this.remaining)
     this.remaining -= at - from
     receiver.onResponseData(chunk, from, at)
-    if (this.remaining === 0 && this.receiver === receiver) this.complete('', at === chunk.length)
+    if (this.remaining === 0 && this.receiver === receiver) this.complete('', at === length)
     return at
   }
 

@@ -23,8 +23,8 @@ export type FieldsFault =
 export class Fields {
   readonly text: string
   private readonly index: number[] = []
-  /** Lines added by the proxy, each ending in CRLF. */
-  private added = ''
+  /** Fields added by the proxy: names and values in turn. */
+  private added: string[] | null = null
   private end = 0
 
   constructor(text: string) {
@@ -99,9 +99,10 @@ export class Fields {
     for (let i = 0, n = this.count; i < n; i++) if (this.nameIs(i, word)) this.drop(i)
   }
 
-  /** Adds a line. The caller vouches for the characters. */
+  /** Adds a field by its lower-case name. The caller vouches for the characters. */
   add(name: string, value: string): void {
-    this.added += `${name}: ${value}\r\n`
+    this.added ??= []
+    this.added.push(name, value)
   }
 
   /** Whether a received field of a lower-case name will be forwarded. */
@@ -121,12 +122,14 @@ export class Fields {
     for (let i = 0, n = this.count; i < n; i++) {
       if (this.nameIs(i, word)) found = found === undefined ? this.value(i) : `${found}, ${this.value(i)}`
     }
-    return found ?? (this.added === '' ? undefined : this.getAdded(word))
+    return found ?? this.getAdded(word)
   }
 
   private getAdded(word: string): string | undefined {
-    const line = this.added.split('\r\n').find((one) => one.startsWith(`${word}: `))
-    return line?.substring(word.length + 2)
+    const { added } = this
+    if (added === null) return undefined
+    for (let i = 0; i < added.length; i += 2) if (added[i] === word) return added[i + 1]
+    return undefined
   }
 
   /** The lines to forward, each ending in CRLF. */
@@ -143,6 +146,8 @@ export class Fields {
       }
     }
     if (runStart >= 0) out += text.substring(runStart, this.end)
-    return out + this.added
+    const { added } = this
+    if (added !== null) for (let i = 0; i < added.length; i += 2) out += `${added[i]}: ${added[i + 1]}\r\n`
+    return out
   }
 }

@@ -9,11 +9,14 @@ const JOIN_BYTES = 4096
  */
 export class Output {
   private readonly socket: Socket
+  /** Whether the bytes it is given are read over as soon as it returns, so that what waits must be a copy. */
+  private readonly borrows: boolean
   private text = ''
   private corked = false
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, borrows: boolean) {
     this.socket = socket
+    this.borrows = borrows
   }
 
   /** Appends latin1 text. */
@@ -32,7 +35,8 @@ export class Output {
       this.socket.cork()
     }
     this.writeText()
-    this.socket.write(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end))
+    const bytes = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end)
+    this.socket.write(this.borrows ? Buffer.from(bytes) : bytes)
   }
 
   /** Sends what was collected. False: the socket's buffer is full. */

@@ -66,7 +66,7 @@ export class Http1ServerConnection implements DownstreamStream {
     this.peer = tls?.peer ?? null
     this.serverName = tls?.serverName ?? null
     this.remoteAddress = `${socket.remoteAddress}:${socket.remotePort}`
-    this.output = new Output(socket)
+    this.output = new Output(socket, true)
     this.activeAtMs = performance.now()
     socket.on('data', (chunk: Buffer) => this.onData(chunk))
     socket.on('drain', () => this.onDrain())

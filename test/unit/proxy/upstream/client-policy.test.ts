@@ -7,7 +7,7 @@ import { createServer } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ProxyError } from '../../../../proxy-image/src/errors.ts'
 import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
-import { dial, planDial } from '../../../../proxy-image/src/upstream/connect.ts'
+import { type DialResult, dial, planDial } from '../../../../proxy-image/src/upstream/connect.ts'
 import { createTestCa, type TestCa } from '../../../support/certificates.ts'
 import { cluster } from '../../../support/snapshots.ts'
 
@@ -38,11 +38,12 @@ async function dialled(shown: string, sans: readonly string[]): Promise<'connect
   const spec = cluster('legacy', { port, tls: { mesh: null, plain } })
   const plan = planDial(spec, { address: '127.0.0.1', port, sidecar: null }, new WorkloadIdentity())
   return new Promise((resolve) => {
-    dial(plan, 2_000, (result) => {
+    const done = (result: DialResult): void => {
       if (result instanceof ProxyError) return resolve(result.reason)
       result.socket.destroy()
       resolve('connected')
-    })
+    }
+    dial(plan, 2_000, done, null)
   })
 }
 
