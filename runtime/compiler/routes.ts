@@ -101,7 +101,8 @@ interface RouteContext {
   readonly fallback: number | undefined
 }
 
-function compileRoute(graph: Graph, context: RouteContext, spec: SpecOf<'route'>) {
+/** One route as every table that holds it has it; its targets in the order in which they were given. */
+export function compileRoute(graph: Graph, context: RouteContext, spec: SpecOf<'route'>) {
   const { name, router, variant, fallback } = context
   const origin: Origin = { kind: 'route', name: `${router}/${name}` }
   const { protocol, match, timeouts, retry, weightedTargets } = routeParts(spec, origin)
