@@ -282,6 +282,103 @@ export function resourceStoreContract(title: string, open: () => Promise<Resourc
       expect(await store.receipt('m', 't', 101)).toEqual(later)
     })
 
+    it('reads every past generation as it was, also of a mesh that is gone', async () => {
+      const ref = { kind: 'mesh', mesh: 'm', name: 'm' } as const
+      await commit(put(resource(ref), node('m', 'a'), node('m', 'b')))
+      const past = [{ generation: 0, resources: [] }, await store.load('m')]
+      await commit([
+        { kind: 'remove', ref: node('m', 'a').ref },
+        ...put(node('m', 'b', { version: 2 }), node('m', 'c')),
+      ])
+      past.push(await store.load('m'))
+      await commit(put(node('m', 'a', { uid: 'second' })))
+      past.push(await store.load('m'))
+      await commit(['a', 'b', 'c'].map((name) => ({ kind: 'remove', ref: node('m', name).ref }) as const))
+      await commit([{ kind: 'remove', ref }])
+      const byName = (state: Awaited<ReturnType<ResourceStore['load']>>) => ({
+        ...state,
+        resources: state.resources.toSorted((x, y) => (x.ref.name < y.ref.name ? -1 : 1)),
+      })
+      for (const [generation, state] of past.entries()) {
+        expect(byName(await store.load('m', generation))).toEqual(byName(state))
+      }
+      expect(past.map(({ resources }) => resources.length)).toEqual([0, 3, 3, 4])
+      expect(await store.load('m', 5)).toEqual({ generation: 5, resources: [] })
+    })
+
+    it.each([
+      [3, 'not-found'],
+      [-1, 'invalid'],
+      [0.5, 'invalid'],
+      [Number.NaN, 'invalid'],
+    ])('refuses to read generation %s of a mesh at 2: %s', async (generation, code) => {
+      await commit(put(node('m', 'a')))
+      await commit(put(node('m', 'b')))
+      await expect(store.load('m', generation)).rejects.toMatchObject({ code })
+    })
+
+    it('shows readers nothing of a commit of 500 resources, then all of it', async () => {
+      const all = (version: number) => Array.from({ length: 500 }, (_, n) => node('m', `n${n}`, { version }))
+      await commit(put(...all(1)))
+      let writing = true
+      const seen = new Set<number>()
+      const reading = (async () => {
+        while (writing) {
+          const { generation, resources } = await store.load('m')
+          expect(new Set(resources.map(({ version }) => version))).toEqual(new Set([generation]))
+          expect(resources).toHaveLength(500)
+          seen.add(generation)
+          await new Promise(setImmediate)
+        }
+      })()
+      for (const version of [2, 3, 4]) await commit(put(...all(version)))
+      writing = false
+      await reading
+      expect(await store.load('m')).toMatchObject({ generation: 4 })
+      expect((await store.load('m', 2)).resources.every(({ version }) => version === 2)).toBe(true)
+      expect(seen.size).toBeGreaterThan(0)
+    })
+
+    it('keeps any mix of changes to many resources, in every generation', async () => {
+      const spec = { text: 'x'.repeat(300) }
+      const model = new Map<string, number>()
+      const states: string[] = []
+      const shown = (entries: Iterable<readonly [string, number]>) => JSON.stringify([...entries].sort())
+      // A fixed walk: each round changes, adds and removes somewhere else.
+      for (let round = 1; round <= 12; round++) {
+        const changes: Change[] = []
+        for (let n = 0; n < 120; n++) {
+          const name = `n${(n * 37 + round * 101) % 300}`
+          if (round % 3 === 0 && model.delete(name)) changes.push({ kind: 'remove', ref: node('m', name).ref })
+          else if (round % 3 !== 0) {
+            model.set(name, round)
+            changes.push(...put(node('m', name, { version: round, spec })))
+          }
+        }
+        await commit(changes)
+        states.push(shown(model))
+      }
+      for (const [index, state] of states.entries()) {
+        const { resources } = await store.load('m', index + 1)
+        expect(shown(resources.map(({ ref, version }) => [ref.name, version] as const))).toBe(state)
+      }
+      const listed = await pages((after) =>
+        store.list({ kind: 'virtual-node', mesh: 'm', limit: 50, ...(after !== undefined && { after }) }),
+      )
+      expect(listed.flat().map(({ ref }) => ref.name)).toEqual([...model.keys()].sort())
+    })
+
+    it('pages through a log with large commits without gaps or repeats', async () => {
+      const spec = { text: 'x'.repeat(1_000) }
+      const names = Array.from({ length: 300 }, (_, n) => `n${n}`)
+      await commit(put(node('m', 'first')))
+      await commit(put(...names.map((name) => node('m', name, { spec }))))
+      await commit(put(node('m', 'last')))
+      const log = await pages((after) => store.history({ mesh: 'm', limit: 70, ...(after !== undefined && { after }) }))
+      expect(log.map((page) => page.length)).toEqual([70, 70, 70, 70, 22])
+      expect(log.flat().map(({ ref }) => ref.name)).toEqual(['last', ...names.toReversed(), 'first'])
+    })
+
     it('refuses a commit without changes', async () => {
       await expect(commit([])).rejects.toMatchObject({ code: 'invalid' })
     })

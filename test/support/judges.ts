@@ -19,23 +19,56 @@ type Judge = { readonly bin: string } | { readonly missing: string }
  */
 export async function pythonTool(name: string, ...packages: readonly string[]): Promise<Judge> {
   const directory = join(CACHE, `venv-${name}`)
-  const ready = join(directory, 'weft-ready')
   const bin = join(directory, 'bin')
-  const isReady = () => existsSync(ready) && readFileSync(ready, 'utf8') === packages.join(' ')
-  if (isReady()) return { bin }
-  const release = await lock(`${directory}.lock`)
-  try {
-    if (isReady()) return { bin }
-    rmSync(directory, { recursive: true, force: true })
+  const reason = await installed(directory, packages.join(' '), async () => {
     await run('python3', ['-m', 'venv', directory], { timeout: INSTALL_MS })
     await run(join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...packages], {
       timeout: INSTALL_MS,
     })
-    writeFileSync(ready, packages.join(' '))
-    return { bin }
+  })
+  return reason === undefined ? { bin } : { missing: `${packages.join(', ')} can't be installed from PyPI: ${reason}` }
+}
+
+/**
+ * A Java program from Maven Central with all it depends on; `bin` is the folder of the jars. `artifact` is
+ * `group:name:version`. Needs `java` and `mvn`.
+ */
+export async function mavenTool(name: string, artifact: string): Promise<Judge> {
+  const directory = join(CACHE, `jars-${name}`)
+  const reason = await installed(directory, artifact, async () => {
+    await run('java', ['-version'], { timeout: INSTALL_MS })
+    const [group, artifactId, version] = artifact.split(':')
+    mkdirSync(directory, { recursive: true })
+    writeFileSync(
+      join(directory, 'pom.xml'),
+      `<project><modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId><version>1</version>
+      <dependencies><dependency><groupId>${group}</groupId><artifactId>${artifactId}</artifactId>
+      <version>${version}</version></dependency></dependencies></project>`,
+    )
+    const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${directory}`]
+    await run('mvn', ['-q', '-B', '-f', join(directory, 'pom.xml'), ...goal], { timeout: INSTALL_MS })
+  })
+  return reason === undefined ? { bin: directory } : { missing: `${artifact} can't be fetched by mvn here: ${reason}` }
+}
+
+/** Fills a folder of the cache once for each `version` of its content; what kept it from that, if anything did. */
+async function installed(
+  directory: string,
+  version: string,
+  install: () => Promise<void>,
+): Promise<string | undefined> {
+  const ready = join(directory, 'weft-ready')
+  const isReady = () => existsSync(ready) && readFileSync(ready, 'utf8') === version
+  if (isReady()) return undefined
+  const release = await lock(`${directory}.lock`)
+  try {
+    if (isReady()) return undefined
+    rmSync(directory, { recursive: true, force: true })
+    await install()
+    writeFileSync(ready, version)
+    return undefined
   } catch (error) {
-    const reason = (error as Error).message.trim().split('\n').at(-1)
-    return { missing: `${packages.join(', ')} can't be installed from PyPI here: ${reason}` }
+    return (error as Error).message.trim().split('\n').at(-1)
   } finally {
     release()
   }

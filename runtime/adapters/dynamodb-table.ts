@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto'
+
+/**
+ * The one table of a DynamoDB store, as CreateTable takes it (a name is all it lacks).
+ *
+ * Key design. All of a mesh lies under its name, but for the heads, which lie together so that meshes can be listed:
+ *
+ * | pk         | sk                    | holds                                                                         |
+ * | ---------- | --------------------- | ----------------------------------------------------------------------------- |
+ * | `heads`    | mesh name             | `generation`, its `index`; `record`: the mesh resource, absent once removed   |
+ * | `m#<mesh>` | `commit#<generation>` | who, when, `id` of the commit; its `index`, and the pieces of its change `log` |
+ * | `m#<mesh>` | `blob#<id>#<n>`       | gzipped JSON, immutable: a leaf (resources by key), an index, a piece of log  |
+ * | `m#<mesh>` | `intent#<id>`         | a commit under way, or one that never came to its end: when, how many blobs   |
+ * | `m#<mesh>` | `receipt#<digest>`    | what a client token stands for; `expires` (epoch seconds) is the table's TTL  |
+ *
+ * A commit writes its intent and blobs, as many as it takes, which nobody can see yet. Then one transaction of three or
+ * four small items flips the head on condition that it did not move, adds `commit#`, and takes the intent away. So no limit of
+ * DynamoDB (400 KB an item, 100 items or 4 MB a transaction) cuts a change in two. Readers go from the head (or a past
+ * `commit#`) to its index to its leaves, all of them immutable, so whatever they read belongs to one generation. The index is
+ * copied on write and shares all unchanged leaves with the one before: every past generation stays readable at no cost.
+ * A commit that lost leaves its intent; whoever writes later deletes its blobs (the flip wants the intent, so a sleeper
+ * whose blobs are gone can't flip). Numbers in sort keys have 16 digits, so that text order is their order.
+ */
+export const DYNAMODB_TABLE = {
+  AttributeDefinitions: [
+    { AttributeName: 'pk', AttributeType: 'S' },
+    { AttributeName: 'sk', AttributeType: 'S' },
+  ],
+  KeySchema: [
+    { AttributeName: 'pk', KeyType: 'HASH' },
+    { AttributeName: 'sk', KeyType: 'RANGE' },
+  ],
+  BillingMode: 'PAY_PER_REQUEST',
+} as const
+
+/** TTL of the table, as UpdateTimeToLive takes it. It spares storage only: what has expired counts as gone at once. */
+export const DYNAMODB_TTL = { AttributeName: 'expires', Enabled: true } as const
+
+export const HEADS = 'heads'
+
+/** Partition key of a mesh. */
+export function meshPartition(mesh: string): string {
+  return `m#${mesh}`
+}
+
+export function commitKey(generation: number): string {
+  return `commit#${padded(generation)}`
+}
+
+export function blobKey(id: string, n: number): string {
+  return `blob#${id}#${padded(n)}`
+}
+
+export function intentKey(id: string): string {
+  return `intent#${id}`
+}
+
+/** Tokens are of any length and content; keys are not. */
+export function receiptKey(token: string): string {
+  return `receipt#${createHash('sha256').update(JSON.stringify(token)).digest('base64url')}`
+}
+
+function padded(n: number): string {
+  return String(n).padStart(16, '0')
+}

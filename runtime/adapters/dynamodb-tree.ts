@@ -1,0 +1,88 @@
+import type { ResourceRef } from '../model/reference.ts'
+import type { BlobRef } from './dynamodb-blobs.ts'
+import { compareNames, parentKey } from './store-rules.ts'
+
+/** A resource in a leaf: its key and its JSON. */
+export type Entry = readonly [key: string, json: string]
+
+/** One leaf as the index knows it: the first key in it, its blob, and how many characters it holds. */
+export type LeafRef = readonly [first: string, blob: BlobRef, size: number]
+
+/** Characters of JSON in a leaf, about: gzipped it is 5 to 10 KB, which is what the change of one resource writes. */
+const LEAF_SIZE = 64 * 1024
+
+/** Key of a resource inside its mesh: kind, parent and name. In key order, a listing is one run. Names hold no NUL. */
+export function treeKey(ref: ResourceRef): string {
+  return `${listPrefix(ref.kind, parentKey(ref.kind, ref.parent))}${ref.name}`
+}
+
+/** What the keys of one listing begin with. */
+export function listPrefix(kind: string, parent: string): string {
+  return `${kind}\0${parent}\0`
+}
+
+/** Number of the leaf that holds a key, or would hold it. 0 for an empty index. */
+export function leafOf(index: readonly LeafRef[], key: string): number {
+  let low = 0
+  let high = index.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (compareNames(index[middle]![0], key) <= 0) low = middle + 1
+    else high = middle
+  }
+  return Math.max(0, low - 1)
+}
+
+/** A run of leaves (`to` excluded) to be replaced. */
+export interface Run {
+  readonly from: number
+  readonly to: number
+}
+
+/**
+ * The runs of leaves that a change of `keys` rewrites: those that hold a key, neighbours joined. A leaf that became small
+ * takes the next one in, so that an index does not fill with crumbs.
+ */
+export function runsOf(index: readonly LeafRef[], keys: readonly string[]): Run[] {
+  if (index.length === 0) return [{ from: 0, to: 0 }]
+  const touched = new Set<number>()
+  for (const key of keys) {
+    const at = leafOf(index, key)
+    touched.add(at)
+    const neighbour = at + 1 < index.length ? at + 1 : at - 1
+    if (index[at]![2] < LEAF_SIZE / 4 && neighbour >= 0) touched.add(neighbour)
+  }
+  const runs: { from: number; to: number }[] = []
+  for (const at of [...touched].sort((a, b) => a - b)) {
+    const last = runs.at(-1)
+    if (last?.to === at) last.to = at + 1
+    else runs.push({ from: at, to: at + 1 })
+  }
+  return runs
+}
+
+/** The entries of a run after a change, cut into new leaves. `null` takes a key out. */
+export function rewrite(entries: readonly Entry[], changes: ReadonlyMap<string, string | null>): Entry[][] {
+  const merged = new Map(entries)
+  for (const [key, json] of changes) {
+    if (json === null) merged.delete(key)
+    else merged.set(key, json)
+  }
+  const sorted = [...merged].sort(([a], [b]) => compareNames(a, b))
+  const leaves: Entry[][] = []
+  let size = Number.POSITIVE_INFINITY
+  for (const entry of sorted) {
+    if (size + sizeOf(entry) > LEAF_SIZE) {
+      leaves.push([])
+      size = 0
+    }
+    leaves.at(-1)!.push(entry)
+    size += sizeOf(entry)
+  }
+  return leaves
+}
+
+/** Characters of an entry. */
+export function sizeOf([key, json]: Entry): number {
+  return key.length + json.length
+}
