@@ -1,10 +1,9 @@
-import { buildGraph } from '../compiler/graph.ts'
-import { validatePut, validateRemove } from '../compiler/validate.ts'
+import { validatePut } from '../compiler/validate.ts'
 import { MeshError, type Problem } from '../model/problem.ts'
 import type { ResourceKind, ResourceRef } from '../model/reference.ts'
 import { validateRef, validateSpec } from '../model/resource/validate.ts'
 import type { StoredResource } from '../ports.ts'
-import type { MeshState } from './write.ts'
+import type { MeshState } from './mesh-states.ts'
 
 /** Everything that is wrong with a spec alone; paths begin with `spec`. */
 export function checkSpec(kind: ResourceKind, spec: unknown): readonly Problem[] {
@@ -17,14 +16,15 @@ export function checkResource(ref: ResourceRef, spec: unknown): void {
   refuse(ref, [...validateRef(ref), ...checkSpec(ref.kind, spec)])
 }
 
-/** @throws MeshError `invalid` with everything in which the resource does not fit the others of its mesh. */
-export function refuseUnlessSound(state: MeshState, resource: StoredResource): void {
-  refuse(resource.ref, validatePut(buildGraph(state.resources), resource))
-}
-
-/** Who still refers to a resource. */
-export function removalProblems(state: MeshState, ref: ResourceRef): readonly Problem[] {
-  return validateRemove(buildGraph(state.resources), ref)
+/**
+ * @throws MeshError `not-found`, in App Mesh's words, when the resource names one that is not there; `invalid` with
+ * everything else in which it does not fit the others of its mesh.
+ */
+export function refuseUnlessSound({ graph }: MeshState, resource: StoredResource): void {
+  const problems = validatePut(graph, resource)
+  const missing = problems.find(({ code }) => code === 'missing-reference')
+  if (missing !== undefined) throw new MeshError('not-found', missing.message, { problems })
+  refuse(resource.ref, problems)
 }
 
 function refuse(ref: ResourceRef, problems: readonly Problem[]): void {

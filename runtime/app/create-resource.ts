@@ -1,10 +1,15 @@
+import { describe } from '../compiler/named-ports.ts'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { Change, ResourceStore, StoredResource } from '../ports.ts'
 import { checkResource, refuseUnlessSound } from './check-resource.ts'
+import { clientToken } from './client-token.ts'
 import { containersOf, missing } from './describe-resource.ts'
+import type { MeshState } from './mesh-states.ts'
+import { refuseBeyondBackends, refuseBeyondQuota } from './quotas.ts'
+import { refuseBadTags } from './tag-resource.ts'
 import { nextVip } from './vip.ts'
-import { findResource, type MeshState, type WriteDeps, writeMesh } from './write.ts'
+import { findResource, type WriteDeps, writeMesh } from './write.ts'
 
 export interface CreateInput {
   readonly ref: ResourceRef
@@ -12,21 +17,28 @@ export interface CreateInput {
   readonly spec: unknown
   readonly tags: Readonly<Record<string, string>>
   readonly actor: string
+  /** The same request under the same token is done once. */
+  readonly clientToken?: string | undefined
 }
 
 /**
  * Makes a resource that is not there yet. A virtual service gets its loopback VIP here.
  * @throws MeshError `invalid` with every problem of name, spec and references; `not-found` when the mesh, router or
- * gateway around it is missing; `conflict` when it exists already.
+ * gateway around it, or something that the spec names, is missing; `conflict` when it exists already or the client token
+ * belongs to another request; `limit-exceeded` past a quota, `too-many-tags`.
  */
 export function createResource(deps: WriteDeps): (input: CreateInput) => Promise<StoredResource> {
-  return async ({ ref, spec, tags, actor }) => {
+  return async ({ ref, spec, tags, actor, ...input }) => {
     checkResource(ref, spec)
-    return writeMesh(deps, { mesh: ref.mesh, actor }, async (state, atMs) => {
+    refuseBadTags(tags)
+    const token = clientToken(input.clientToken, { operation: 'create', ref, spec, tags })
+    return writeMesh(deps, { mesh: ref.mesh, actor, clientToken: token }, async (state, atMs) => {
       for (const container of containersOf(ref)) if (!findResource(state, container)) throw missing(container)
       if (findResource(state, ref)) {
-        throw new MeshError('conflict', `${ref.kind} '${ref.name}' exists already; update it instead`)
+        throw new MeshError('conflict', `${describe(ref)} exists already; update it instead`)
       }
+      refuseBeyondBackends(deps.quotas, { ref, spec })
+      await refuseBeyondQuota(deps, state, ref)
       const times = { createdAtMs: atMs, updatedAtMs: atMs }
       const plain: StoredResource = { ref, spec, tags, uid: deps.newUid(), version: 1, ...times }
       const { resource, also } = await withVip(deps.store, state, plain)

@@ -1,13 +1,14 @@
-import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { StoredResource } from '../ports.ts'
-import { removalProblems } from './check-resource.ts'
 import { containersOf, missing } from './describe-resource.ts'
+import { refuseInUse } from './refuse-in-use.ts'
 import { findResource, type WriteDeps, writeMesh } from './write.ts'
 
 export interface DeleteInput {
   readonly ref: ResourceRef
   readonly actor: string
+  /** Named in App Mesh's message of a mesh in use. */
+  readonly accountId: string
 }
 
 /**
@@ -15,17 +16,12 @@ export interface DeleteInput {
  * @throws MeshError `not-found` when it does not exist; `in-use`, naming the users, when others refer to it.
  */
 export function deleteResource(deps: WriteDeps): (input: DeleteInput) => Promise<StoredResource> {
-  return async ({ ref, actor }) =>
+  return async ({ ref, actor, accountId }) =>
     writeMesh(deps, { mesh: ref.mesh, actor }, (state) => {
       for (const container of containersOf(ref)) if (!findResource(state, container)) throw missing(container)
       const before = findResource(state, ref)
       if (before === undefined) throw missing(ref)
-      const problems = removalProblems(state, ref)
-      if (problems.length > 0) {
-        throw new MeshError('in-use', `${ref.kind} '${ref.name}' is in use; remove what refers to it first`, {
-          problems,
-        })
-      }
+      refuseInUse(state, ref, accountId)
       return { changes: [{ kind: 'remove', ref }], result: before }
     })
 }

@@ -1,3 +1,4 @@
+import { describe } from '../compiler/named-ports.ts'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef, Subject } from '../model/reference.ts'
 import type { ResourceStore, StoredResource } from '../ports.ts'
@@ -39,9 +40,9 @@ export function containersOf({ kind, mesh, parent }: Pick<ResourceRef, 'kind' | 
   return around
 }
 
-/** The error that a resource is not there, in words that say where it was looked for. */
+/** The error that a resource is not there: what is missing in App Mesh's words, and where it was looked for. */
 export function missing(ref: ResourceRef): MeshError {
-  const where = ref.kind === 'mesh' ? '' : ` in mesh '${ref.mesh}'`
   const around = ref.parent === undefined ? '' : ` of '${ref.parent}'`
-  return new MeshError('not-found', `there is no ${ref.kind} '${ref.name}'${around}${where}; create it first`)
+  const where = ref.kind === 'mesh' ? '' : ` in mesh '${ref.mesh}'`
+  return new MeshError('not-found', `${describe(ref)} is missing${around}${where}; create it first`)
 }

@@ -1,10 +1,11 @@
 import { type Compiled, compile } from '../compiler/compile.ts'
-import { buildGraph, type Graph } from '../compiler/graph.ts'
+import type { Graph } from '../compiler/graph.ts'
 import { MeshError, type Problem } from '../model/problem.ts'
-import type { ResourceKind, ResourceRef, Subject } from '../model/reference.ts'
+import { refKey, type Subject } from '../model/reference.ts'
 import type { Snapshot } from '../model/snapshot.ts'
-import type { ResourceStore } from '../ports.ts'
 import { missing } from './describe-resource.ts'
+import type { MeshState, MeshStates } from './mesh-states.ts'
+import { Slices } from './slices.ts'
 
 /** What a subject is to run. */
 export interface CurrentSnapshot {
@@ -18,11 +19,8 @@ export interface CurrentSnapshot {
 }
 
 interface CachedMesh {
-  readonly generation: number
-  readonly graph: Graph
-  /** Keys of all nodes and gateways. */
-  readonly existing: ReadonlySet<string>
-  /** By `kind/name`. */
+  readonly state: MeshState
+  /** By {@link refKey}. */
   readonly subjects: Map<string, CurrentSnapshot>
   /** Those of the generations before, which unchanged or broken content goes back to. */
   readonly earlier: ReadonlyMap<string, CurrentSnapshot>
@@ -30,16 +28,17 @@ interface CachedMesh {
 
 /**
  * Snapshots are derived data: compiled when first asked for in a generation, then kept. A poll of an unchanged mesh
- * costs one read of its generation, however many proxies it has.
+ * costs one read of its generation, however many proxies it has. After a write all proxies ask at once: their snapshots
+ * are compiled in slices, between which other requests are served.
  */
 export class SnapshotCache {
-  readonly #store: ResourceStore
+  readonly #states: MeshStates
   readonly #trustDomain: string
   readonly #meshes = new Map<string, CachedMesh>()
-  readonly #loading = new Map<string, Promise<CachedMesh>>()
+  readonly #slices = new Slices()
 
-  constructor(store: ResourceStore, trustDomain: string) {
-    this.#store = store
+  constructor(states: MeshStates, trustDomain: string) {
+    this.#states = states
     this.#trustDomain = trustDomain
   }
 
@@ -48,19 +47,21 @@ export class SnapshotCache {
    * @throws MeshError `not-found` when the subject does not exist; `unavailable` when it does not compile and never did.
    */
   async of(subject: Subject): Promise<CurrentSnapshot> {
-    const mesh = await this.#mesh(subject.mesh)
-    const key = subjectKey(subject)
-    const known = mesh.subjects.get(key)
-    if (known !== undefined) return known
-    const current = this.#compile(mesh, subject, mesh.earlier.get(key))
+    const state = await this.#states.current(subject.mesh)
+    const known = this.#mesh(subject.mesh, state).subjects.get(refKey(subject))
+    return known ?? this.#slices.run(() => this.#compileOnce(this.#mesh(subject.mesh, state), subject))
+  }
+
+  /** What others asked for too while this waited its turn is compiled already. */
+  #compileOnce(mesh: CachedMesh, subject: Subject): CurrentSnapshot {
+    const key = refKey(subject)
+    const current = mesh.subjects.get(key) ?? this.#compile(mesh.state, subject, mesh.earlier.get(key))
     mesh.subjects.set(key, current)
     return current
   }
 
-  /** Compilation is synchronous, so that one generation is never compiled twice for a subject. */
-  #compile(mesh: CachedMesh, subject: Subject, earlier: CurrentSnapshot | undefined): CurrentSnapshot {
-    const { generation, graph } = mesh
-    if (!mesh.existing.has(subjectKey(subject))) throw missing(subject)
+  #compile({ generation, graph }: MeshState, subject: Subject, earlier: CurrentSnapshot | undefined): CurrentSnapshot {
+    if (!graph.resources.has(refKey(subject))) throw missing(subject)
     const compiled = tryCompile(graph, subject, this.#trustDomain)
     if (compiled.ok) {
       // The older of two equal ones is kept: only one of them then lives in memory.
@@ -76,32 +77,15 @@ export class SnapshotCache {
     )
   }
 
-  async #mesh(name: string): Promise<CachedMesh> {
-    const generation = await this.#store.generation(name)
-    for (;;) {
-      const cached = this.#meshes.get(name)
-      if (cached !== undefined && cached.generation >= generation) return cached
-      // One load for all who wait; one that began before the last write may be too old, hence the loop.
-      const loaded = await (this.#loading.get(name) ?? this.#load(name))
-      if (loaded.generation >= generation) return loaded
-    }
-  }
-
-  #load(name: string): Promise<CachedMesh> {
-    const loading = this.#loadMesh(name).finally(() => this.#loading.delete(name))
-    this.#loading.set(name, loading)
-    return loading
-  }
-
-  async #loadMesh(name: string): Promise<CachedMesh> {
-    const { generation, resources } = await this.#store.load(name)
-    const existing = new Set(resources.filter(({ ref }) => isSubjectKind(ref.kind)).map(({ ref }) => subjectKey(ref)))
+  /** What is cached of this state, or of a newer one. */
+  #mesh(name: string, state: MeshState): CachedMesh {
     const before = this.#meshes.get(name)
+    if (before !== undefined && before.state.generation >= state.generation) return before
+    const { resources } = state.graph
     const earlier = new Map([...(before?.earlier ?? []), ...(before?.subjects ?? [])])
-    for (const key of earlier.keys()) if (!existing.has(key)) earlier.delete(key)
-    const subjects = new Map<string, CurrentSnapshot>()
-    const mesh = { generation, graph: buildGraph(resources), existing, subjects, earlier }
-    if (resources.length === 0) this.#meshes.delete(name)
+    for (const key of earlier.keys()) if (!resources.has(key)) earlier.delete(key)
+    const mesh = { state, subjects: new Map<string, CurrentSnapshot>(), earlier }
+    if (resources.size === 0) this.#meshes.delete(name)
     else this.#meshes.set(name, mesh)
     return mesh
   }
@@ -115,12 +99,4 @@ function tryCompile(graph: Graph, subject: Subject, trustDomain: string): Compil
     const message = `the compiler failed on the resources of this mesh: ${(error as Error).message}; write those changed last again`
     return { ok: false, problems: [{ path: '', code: 'compiler-failed', message }] }
   }
-}
-
-function subjectKey({ kind, name }: Pick<ResourceRef, 'kind' | 'name'>): string {
-  return `${kind}/${name}`
-}
-
-function isSubjectKind(kind: ResourceKind): boolean {
-  return kind === 'virtual-node' || kind === 'virtual-gateway'
 }

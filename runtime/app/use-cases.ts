@@ -4,13 +4,18 @@ import { checkSpec } from './check-resource.ts'
 import { createResource } from './create-resource.ts'
 import { deleteResource } from './delete-resource.ts'
 import { describeResource } from './describe-resource.ts'
+import { effectiveResource } from './effective-resource.ts'
 import { inspectMesh } from './inspect-mesh.ts'
 import { issueCertificate } from './issue-certificate.ts'
 import { listResources } from './list-resources.ts'
+import { listTags } from './list-tags.ts'
+import { MeshStates } from './mesh-states.ts'
 import { type JoinTokenMint, mintJoinToken } from './mint-join-token.ts'
 import { ProxyStatuses } from './proxy-statuses.ts'
+import { DEFAULT_QUOTAS, type Quotas } from './quotas.ts'
 import { SnapshotCache } from './snapshot-cache.ts'
 import { sync } from './sync.ts'
+import { tagResource, untagResource } from './tag-resource.ts'
 import { updateResource } from './update-resource.ts'
 
 /** Everything outside that the use cases stand on. */
@@ -25,6 +30,8 @@ export interface ControlPlaneDeps {
   /** A fresh UUID. */
   readonly newUid: () => string
   readonly trustDomain: string
+  /** Limits other than {@link DEFAULT_QUOTAS}. */
+  readonly quotas?: Partial<Quotas>
   /** Aborted when the control plane stops. */
   readonly stopping: AbortSignal
 }
@@ -32,14 +39,20 @@ export interface ControlPlaneDeps {
 /** The use cases of one control plane, sharing its caches. */
 export function useCases(deps: ControlPlaneDeps) {
   const statuses = new ProxyStatuses()
-  const snapshots = new SnapshotCache(deps.store, deps.trustDomain)
+  const states = new MeshStates(deps.store)
+  const snapshots = new SnapshotCache(states, deps.trustDomain)
+  const write = { ...deps, states, quotas: { ...DEFAULT_QUOTAS, ...deps.quotas } }
   return {
     checkSpec,
-    createResource: createResource(deps),
+    createResource: createResource(write),
     describeResource: describeResource(deps),
-    updateResource: updateResource(deps),
-    deleteResource: deleteResource(deps),
+    updateResource: updateResource(write),
+    deleteResource: deleteResource(write),
     listResources: listResources(deps),
+    tagResource: tagResource(write),
+    untagResource: untagResource(write),
+    listTags: listTags(deps),
+    effectiveResource: effectiveResource({ states }),
     ...inspectMesh({ ...deps, statuses, snapshots }),
     mintJoinToken: mintJoinToken(deps),
     sync: sync({ ...deps, statuses, snapshots }),

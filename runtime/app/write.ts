@@ -1,63 +1,81 @@
 import { MeshError } from '../model/problem.ts'
-import type { ResourceRef } from '../model/reference.ts'
+import { type ResourceRef, refKey } from '../model/reference.ts'
 import type { Change, Clock, ResourceStore, StoredResource } from '../ports.ts'
 import { type Changes, meshTopic } from './changes.ts'
+import { type ClientToken, receiptOf, replay } from './client-token.ts'
+import type { MeshState, MeshStates } from './mesh-states.ts'
+import type { Quotas } from './quotas.ts'
 
 /** What every use case that writes resources needs. */
 export interface WriteDeps {
   readonly store: ResourceStore
+  readonly states: MeshStates
   readonly changes: Changes
   readonly clock: Clock
+  readonly quotas: Quotas
   /** A fresh UUID. */
   readonly newUid: () => string
 }
 
-/** One consistent view of a mesh to decide on. */
-export interface MeshState {
-  readonly generation: number
-  readonly resources: readonly StoredResource[]
+export function findResource({ graph }: MeshState, ref: ResourceRef): StoredResource | undefined {
+  return graph.resources.get(refKey(ref))
 }
 
-/** A resource of a loaded mesh. Compared part by part: names may hold slashes, so joined keys could be ambiguous. */
-export function findResource(state: MeshState, ref: ResourceRef): StoredResource | undefined {
-  return state.resources.find(
-    (r) => r.ref.kind === ref.kind && r.ref.name === ref.name && (r.ref.parent ?? '') === (ref.parent ?? ''),
-  )
-}
-
-interface Decision<T> {
+/** What to write, and the resource to answer with. No changes: everything is as asked for already. */
+interface Decision {
   readonly changes: readonly Change[]
-  readonly result: T
+  readonly result: StoredResource
+}
+
+interface Target {
+  readonly mesh: string
+  readonly actor: string
+  readonly clientToken?: ClientToken | undefined
 }
 
 const ATTEMPTS = 8
 
 /**
- * Loads a mesh, lets `decide` say what to change (it throws MeshError to refuse), commits on condition that nobody else
- * wrote meanwhile, and wakes those who wait for the mesh. Somebody else's write in between only means deciding again.
- * @throws MeshError whatever `decide` throws; `conflict` when others won the race every time.
+ * Lets `decide` say on the mesh as it is what to change (it throws MeshError to refuse), commits on condition that nobody
+ * else wrote meanwhile, and wakes those who wait for the mesh. Somebody else's write in between only means deciding again.
+ * A request whose client token is known gets its first answer and writes nothing.
+ * @throws MeshError whatever `decide` throws; `conflict` when others won the race every time, or the client token belongs to
+ * another request.
  */
-export async function writeMesh<T>(
+export async function writeMesh(
   deps: WriteDeps,
-  target: { readonly mesh: string; readonly actor: string },
-  decide: (state: MeshState, atMs: number) => Decision<T> | Promise<Decision<T>>,
-): Promise<T> {
+  target: Target,
+  decide: (state: MeshState, atMs: number) => Decision | Promise<Decision>,
+): Promise<StoredResource> {
+  const { mesh, actor, clientToken } = target
   for (let attempt = 1; ; attempt++) {
-    const state = await deps.store.load(target.mesh)
+    const state = await deps.states.current(mesh)
     const atMs = deps.clock.now()
+    // After the state: a rival with the same token either shows here or moves the head.
+    const known = clientToken && (await deps.store.receipt(mesh, clientToken.token, atMs))
+    if (clientToken !== undefined && known !== undefined) return replay(clientToken, known)
     const { changes, result } = await decide(state, atMs)
+    if (changes.length === 0) return result
     try {
-      await deps.store.commit({ ...target, expectedGeneration: state.generation, changes, atMs })
+      const generation = await deps.store.commit({
+        mesh,
+        actor,
+        expectedGeneration: state.generation,
+        changes,
+        atMs,
+        ...(clientToken === undefined ? {} : { receipt: receiptOf(clientToken, result, atMs) }),
+      })
+      deps.states.advance(mesh, state, generation, changes)
     } catch (error) {
       if (!(error instanceof MeshError && error.code === 'conflict')) throw error
       if (attempt < ATTEMPTS) continue
       throw new MeshError(
         'conflict',
-        `mesh '${target.mesh}' is being written by others all the time; nothing was changed, try again`,
+        `mesh '${mesh}' is being written by others all the time; nothing was changed, try again`,
         { cause: error },
       )
     }
-    deps.changes.notify(meshTopic(target.mesh))
+    deps.changes.notify(meshTopic(mesh))
     return result
   }
 }

@@ -10,16 +10,16 @@ export interface CompilerResource {
 }
 
 /** The resources of one mesh, indexed. Immutable; built once per generation and shared by all subjects. */
-export interface Graph {
+export interface Graph<R extends CompilerResource = CompilerResource> {
   /** By {@link refKey}. */
-  readonly resources: ReadonlyMap<string, CompilerResource>
+  readonly resources: ReadonlyMap<string, R>
   /** Routes by router and gateway routes by gateway: {@link refKey} of the parent. */
-  readonly children: ReadonlyMap<string, readonly CompilerResource[]>
+  readonly children: ReadonlyMap<string, readonly R[]>
 }
 
 /** Indexes the resources of one mesh, the mesh itself among them. Their order does not matter. */
-export function buildGraph(resources: readonly CompilerResource[]): Graph {
-  const children = new Map<string, CompilerResource[]>()
+export function buildGraph<R extends CompilerResource>(resources: readonly R[]): Graph<R> {
+  const children = new Map<string, R[]>()
   for (const resource of resources) {
     const parent = parentOf(resource.ref)
     if (parent === undefined) continue
@@ -28,6 +28,29 @@ export function buildGraph(resources: readonly CompilerResource[]): Graph {
     else siblings.push(resource)
   }
   return { resources: new Map(resources.map((resource) => [refKey(resource.ref), resource])), children }
+}
+
+/** What a commit does to one resource. */
+export type GraphChange<R extends CompilerResource> =
+  | { readonly kind: 'put'; readonly resource: R }
+  | { readonly kind: 'remove'; readonly ref: ResourceRef }
+
+/** The graph after these changes; the one before stays as it is. Costs two map copies, however large the specs are. */
+export function changeGraph<R extends CompilerResource>(graph: Graph<R>, changes: readonly GraphChange<R>[]): Graph<R> {
+  const resources = new Map(graph.resources)
+  const children = new Map(graph.children)
+  for (const change of changes) {
+    const ref = change.kind === 'put' ? change.resource.ref : change.ref
+    if (change.kind === 'put') resources.set(refKey(ref), change.resource)
+    else resources.delete(refKey(ref))
+    const parent = parentOf(ref)
+    if (parent === undefined) continue
+    const others = (children.get(refKey(parent)) ?? []).filter((sibling) => sibling.ref.name !== ref.name)
+    const siblings = change.kind === 'put' ? [...others, change.resource] : others
+    if (siblings.length === 0) children.delete(refKey(parent))
+    else children.set(refKey(parent), siblings)
+  }
+  return { resources, children }
 }
 
 /** The router of a route, the gateway of a gateway route; undefined for all others. */

@@ -31,14 +31,18 @@ export function validatePut(graph: Graph, resource: CompilerResource): readonly 
 
 /** What keeps a resource from being removed: code `in-use`, one problem for each resource that needs it. */
 export function validateRemove(graph: Graph, ref: ResourceRef): readonly Problem[] {
-  const users = [...graph.resources.values()].filter(
-    (resource) => !isSame(resource.ref, ref) && (isInside(resource.ref, ref) || refersTo(resource, ref)),
-  )
-  return users.map((user) => ({
+  return resourceUsers(graph, ref).map((user) => ({
     path: '',
     code: 'in-use',
-    message: `${describe(ref)} is in use by ${describe(user.ref)}; remove or change that first`,
+    message: `${describe(ref)} is in use by ${describe(user)}; remove or change that first`,
   }))
+}
+
+/** Every resource that lives in this one or must have it. */
+export function resourceUsers(graph: Graph, ref: ResourceRef): readonly ResourceRef[] {
+  return [...graph.resources.values()]
+    .filter((resource) => !isSame(resource.ref, ref) && (isInside(resource.ref, ref) || refersTo(resource, ref)))
+    .map((resource) => resource.ref)
 }
 
 function isSame(a: ResourceRef, b: ResourceRef): boolean {

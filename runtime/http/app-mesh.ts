@@ -1,12 +1,15 @@
-import { type Context, Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 import * as v from 'valibot'
 import type { UseCases } from '../app/use-cases.ts'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
+import { validateRef } from '../model/resource/validate.ts'
 import type { StoredResource } from '../ports.ts'
 import { type ArnOwner, arnOf } from './arn.ts'
 import { parseInput, problemsOf, readJson } from './json-body.ts'
+import { nextTokenOf, positionOf } from './next-token.ts'
 import { OPERATIONS, type Operation, type Verb, wireOf } from './operations.ts'
+import { type TagOptions, tagListSchema, tagRoutes, tagsOf } from './tags.ts'
 
 type ResourceUseCases = Pick<
   UseCases,
@@ -14,32 +17,27 @@ type ResourceUseCases = Pick<
 >
 
 export interface AppMeshOptions {
-  readonly useCases: ResourceUseCases
+  readonly useCases: ResourceUseCases & TagOptions['useCases']
   readonly owner: ArnOwner
   /** Written into the change log. */
   readonly actor: string
 }
 
-const tagsSchema = v.pipe(
-  v.array(
-    v.strictObject({
-      key: v.pipe(v.string(), v.minLength(1), v.maxLength(128)),
-      value: v.pipe(v.string(), v.maxLength(256)),
-    }),
-  ),
-  v.maxLength(50),
-  v.check(
-    (tags) => new Set(tags.map(({ key }) => key)).size === tags.length,
-    'two tags have the same key; give each key once',
-  ),
+/** App Mesh API reference, clientToken: up to 36 letters, numbers, hyphens and underscores. */
+const clientTokenSchema = v.pipe(
+  v.string(),
+  v.regex(/^[\w-]{1,36}$/, 'clientToken has 1 to 36 letters, digits, "-" and "_", such as a UUID'),
 )
+
+/** CreateX has no TooManyTagsException in the model: too many are a bad request. */
+const createTagsSchema = v.pipe(tagListSchema, v.maxLength(50))
 
 /** What stands around the spec in the body of a write: the model of App Mesh 2019-01-25. */
 export function envelopeSchema({ verb, wire }: Operation, spec: v.GenericSchema) {
   // The spec of a mesh is the one that may be left out.
-  const common = { spec: wire.kind === 'mesh' ? v.optional(spec) : spec, clientToken: v.optional(v.string()) }
+  const common = { spec: wire.kind === 'mesh' ? v.optional(spec) : spec, clientToken: v.optional(clientTokenSchema) }
   if (verb === 'update') return v.strictObject(common)
-  return v.strictObject({ [wire.nameMember]: v.string(), ...common, tags: v.optional(tagsSchema) })
+  return v.strictObject({ [wire.nameMember]: v.string(), ...common, tags: v.optional(createTagsSchema) })
 }
 
 const listQuerySchema = v.object({
@@ -53,12 +51,12 @@ const listQuerySchema = v.object({
     ),
     '100',
   ),
-  nextToken: v.optional(v.pipe(v.string(), v.maxLength(8192))),
+  nextToken: v.optional(v.string()),
 })
 
 /** The App Mesh API: routes, input checks and answers all follow from the table of operations. */
 export function appMeshRoutes(options: AppMeshOptions): Hono {
-  const app = new Hono()
+  const app = tagRoutes(options)
   for (const operation of OPERATIONS) {
     app.on(operation.method, operation.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (c) => {
       refuseOtherOwner(c, options.owner)
@@ -72,36 +70,43 @@ type Handler = (options: AppMeshOptions, operation: Operation, c: Context) => Pr
 
 const HANDLERS: Readonly<Record<Verb, Handler>> = {
   create: async ({ useCases, owner, actor }, operation, c) => {
-    const body = await readWrite(useCases, operation, c)
+    const { clientToken, spec = {}, tags, ...body } = await readWrite(useCases, operation, c)
     const ref = refOf(operation, c, body[operation.wire.nameMember] as string)
-    const tags = Object.fromEntries((body.tags ?? []).map(({ key, value }) => [key, value]))
-    return describe(owner, await useCases.createResource({ ref, spec: body.spec ?? {}, tags, actor }))
+    return describe(owner, await useCases.createResource({ ref, spec, tags: tagsOf(tags), actor, clientToken }))
   },
   update: async ({ useCases, owner, actor }, operation, c) => {
-    const body = await readWrite(useCases, operation, c)
-    return describe(owner, await useCases.updateResource({ ref: itemRef(operation, c), spec: body.spec ?? {}, actor }))
+    const { clientToken, spec = {} } = await readWrite(useCases, operation, c)
+    return describe(owner, await useCases.updateResource({ ref: itemRef(operation, c), spec, actor, clientToken }))
   },
   describe: async ({ useCases, owner }, operation, c) =>
     describe(owner, await useCases.describeResource(itemRef(operation, c))),
-  delete: async ({ useCases, owner, actor }, operation, c) =>
-    describe(owner, await useCases.deleteResource({ ref: itemRef(operation, c), actor }), 'DELETED'),
-  list: async ({ useCases, owner }, { wire }, c) => {
+  delete: async ({ useCases, owner, actor }, operation, c) => {
+    const { accountId } = owner
+    const deleted = await useCases.deleteResource({ ref: itemRef(operation, c), actor, accountId })
+    return describe(owner, deleted, 'DELETED')
+  },
+  list: async ({ useCases, owner }, operation, c) => {
+    const { wire } = operation
     const { limit, nextToken } = parseInput(listQuerySchema, c.req.query())
+    const listing = c.req.path
+    // Any name that is one: only the names around the list are looked at.
+    const { mesh, parent } = refOf(operation, c, 'any')
     const { items, next } = await useCases.listResources({
       kind: wire.kind,
-      mesh: c.req.param('meshName') ?? '',
-      ...(wire.parentMember === undefined ? {} : { parent: c.req.param(wire.parentMember)! }),
+      mesh,
+      ...(parent === undefined ? {} : { parent }),
       limit,
-      ...(nextToken === undefined ? {} : { after: nextToken }),
+      ...(nextToken === undefined ? {} : { after: positionOf(listing, nextToken) }),
     })
     const refs = items.map((resource) => listRef(owner, resource))
-    return { [wire.listMember]: refs, ...(next === undefined ? {} : { nextToken: next }) }
+    return { [wire.listMember]: refs, ...(next === undefined ? {} : { nextToken: nextTokenOf(listing, next) }) }
   },
 }
 
 interface WriteBody extends Record<string, unknown> {
   readonly spec?: unknown
-  readonly tags?: readonly { readonly key: string; readonly value: string }[]
+  readonly clientToken?: string
+  readonly tags?: v.InferOutput<typeof tagListSchema>
 }
 
 /** The body of a write. When anything around the spec is wrong, the problems of the spec are told with it. */
@@ -120,19 +125,46 @@ function itemRef(operation: Operation, c: Context): ResourceRef {
   return refOf(operation, c, c.req.param(operation.wire.nameMember)!)
 }
 
-function refOf({ wire }: Operation, c: Context, name: string): ResourceRef {
+/** @throws MeshError `invalid` for names that no resource can have, in the members of this operation. */
+function refOf(operation: Operation, c: Context, name: string): ResourceRef {
+  const { wire } = operation
+  const ref = namesOf(operation, c, name)
+  const members: Record<string, string | undefined> = {
+    mesh: 'meshName',
+    parent: wire.parentMember,
+    name: wire.nameMember,
+  }
+  const problems = validateRef(ref).map(({ path, code, message }) => {
+    const member = members[path] ?? path
+    return {
+      path: member,
+      code,
+      message: message.startsWith(`${path} `) ? member + message.slice(path.length) : message,
+    }
+  })
+  if (problems.length === 0) return ref
+  throw new MeshError('invalid', 'the request names what no resource can be called', { problems })
+}
+
+function namesOf({ wire }: Operation, c: Context, name: string): ResourceRef {
   if (wire.kind === 'mesh') return { kind: 'mesh', mesh: name, name }
   const mesh = c.req.param('meshName')!
   if (wire.parentMember === undefined) return { kind: wire.kind, mesh, name }
   return { kind: wire.kind, mesh, name, parent: c.req.param(wire.parentMember)! }
 }
 
-/** A mesh shared from another account can't be here: this control plane has one account. */
+/** A mesh of another account would have to be shared by it, and this control plane has one account. */
 function refuseOtherOwner(c: Context, { accountId }: ArnOwner): void {
   const meshOwner = c.req.query('meshOwner')
-  if (meshOwner !== undefined && meshOwner !== accountId) {
-    throw new MeshError('not-found', `this control plane holds the meshes of account ${accountId}, not of ${meshOwner}`)
+  if (meshOwner === undefined || meshOwner === accountId) return
+  if (!/^\d{12}$/.test(meshOwner)) {
+    const message = 'meshOwner is no account id; use 12 digits, or leave it out'
+    throw new MeshError('invalid', message, { problems: [{ path: 'meshOwner', code: 'invalid-value', message }] })
   }
+  throw new MeshError(
+    'forbidden',
+    `this control plane holds the meshes of account ${accountId}, and ${meshOwner} shares none with it; leave meshOwner out`,
+  )
 }
 
 /** The names of a resource and of what it lives in, as members. */

@@ -8,7 +8,7 @@ import { appMeshRoutes } from './app-mesh.ts'
 import type { ArnOwner } from './arn.ts'
 import { type DataPlaneOptions, dataPlaneRoutes } from './dataplane.ts'
 import { appMeshError, MethodNotAllowed, problemJson, type ReportError } from './errors.ts'
-import { limitBody } from './json-body.ts'
+import { DATA_PLANE_BODY_BYTES, limitBody, MANAGEMENT_BODY_BYTES } from './json-body.ts'
 import { type GuardOptions, managementGuard } from './management-guard.ts'
 import { openApi } from './openapi.ts'
 import { weftRoutes } from './weft.ts'
@@ -25,7 +25,7 @@ export function managementApp({ useCases, owner, guard, report }: ManagementOpti
   const app = base(report)
   const health = new Hono().get('/healthz', (c) => c.json({ status: 'ok' }))
   app.route('/', health)
-  app.use(managementGuard(guard), limitBody)
+  app.use(managementGuard(guard), limitBody(MANAGEMENT_BODY_BYTES))
   const actor = guard.apiToken === undefined ? 'local-admin' : 'api-token'
   app.route('/', appMeshRoutes({ useCases, owner, actor }))
   app.route('/', weftRoutes(useCases))
@@ -37,7 +37,7 @@ export function managementApp({ useCases, owner, guard, report }: ManagementOpti
 /** The API of proxies; wants a TLS listener that asks for client certificates and leaves the verdict to the app. */
 export function dataPlaneApp(options: DataPlaneOptions & { readonly report: ReportError }) {
   const app = base(options.report)
-  app.use(limitBody)
+  app.use(limitBody(DATA_PLANE_BODY_BYTES))
   app.get('/healthz', (c) => c.json({ status: 'ok' }))
   app.route('/', dataPlaneRoutes(options))
   return app

@@ -1,5 +1,6 @@
+import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
-import { wireOf } from './operations.ts'
+import { WIRE_KINDS, wireOf } from './operations.ts'
 
 /** The AWS account and region that ARNs and owners name. */
 export interface ArnOwner {
@@ -15,4 +16,38 @@ export function arnOf({ accountId, region }: ArnOwner, ref: ResourceRef): string
   }
   if (ref.kind !== 'mesh') parts.push(wireOf(ref.kind).arnSegment, ref.name)
   return `arn:aws:appmesh:${region}:${accountId}:${parts.join('/')}`
+}
+
+/**
+ * The resource that an ARN names. Inverse of {@link arnOf}.
+ * @throws MeshError `invalid` for what is no ARN of App Mesh; `not-found` for one of another account or region.
+ */
+export function refOfArn(owner: ArnOwner, arn: string): ResourceRef {
+  const [, region, accountId, path = ''] = /^arn:aws[\w-]*:appmesh:([\w-]*):(\d*):(.{1,1024})$/.exec(arn) ?? []
+  const ref = refOfPath(path.split('/'))
+  if (ref === undefined) {
+    throw new MeshError(
+      'invalid',
+      'resourceArn is no ARN of an App Mesh resource; use the "arn" in the metadata of the resource',
+    )
+  }
+  // Compared as a whole: another partition, account or region is another resource.
+  if (arnOf(owner, ref) === arn) return ref
+  throw new MeshError(
+    'not-found',
+    `this control plane holds the resources of account ${owner.accountId} in ${owner.region}; the ARN names account ${accountId} in ${region}`,
+  )
+}
+
+function refOfPath([first, mesh, ...rest]: readonly string[]): ResourceRef | undefined {
+  if (first !== 'mesh' || !mesh) return undefined
+  if (rest.length === 0) return { kind: 'mesh', mesh, name: mesh }
+  const segments = [rest[0], rest[2]].filter((segment) => segment !== undefined)
+  const names = [rest[1], rest[3]].filter((name) => name !== undefined)
+  if (rest.length > 4 || names.length !== segments.length || names.includes('')) return undefined
+  const wire = WIRE_KINDS.find(({ arnSegment, kind }) => arnSegment === segments.at(-1) && kind !== 'mesh')
+  if (wire === undefined) return undefined
+  const parent = { route: 'virtualRouter', 'gateway-route': 'virtualGateway' }[wire.kind as string]
+  if (segments.length === 1) return parent === undefined ? { kind: wire.kind, mesh, name: names[0]! } : undefined
+  return parent === segments[0] ? { kind: wire.kind, mesh, parent: names[0]!, name: names[1]! } : undefined
 }

@@ -10,6 +10,7 @@ const HTTP_ERRORS = {
   conflict: { status: 409, exception: 'ConflictException' },
   'in-use': { status: 409, exception: 'ResourceInUseException' },
   'limit-exceeded': { status: 400, exception: 'LimitExceededException' },
+  'too-many-tags': { status: 400, exception: 'TooManyTagsException' },
   unauthenticated: { status: 401, exception: 'UnrecognizedClientException' },
   forbidden: { status: 403, exception: 'ForbiddenException' },
   throttled: { status: 429, exception: 'TooManyRequestsException' },
@@ -60,9 +61,10 @@ function answerOf(error: unknown, requestId: string, report: ReportError): Answe
   return { ...INTERNAL, code: 'internal', message, problems: [], headers: {} }
 }
 
-/** Every problem on a line of its own, path first. */
+/** Every problem on a line of its own, path first; not again what the message says already. */
 function listProblems(message: string, problems: readonly Problem[]): string {
-  return [message, ...problems.map((p) => (p.path === '' ? p.message : `${p.path}: ${p.message}`))].join('\n')
+  const others = problems.filter((problem) => problem.message !== message)
+  return [message, ...others.map((p) => (p.path === '' ? p.message : `${p.path}: ${p.message}`))].join('\n')
 }
 
 /** An error as App Mesh clients read it: `{message}` and the exception name in a header; `problems` is Weft's addition. */

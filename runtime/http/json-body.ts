@@ -1,20 +1,26 @@
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import { MeshError, type Problem } from '../model/problem.ts'
 import { toProblem } from '../model/resource/problem.ts'
 
-const MAX_BODY_BYTES = 1024 * 1024
+const MIB = 1024 * 1024
+/** What Lambda takes (Lambda quotas, synchronous payload), so that both deployments refuse the same. */
+export const MANAGEMENT_BODY_BYTES = 6 * MIB
+/** The report of a proxy is far smaller. */
+export const DATA_PLANE_BODY_BYTES = MIB
 /** Far deeper than any resource goes; bounds the recursion of everything that walks a body. */
 const MAX_DEPTH = 64
 
-/** Refuses bodies over 1 MiB, before they are read where their length is declared. */
-export const limitBody = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: () => {
-    throw new MeshError('invalid', `the request body is over ${MAX_BODY_BYTES} bytes; send less`)
-  },
-})
+/** Refuses larger bodies, before they are read where their length is declared. */
+export function limitBody(maxBytes: number): MiddlewareHandler {
+  return bodyLimit({
+    maxSize: maxBytes,
+    onError: () => {
+      throw new MeshError('invalid', `the request body is over ${maxBytes} bytes; send less`)
+    },
+  })
+}
 
 /** The JSON body of a request. @throws MeshError `invalid` when there is none, it does not parse, or nests too deep. */
 export async function readJson(c: Context): Promise<unknown> {

@@ -113,6 +113,20 @@ export const OPERATIONS: readonly Operation[] = WIRE_KINDS.flatMap((wire): Opera
   ]
 })
 
+/** An operation on the tags of a resource, which it names by ARN in the query string. */
+export interface TagOperation {
+  readonly name: 'ListTagsForResource' | 'TagResource' | 'UntagResource'
+  readonly method: 'GET' | 'PUT'
+  readonly path: string
+}
+
+/** The other three of the 38 operations. */
+export const TAG_OPERATIONS: readonly TagOperation[] = [
+  { name: 'ListTagsForResource', method: 'GET', path: '/v20190125/tags' },
+  { name: 'TagResource', method: 'PUT', path: '/v20190125/tag' },
+  { name: 'UntagResource', method: 'PUT', path: '/v20190125/untag' },
+]
+
 /** The wire names of one kind. */
 export function wireOf(kind: ResourceKind): WireKind {
   return WIRE_KINDS.find((wire) => wire.kind === kind)!

@@ -20,6 +20,7 @@ export type MeshErrorCode =
   | 'conflict'
   | 'in-use'
   | 'limit-exceeded'
+  | 'too-many-tags'
   | 'unauthenticated'
   | 'forbidden'
   | 'throttled'

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { MemoryStore } from '../../../runtime/adapters/memory-store.ts'
+import { MeshStates } from '../../../runtime/app/mesh-states.ts'
 import { SnapshotCache } from '../../../runtime/app/snapshot-cache.ts'
 import type { ResourceRef, Subject } from '../../../runtime/model/reference.ts'
 import type { ResourceStore } from '../../../runtime/ports.ts'
@@ -34,7 +35,7 @@ async function makeShop() {
   await write(store, ref('mesh', 'shop'), {})
   await write(store, ref('virtual-node', 'cart'), listening(8080))
   store.reads.generation = 0
-  return { store, cache: new SnapshotCache(store, 'weft.internal') }
+  return { store, cache: new SnapshotCache(new MeshStates(store), 'weft.internal') }
 }
 
 describe('the snapshot cache', () => {

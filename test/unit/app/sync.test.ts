@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemoryStore } from '../../../runtime/adapters/memory-store.ts'
 import { Registry } from '../../../runtime/adapters/registry.ts'
 import { Changes, endpointsTopic, meshTopic } from '../../../runtime/app/changes.ts'
+import { MeshStates } from '../../../runtime/app/mesh-states.ts'
 import { ProxyStatuses } from '../../../runtime/app/proxy-statuses.ts'
 import { SnapshotCache } from '../../../runtime/app/snapshot-cache.ts'
 import { type SyncInput, sync } from '../../../runtime/app/sync.ts'
@@ -44,7 +45,7 @@ async function makeShop() {
   directory.onChange((mesh, name) => changes.notify(endpointsTopic({ mesh, name })))
   const trust = { revision: 'trust', certificates: [] }
   const issuer = { trust: async () => trust, issue: async () => 'chain' }
-  const snapshots = new SnapshotCache(store, 'weft.internal')
+  const snapshots = new SnapshotCache(new MeshStates(store), 'weft.internal')
   const stopping = new AbortController().signal
   const useCase = () => sync({ snapshots, directory, issuer, statuses: new ProxyStatuses(), changes, clock, stopping })
   return { write, directory, useCase, call: useCase() }

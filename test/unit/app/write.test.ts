@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { MemoryStore } from '../../../runtime/adapters/memory-store.ts'
 import { Changes, meshTopic } from '../../../runtime/app/changes.ts'
 import { createResource } from '../../../runtime/app/create-resource.ts'
+import { MeshStates } from '../../../runtime/app/mesh-states.ts'
+import { DEFAULT_QUOTAS } from '../../../runtime/app/quotas.ts'
 import type { ResourceRef } from '../../../runtime/model/reference.ts'
 import type { ResourceStore } from '../../../runtime/ports.ts'
 
@@ -21,7 +23,14 @@ function makeShop() {
   const store = new ContestedStore()
   const changes = new Changes()
   let uids = 0
-  const create = createResource({ store, changes, clock: { now: () => 1_000 }, newUid: () => `uid-${uids++}` })
+  const create = createResource({
+    store,
+    states: new MeshStates(store),
+    changes,
+    quotas: DEFAULT_QUOTAS,
+    clock: { now: () => 1_000 },
+    newUid: () => `uid-${uids++}`,
+  })
   const createNamed = (name: ResourceRef, spec: unknown = {}) => create({ ref: name, spec, tags: {}, actor: 'test' })
   return { store, changes, createNamed }
 }

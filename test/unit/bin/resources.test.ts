@@ -82,7 +82,7 @@ describe('weft apply, get, delete, token', () => {
       'virtual-node/b created',
       'virtual-service/s refused',
     ])
-    expect(stderr).toMatch(/resources\.yaml:1: .*no mesh 'none'/)
+    expect(stderr).toMatch(/resources\.yaml:1: .*Mesh with name none is missing/)
     expect(stderr).toMatch(/resources\.yaml:1[0-5]: .*missing/)
     expect(stderr).toMatch(/error: 2 of 4 resources were refused/)
   })
@@ -105,7 +105,7 @@ describe('weft apply, get, delete, token', () => {
   it('deletes what nothing depends on, and all of the files backwards', async () => {
     await weft('apply', '-f', SHOP)
     const used = await weft('delete', 'virtual-node', 'web')
-    expect(used).toMatchObject({ code: 1, stderr: expect.stringMatching(/in use[\s\S]*web\.shop\.internal/) })
+    expect(used).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot be deleted[\s\S]*web\.shop\.internal/) })
     expect(await weft('delete', 'route', 'split')).toMatchObject({ code: 0, stdout: 'route/catalog/split deleted\n' })
     expect(await weft('delete', 'route', 'split')).toMatchObject({
       code: 1,
