@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { applyCommand } from './commands/apply.ts'
 import { controlPlaneCommand } from './commands/control-plane.ts'
 import { deleteCommand } from './commands/delete.ts'
+import { effectiveCommand } from './commands/effective.ts'
 import { getCommand } from './commands/get.ts'
 import { CliError, complain, EXIT, paint } from './commands/output.ts'
 import { proxyCommand } from './commands/proxy.ts'
@@ -21,6 +22,7 @@ for (const command of [
   upCommand(),
   applyCommand(),
   getCommand(),
+  effectiveCommand(),
   deleteCommand(),
   controlPlaneCommand(),
   proxyCommand(),

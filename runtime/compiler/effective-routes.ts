@@ -60,7 +60,13 @@ export function effectiveGatewayRoute(graph: Graph, ref: Child, spec: SpecOf<'ga
   const rest = {
     priority: byDefault(NO_PRIORITY, 'priority'),
     [member]: {
-      match: { hostname: byDefault(null, 'match'), ...openMatch(match, isGrpc) },
+      // Gateway routes have no scheme, and take a gRPC service as a whole.
+      match: {
+        hostname: byDefault(null, 'match'),
+        ...openMatch(match, isGrpc),
+        scheme: undefined,
+        methodName: undefined,
+      },
       action: { target: { port: byDefault(null, 'target-port') }, rewrite },
     },
   }

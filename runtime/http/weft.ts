@@ -2,6 +2,8 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import { DEFAULT_TOKEN_TTL_MS, MAX_TOKEN_TTL_MS } from '../app/mint-join-token.ts'
 import type { UseCases } from '../app/use-cases.ts'
+import { MeshError } from '../model/problem.ts'
+import { PARENT_KIND, RESOURCE_KINDS, type ResourceRef } from '../model/reference.ts'
 import { parseInput, readJson } from './json-body.ts'
 
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(255))
@@ -17,11 +19,16 @@ export const joinTokenRequestSchema = v.strictObject({
   ),
 })
 
+const effectiveParams = v.object({ mesh: name, kind: v.picklist(RESOURCE_KINDS), parent: v.optional(name), name })
+
 const snapshotParams = v.object({ mesh: name, kind: subjectKind, name })
 
 /** Weft's own management routes: what runs where, and tokens to join. */
 export function weftRoutes(
-  useCases: Pick<UseCases, 'listProxies' | 'inspectSnapshot' | 'inspectEndpoints' | 'mintJoinToken'>,
+  useCases: Pick<
+    UseCases,
+    'listProxies' | 'inspectSnapshot' | 'inspectEndpoints' | 'effectiveResource' | 'mintJoinToken'
+  >,
 ): Hono {
   const app = new Hono()
   app.get('/v1/meshes/:mesh/proxies', async (c) => c.json({ proxies: await useCases.listProxies(c.req.param('mesh')) }))
@@ -31,6 +38,9 @@ export function weftRoutes(
   app.get('/v1/meshes/:mesh/endpoints/:node', async (c) => {
     return c.json(await useCases.inspectEndpoints(c.req.param('mesh'), c.req.param('node')))
   })
+  for (const path of ['/v1/meshes/:mesh/effective/:kind/:name', '/v1/meshes/:mesh/effective/:kind/:parent/:name']) {
+    app.get(path, async (c) => c.json(await useCases.effectiveResource(effectiveRef(c.req.param()))))
+  }
   app.post('/v1/meshes/:mesh/join-tokens', async (c) => {
     const { kind, name, ttlSeconds } = parseInput(joinTokenRequestSchema, await readJson(c))
     const subject = { kind, mesh: c.req.param('mesh'), name }
@@ -39,4 +49,15 @@ export function weftRoutes(
     return c.json({ token, expiresAt: new Date(expiresAtMs).toISOString() }, 201, { 'cache-control': 'no-store' })
   })
   return app
+}
+
+/** @throws MeshError `invalid` when a kind that has a parent is asked for without one, or the other way round. */
+function effectiveRef(params: unknown): ResourceRef {
+  const { mesh, kind, parent, name } = parseInput(effectiveParams, params)
+  const within = PARENT_KIND[kind]
+  if ((within === undefined) !== (parent === undefined)) {
+    const path = within === undefined ? `effective/${kind}/{name}` : `effective/${kind}/{${within}}/{name}`
+    throw new MeshError('invalid', `a ${kind} is found at /v1/meshes/{mesh}/${path}`)
+  }
+  return { kind, mesh, name, ...(parent === undefined ? {} : { parent }) }
 }
