@@ -39,6 +39,8 @@ export interface ChangeLogEntry {
   readonly ref: ResourceRef
   readonly before: StoredResource | null
   readonly after: StoredResource | null
+  /** Set when the commit was a rollback: the generation that it went back to. */
+  readonly rolledBackTo?: number
 }
 
 /**
@@ -96,6 +98,8 @@ export interface ResourceStore {
     changes: readonly Change[]
     actor: string
     atMs: number
+    /** Said of a rollback in the change log. */
+    rolledBackTo?: number
     /** Kept if and only if the commit succeeds; takes the place of an expired one of the same token. */
     receipt?: Receipt
   }): Promise<number>

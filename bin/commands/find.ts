@@ -61,7 +61,8 @@ export async function findOne(
   return ref
 }
 
-async function onlyMesh(api: ApiClient): Promise<string> {
+/** The one mesh there is. @throws CliError when there is none, or several. */
+export async function onlyMesh(api: ApiClient): Promise<string> {
   const [mesh, ...more] = await api.list('mesh', '')
   if (mesh === undefined) throw new CliError(EXIT.failed, 'there is no mesh yet; create one with `weft apply -f FILE`')
   if (more.length === 0) return mesh.name

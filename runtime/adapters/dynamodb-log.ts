@@ -105,7 +105,12 @@ async function expand(
       const changes: LoggedChange[] = JSON.parse(texts[next++]!)
       return changes.map((change, n) => ({ position: first + n, change }))
     })
-    const about = { generation, atMs: Number(item.atMs!.N), actor: item.actor!.S! }
+    const about = {
+      generation,
+      atMs: Number(item.atMs!.N),
+      actor: item.actor!.S!,
+      ...(item.rolledBackTo && { rolledBackTo: Number(item.rolledBackTo.N) }),
+    }
     return placed
       .filter(({ position }) => position >= bottom && position < top)
       .reverse()

@@ -99,7 +99,7 @@ class DynamoDbStore implements ResourceStore {
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs, receipt } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo, receipt } = input
     checkChanges(mesh, changes)
     if (!fitsKey(mesh)) throw new MeshError('invalid', 'The name of a mesh has at most 1,024 bytes.')
     return this.#call(async () => {
@@ -110,7 +110,13 @@ class DynamoDbStore implements ResourceStore {
       const root = batch.add(JSON.stringify(index))
       const record = log.find(({ ref }) => ref.kind === 'mesh')?.after
       checkRecord(mesh, record)
-      const about = { id: { S: batch.id }, atMs: { N: String(atMs) }, actor: { S: actor }, ...addLog(batch, log) }
+      const about = {
+        id: { S: batch.id },
+        atMs: { N: String(atMs) },
+        actor: { S: actor },
+        ...(rolledBackTo !== undefined && { rolledBackTo: { N: String(rolledBackTo) } }),
+        ...addLog(batch, log),
+      }
       const move = { mesh, expectedGeneration, batch, index: root, about, record, receipt }
       await prepare(this, move)
       if (await flip(this, move)) return expectedGeneration + 1

@@ -27,6 +27,7 @@ interface Partition {
     readonly ref: ResourceRef
     readonly before: string | null
     readonly after: string | null
+    readonly rolledBackTo?: number
   }[]
 }
 
@@ -76,7 +77,7 @@ export class MemoryStore implements ResourceStore {
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs, receipt } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo, receipt } = input
     checkChanges(mesh, changes)
     const partition: Partition = this.#meshes.get(mesh) ?? {
       generation: 0,
@@ -95,7 +96,15 @@ export class MemoryStore implements ResourceStore {
       const after = change.kind === 'put' ? JSON.stringify(change.resource) : null
       if (after !== null) resources.set(key, { ref: { ...ref }, json: after })
       else if (!resources.delete(key)) throw notThere(ref)
-      log.push({ generation, atMs, actor, ref: { ...ref }, before, after })
+      log.push({
+        generation,
+        atMs,
+        actor,
+        ref: { ...ref },
+        before,
+        after,
+        ...(rolledBackTo !== undefined && { rolledBackTo }),
+      })
     }
     partition.generation = generation
     partition.resources = resources

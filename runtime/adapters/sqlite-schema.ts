@@ -4,7 +4,7 @@ import { MeshError } from '../model/problem.ts'
 /** `WEFT` in ASCII: tells our files from other SQLite databases. */
 const APPLICATION_ID = 0x57454654
 /** The table layout that this version writes. A change appends a step to MIGRATIONS; steps are never edited. */
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 
 /**
  * `resource_version` and `change_log` are only ever added to: what a mesh was at generation G is, for each key, the
@@ -64,6 +64,8 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX receipt_expiry ON receipt (expires_at_ms);
   `,
+  // Of a rollback: the generation that it went back to.
+  'ALTER TABLE change_log ADD COLUMN rolled_back_to INTEGER;',
 ]
 
 /**

@@ -52,13 +52,14 @@ const STATEMENTS = {
   addVersion: 'INSERT INTO resource_version (mesh, kind, parent, name, generation, body) VALUES (?, ?, ?, ?, ?, ?)',
   addLive: 'INSERT OR REPLACE INTO live (mesh, kind, parent, name, generation) VALUES (?, ?, ?, ?, ?)',
   dropLive: 'DELETE FROM live WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?',
-  addChange: `INSERT INTO change_log (mesh, kind, parent, name, generation, position, at_ms, actor, before_generation)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  addChange: `INSERT INTO change_log (mesh, kind, parent, name, generation, position, at_ms, actor, before_generation,
+      rolled_back_to)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   addReceipt: 'INSERT OR REPLACE INTO receipt (mesh, token, expires_at_ms, body) VALUES (?, ?, ?, ?)',
   dropReceipts: 'DELETE FROM receipt WHERE expires_at_ms <= ?',
   receipt: 'SELECT body FROM receipt WHERE mesh = ? AND token = ? AND expires_at_ms > ?',
   moveHead: 'UPDATE head SET generation = ? WHERE mesh = ? AND generation = ?',
-  history: `SELECT log.generation, position, at_ms, actor, log.kind, log.parent, log.name,
+  history: `SELECT log.generation, position, at_ms, actor, log.kind, log.parent, log.name, rolled_back_to,
       before.body AS before, after.body AS after
     FROM change_log AS log
     JOIN resource_version AS after USING (mesh, kind, parent, name, generation)
@@ -121,7 +122,7 @@ class SqliteStore implements ResourceStore {
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs, receipt } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo = null, receipt } = input
     checkChanges(mesh, changes)
     const generation = expectedGeneration + 1
     // The write lock comes first: a transaction that read before it wrote could fail half-way as out of date.
@@ -140,7 +141,7 @@ class SqliteStore implements ResourceStore {
           this.#sql.addVersion.run(...key, generation, null)
           this.#sql.dropLive.run(...key)
         }
-        this.#sql.addChange.run(...key, generation, position, atMs, actor, before)
+        this.#sql.addChange.run(...key, generation, position, atMs, actor, before, rolledBackTo)
       }
       if (receipt !== undefined) {
         this.#sql.dropReceipts.run(atMs)
@@ -223,6 +224,7 @@ function entry(mesh: string, row: Row): ChangeLogEntry {
     ref: { kind: row.kind as ResourceKind, mesh, name: String(row.name), ...(parent !== '' && { parent }) },
     before: parse(row.before),
     after: parse(row.after),
+    ...(row.rolled_back_to !== null && { rolledBackTo: Number(row.rolled_back_to) }),
   }
 }
 

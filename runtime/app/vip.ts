@@ -20,6 +20,12 @@ export function nextVip(last: string | undefined): string {
   return [next >>> 24, (next >>> 16) & 0xff, (next >>> 8) & 0xff, next & 0xff].join('.')
 }
 
+/** The one of two VIPs that was given later. */
+export function laterVip(a: string | undefined, b: string | undefined): string | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  return toNumber(a) > toNumber(b) ? a : b
+}
+
 function toNumber(address: string): number {
   return address.split('.').reduce((value, part) => value * 256 + Number(part), 0)
 }

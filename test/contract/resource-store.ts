@@ -403,6 +403,14 @@ export function resourceStoreContract(title: string, open: () => Promise<Resourc
       ])
     })
 
+    it('says of a rollback in the log where it went back to', async () => {
+      await commit(put(node('m', 'a')))
+      const input = { mesh: 'm', expectedGeneration: 1, actor: 'x', atMs: 1, rolledBackTo: 0 }
+      await store.commit({ ...input, changes: [{ kind: 'remove', ref: node('m', 'a').ref }] })
+      const { items } = await store.history({ mesh: 'm', limit: 10 })
+      expect(items.map(({ rolledBackTo }) => rolledBackTo)).toEqual([0, undefined])
+    })
+
     it('keeps its place in the log while newer entries arrive', async () => {
       await commit(put(node('m', 'a')))
       await commit(put(node('m', 'b')))
