@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { apiProxyCommand } from './commands/api-proxy.ts'
 import { applyCommand } from './commands/apply.ts'
 import { controlPlaneCommand } from './commands/control-plane.ts'
 import { deleteCommand } from './commands/delete.ts'
 import { effectiveCommand } from './commands/effective.ts'
+import { exportCommand } from './commands/export.ts'
 import { getCommand } from './commands/get.ts'
+import { importCommand } from './commands/import.ts'
 import { CliError, complain, EXIT, paint } from './commands/output.ts'
 import { proxyCommand } from './commands/proxy.ts'
 import { tokenCommand } from './commands/token.ts'
@@ -24,9 +27,12 @@ for (const command of [
   getCommand(),
   effectiveCommand(),
   deleteCommand(),
+  importCommand(),
+  exportCommand(),
   controlPlaneCommand(),
   proxyCommand(),
   tokenCommand(),
+  apiProxyCommand(),
 ]) {
   program.addCommand(command.exitOverride())
 }
