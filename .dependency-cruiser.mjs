@@ -80,7 +80,7 @@ export default {
     layer(
       'entries',
       '^bin/',
-      ['^lib/index[.]', wiring, model, '^proxy-image/src/main[.]', node, anyNpm],
+      ['^lib/index[.]', wiring, model, '^runtime/importers/', '^proxy-image/src/main[.]', node, anyNpm],
       'Entries start wiring; they hold no logic of a layer below.',
     ),
     layer('examples', '^examples/', [node, ...npm('hono', '@hono/node-server')], 'Demo apps know nothing of the mesh.'),

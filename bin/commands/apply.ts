@@ -17,18 +17,23 @@ export function applyCommand(): Command {
     .requiredOption('-f, --file <path...>', 'file or directory (read recursively: .yaml, .yml, .json)')
     .option('--dry-run', 'say what would be done, write nothing')
     .action(async (options: ApiOptions & { file: string[]; dryRun?: true }) => {
-      const documents = readResources(options.file)
-      const dryRun = options.dryRun === true
-      const api = apiClient(options)
-      const failed = await applyResources(api, documents, { dryRun, report: reportOutcome(dryRun) })
-      if (!dryRun) await warn(api, documents)
-      if (failed > 0) {
-        throw new CliError(
-          EXIT.failed,
-          `${failed} of ${documents.length} resources were refused; mend them and apply again`,
-        )
-      }
+      await applyAndReport(apiClient(options), readResources(options.file), options.dryRun === true)
     })
+}
+
+/**
+ * Applies documents, and says what became of each and what the control plane warns of.
+ * @throws CliError when some were refused, or the control plane is not there.
+ */
+export async function applyAndReport(
+  api: ApiClient,
+  documents: readonly ResourceDocument[],
+  dryRun: boolean,
+): Promise<void> {
+  const failed = await applyResources(api, documents, { dryRun, report: reportOutcome(dryRun) })
+  if (!dryRun) await warn(api, documents)
+  if (failed === 0) return
+  throw new CliError(EXIT.failed, `${failed} of ${documents.length} resources were refused; mend them and apply again`)
 }
 
 /**

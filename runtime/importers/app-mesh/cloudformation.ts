@@ -1,0 +1,95 @@
+import { RESOURCE_KINDS } from '../../model/reference.ts'
+import { type Findings, nameMember, parentMember } from './draft.ts'
+import { reportTaskDefinition } from './task-definition.ts'
+import { Template, type TemplateResource, TooCostly } from './template.ts'
+import { finding, type MapTree, member, type Tree } from './tree.ts'
+
+/** CloudFormation's name of each kind: `AWS::AppMesh::VirtualNode`. */
+const KINDS = new Map(RESOURCE_KINDS.map((kind) => [`AWS::AppMesh::${pascal(nameMember(kind)).slice(0, -4)}`, kind]))
+
+/** Whether a document is a CloudFormation template. */
+export function isTemplate(tree: Tree): tree is MapTree {
+  const resources = member(tree, 'Resources')
+  return resources?.kind === 'map' && [...resources.entries.values()].some((one) => member(one, 'Type') !== undefined)
+}
+
+/** Takes the App Mesh resources and the task definitions with an App Mesh sidecar from a CloudFormation template. */
+export function readTemplate(root: MapTree, findings: Findings): void {
+  const template = new Template(root, findings.answers)
+  try {
+    for (const resource of template.resources()) readResource(resource, template, findings)
+  } catch (error) {
+    if (!(error instanceof TooCostly)) throw error
+    findings.problems.push(finding(root, error.message))
+  }
+  findings.problems.push(...template.problems)
+}
+
+function readResource(resource: TemplateResource, template: Template, findings: Findings): void {
+  const { type, tree } = resource
+  if (type.startsWith('AWS::AppMesh::')) {
+    if (isCreated(resource, template, findings)) readAppMesh(resource, template, findings)
+  } else if (type === 'AWS::ECS::TaskDefinition') {
+    const evaluated = quietly(template, () => template.evaluate(resource.properties))
+    const report = evaluated === undefined ? undefined : reportTaskDefinition(resource.logicalId, evaluated, tree)
+    if (report !== undefined) findings.taskDefinitions.push(report)
+  } else if (type === 'AWS::CloudFormation::Stack' || type === 'AWS::CloudFormation::Module') {
+    findings.warnings.push(finding(tree, 'is a nested stack; import its template as a file of its own'))
+  } else if (resource.logicalId.startsWith('Fn::')) {
+    findings.warnings.push(finding(tree, `${resource.logicalId} is not expanded; import the processed template`))
+  }
+}
+
+function readAppMesh({ type, properties, tree, logicalId }: TemplateResource, template: Template, findings: Findings) {
+  const kind = KINDS.get(type)
+  if (kind === undefined) {
+    findings.problems.push(finding(tree, `App Mesh has no ${type}; there are ${[...KINDS.keys()].join(', ')}`))
+    return
+  }
+  const evaluated = template.evaluate(properties)
+  if (evaluated?.kind !== 'map') return
+  const { entries } = evaluated
+  const parent = parentMember(kind)
+  const known = ['MeshName', 'Spec', 'Tags', 'MeshOwner', pascal(nameMember(kind)), ...(parent ? [pascal(parent)] : [])]
+  for (const [name, value] of entries) {
+    if (!known.includes(name))
+      findings.problems.push(finding(value, `${type} has no ${name}; allowed are ${known.join(', ')}`))
+  }
+  for (const name of ['Tags', 'MeshOwner']) {
+    const value = entries.get(name)
+    if (value !== undefined) findings.warnings.push(finding(value, `${name} is not carried over`))
+  }
+  /** Names that a template leaves out are made up by CloudFormation. */
+  const named = (property: string): Tree => entries.get(property) ?? template.attribute(logicalId, property, properties)
+  const spec = entries.get('Spec') ?? { ...evaluated, kind: 'map', entries: new Map() }
+  findings.drafts.push({
+    kind,
+    mesh: named('MeshName'),
+    name: named(pascal(nameMember(kind))),
+    ...(parent === undefined ? {} : { parent: named(pascal(parent)) }),
+    spec,
+    spelling: 'cloudformation',
+    tree,
+  })
+}
+
+/** A resource with a condition exists where the condition holds. */
+function isCreated({ tree }: TemplateResource, template: Template, findings: Findings): boolean {
+  const condition = member(tree, 'Condition')
+  if (condition?.kind !== 'scalar') return true
+  const decided = template.condition(condition.text, condition)
+  if (decided.kind === 'unknown') findings.needs.push(...decided.needs)
+  return decided.kind === 'scalar' && decided.value === true
+}
+
+/** Task definitions are only reported on: what is wrong or unknown in them stops nobody. */
+function quietly<T>(template: Template, work: () => T): T {
+  const before = template.problems.length
+  const value = work()
+  template.problems.length = before
+  return value
+}
+
+function pascal(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1)
+}

@@ -1,0 +1,232 @@
+import type { Answers } from './answers.ts'
+import { INTRINSICS } from './intrinsics.ts'
+import { type Finding, finding, type MapTree, member, type Need, placeOnly, scalar, type Tree, textOf } from './tree.ts'
+
+/** One resource of a template, its properties not evaluated yet. */
+export interface TemplateResource {
+  readonly logicalId: string
+  readonly type: string
+  readonly properties: Tree
+  readonly tree: Tree
+}
+
+/** What evaluating one template may cost: values made, and a fiftieth for each character of text. */
+const BUDGET = 2_000_000
+/** References that lead to references: more is a circle or made to hurt. */
+const MAX_CHAIN = 50
+const MAX_TEXT = 100_000
+
+/** The properties that name App Mesh resources; attributes of the same names return them. */
+const NAME_PROPERTIES: Readonly<Record<string, string>> = {
+  'AWS::AppMesh::Mesh': 'MeshName',
+  'AWS::AppMesh::VirtualNode': 'VirtualNodeName',
+  'AWS::AppMesh::VirtualRouter': 'VirtualRouterName',
+  'AWS::AppMesh::Route': 'RouteName',
+  'AWS::AppMesh::VirtualService': 'VirtualServiceName',
+  'AWS::AppMesh::VirtualGateway': 'VirtualGatewayName',
+  'AWS::AppMesh::GatewayRoute': 'GatewayRouteName',
+}
+
+/** Pseudo parameters that are the same everywhere but in China and GovCloud, where `--parameter` says otherwise. */
+const PSEUDO_DEFAULTS: Readonly<Record<string, string>> = { 'AWS::Partition': 'aws', 'AWS::URLSuffix': 'amazonaws.com' }
+
+/** The template costs more than {@link BUDGET} to work out. */
+export class TooCostly extends Error {}
+
+/**
+ * A CloudFormation template whose expressions are worked out on demand, so that only what is looked at needs to be known.
+ * What cannot be known becomes an unknown tree that says which parameter would help; what is wrong becomes a problem.
+ */
+export class Template {
+  readonly problems: Finding[] = []
+  readonly #root: MapTree
+  readonly #answers: Answers
+  readonly #memo = new Map<string, Tree | undefined>()
+  readonly #busy = new Set<string>()
+  #budget = BUDGET
+
+  constructor(root: MapTree, answers: Answers) {
+    this.#root = root
+    this.#answers = answers
+  }
+
+  resources(): readonly TemplateResource[] {
+    const resources = member(this.#root, 'Resources')
+    if (resources?.kind !== 'map') return []
+    return [...resources.entries].map(([logicalId, tree]) => {
+      const properties = member(tree, 'Properties') ?? { ...tree, kind: 'map', entries: new Map() }
+      return { logicalId, type: textOf(member(tree, 'Type')) ?? '', properties, tree }
+    })
+  }
+
+  /** The tree with every expression worked out; undefined for `AWS::NoValue`. @throws TooCostly */
+  evaluate(tree: Tree): Tree | undefined {
+    this.#spend(1)
+    if (tree.kind === 'list') {
+      return { ...tree, items: tree.items.map((item) => this.evaluate(item)).filter((item) => item !== undefined) }
+    }
+    if (tree.kind !== 'map') return tree
+    const [first, ...more] = tree.entries
+    if (first !== undefined && more.length === 0 && /^(?:Ref$|Fn::|Condition$)/.test(first[0])) {
+      return this.#call(first[0], first[1], tree)
+    }
+    const entries = [...tree.entries].flatMap(([name, inner]): [string, Tree][] => {
+      const value = this.evaluate(inner)
+      return value === undefined ? [] : [[name, { ...value, line: inner.line, path: inner.path }]]
+    })
+    return { ...tree, entries: new Map(entries) }
+  }
+
+  #call(name: string, argument: Tree, at: MapTree): Tree | undefined {
+    if (name === 'Ref') return this.ref(textOf(argument) ?? '', at)
+    if (name === 'Condition') {
+      const condition = textOf(argument)
+      // In IAM policies, `Condition` is a member like others.
+      return condition === undefined ? at : this.condition(condition, at)
+    }
+    const intrinsic = INTRINSICS[name]
+    if (intrinsic !== undefined && Object.hasOwn(INTRINSICS, name)) return intrinsic(argument, at, this)
+    return this.wrong(
+      at,
+      `${name} is not worked out here; import the processed template (aws cloudformation get-template --template-stage Processed)`,
+    )
+  }
+
+  /** What `Ref` returns: a parameter's value, a pseudo parameter, or a resource's ARN. Undefined for `AWS::NoValue`. */
+  ref(name: string, at: Tree): Tree | undefined {
+    if (name === 'AWS::NoValue') return undefined
+    const parameter = member(member(this.#root, 'Parameters'), name)
+    if (parameter !== undefined) return this.#parameter(name, parameter, at)
+    const given = this.#answers.take(name)
+    if (given !== undefined) return this.text(given, at)
+    if (name.startsWith('AWS::')) {
+      const value = Object.hasOwn(PSEUDO_DEFAULTS, name) ? PSEUDO_DEFAULTS[name] : undefined
+      return value === undefined ? this.unknown(name, at, 'pseudo parameter') : scalar(value, at)
+    }
+    const resource = this.#resource(name)
+    if (resource === undefined) return this.wrong(at, `there is no parameter or resource ${name}; correct the name`)
+    if (Object.hasOwn(NAME_PROPERTIES, resource.type)) return this.attribute(name, 'Arn', at)
+    return this.unknown(name, at, `what Ref returns for this ${resource.type}`)
+  }
+
+  /** What `Fn::GetAtt` returns, where the template itself says it. */
+  attribute(logicalId: string, attribute: string, at: Tree): Tree {
+    const name = `${logicalId}.${attribute}`
+    const given = this.#answers.take(name)
+    if (given !== undefined) return this.text(given, at)
+    const resource = this.#resource(logicalId)
+    if (resource === undefined) return this.wrong(at, `there is no resource ${logicalId}; correct the name`)
+    const { type, properties } = resource
+    if (attribute === 'Arn' && Object.hasOwn(NAME_PROPERTIES, type)) {
+      return this.#once(`arn ${name}`, at, () => this.#arn(logicalId, type, at))
+    }
+    // An attribute that is called like a property returns the property.
+    const property = /(?:^|[a-z])Name$/.test(attribute) ? member(properties, attribute) : undefined
+    const value =
+      property === undefined ? undefined : this.#once(`attribute ${name}`, at, () => this.evaluate(property))
+    if (value !== undefined) return value.kind === 'unknown' ? value : this.text(textOf(value) ?? '', at)
+    return this.unknown(name, at, `attribute of a ${type}`)
+  }
+
+  condition(name: string, at: Tree): Tree {
+    const tree = member(member(this.#root, 'Conditions'), name)
+    if (tree === undefined) return this.wrong(at, `there is no condition ${name}; correct the name`)
+    const value = this.#once(`condition ${name}`, at, () => this.evaluate(tree))
+    if (value?.kind === 'scalar' && typeof value.value === 'boolean') return scalar(value.value, at)
+    return value?.kind === 'unknown' ? value : this.wrong(at, `the condition ${name} is neither true nor false`)
+  }
+
+  /** The value of a mapping, which holds texts and lists of them. */
+  mapping(map: string, first: string, second: string): Tree | undefined {
+    return member(member(member(member(this.#root, 'Mappings'), map), first), second)
+  }
+
+  /** The value of an export of another stack. */
+  imported(name: string, at: Tree): Tree {
+    const given = this.#answers.take(name)
+    return given === undefined ? this.unknown(name, at, 'export of another stack') : this.text(given, at)
+  }
+
+  /** The value of a parameter under a name that no template declares. */
+  asked(name: string, at: Tree, what: string): Tree {
+    const given = this.#answers.take(name)
+    return given === undefined ? this.unknown(name, at, what) : this.list(given.split(','), at)
+  }
+
+  text(value: string, at: Tree): Tree {
+    this.#spend(1 + value.length / 50)
+    return value.length > MAX_TEXT
+      ? this.wrong(at, `comes to more than ${MAX_TEXT} characters; shorten it`)
+      : scalar(value, at)
+  }
+
+  list(values: readonly string[], at: Tree): Tree {
+    this.#spend(values.length)
+    return { kind: 'list', items: values.map((value) => scalar(value.trim(), at)), ...placeOnly(at) }
+  }
+
+  unknown(parameter: string, at: Tree, message: string): Tree {
+    const need: Need = { ...placeOnly(at), parameter, message }
+    return { kind: 'unknown', needs: [need], text: `\${${parameter}}`, ...placeOnly(at) }
+  }
+
+  /** Reports a problem; the value that is not there needs no question then. */
+  wrong(at: Tree, message: string): Tree {
+    this.problems.push(finding(at, message))
+    return { kind: 'unknown', needs: [], text: '', ...placeOnly(at) }
+  }
+
+  #resource(logicalId: string): TemplateResource | undefined {
+    const tree = member(member(this.#root, 'Resources'), logicalId)
+    if (tree === undefined) return undefined
+    const properties = member(tree, 'Properties') ?? { ...placeOnly(tree), kind: 'map', entries: new Map() }
+    return { logicalId, type: textOf(member(tree, 'Type')) ?? '', properties, tree }
+  }
+
+  #parameter(name: string, declared: Tree, at: Tree): Tree {
+    const type = textOf(member(declared, 'Type')) ?? 'String'
+    const given = this.#answers.take(name)
+    // The default of an SSM parameter is a name in Parameter Store, not a value.
+    const value = given ?? (type.startsWith('AWS::SSM::') ? undefined : textOf(member(declared, 'Default')))
+    if (value === undefined) return this.unknown(name, at, textOf(member(declared, 'Description')) ?? 'parameter')
+    const allowed = member(declared, 'AllowedValues')
+    if (allowed?.kind === 'list' && !allowed.items.some((item) => textOf(item) === value)) {
+      const choices = allowed.items.map((item) => textOf(item)).join(', ')
+      return this.wrong(declared, `the parameter ${name} may be ${choices}; give one of them`)
+    }
+    if (type === 'Number' && !Number.isFinite(Number(value))) {
+      return this.wrong(declared, `the parameter ${name} must be a number; give one`)
+    }
+    return /^(?:CommaDelimitedList$|List<)/.test(type) ? this.list(value.split(','), at) : this.text(value, at)
+  }
+
+  /** App Mesh user guide: `arn:aws:appmesh:REGION:ACCOUNT:mesh/MESH/virtualNode/NODE`. */
+  #arn(logicalId: string, type: string, at: Tree): Tree | undefined {
+    const word = (property: string) => property.charAt(0).toLowerCase() + property.slice(1, -'Name'.length)
+    const own = NAME_PROPERTIES[type]!
+    const parents = { RouteName: ['VirtualRouterName'], GatewayRouteName: ['VirtualGatewayName'] }[own] ?? []
+    const names = own === 'MeshName' ? [own] : ['MeshName', ...parents, own]
+    const path = names.map((property) => `${word(property)}/\${${logicalId}.${property}}`).join('/')
+    const text = `arn:\${AWS::Partition}:appmesh:\${AWS::Region}:\${AWS::AccountId}:${path}`
+    return INTRINSICS['Fn::Sub']!(scalar(text, at), at, this)
+  }
+
+  #once(key: string, at: Tree, work: () => Tree | undefined): Tree {
+    const known = this.#memo.get(key)
+    if (known !== undefined) return known
+    if (this.#busy.has(key)) return this.wrong(at, `leads back to itself (${key}); break the circle`)
+    if (this.#busy.size >= MAX_CHAIN)
+      return this.wrong(at, `refers through more than ${MAX_CHAIN} others; shorten the chain`)
+    this.#busy.add(key)
+    const value = work() ?? this.wrong(at, `has no value (${key})`)
+    this.#busy.delete(key)
+    this.#memo.set(key, value)
+    return value
+  }
+
+  #spend(cost: number): void {
+    this.#budget -= cost
+    if (this.#budget < 0)
+      throw new TooCostly('its expressions come to more values than are read; simplify the template')
+  }
+}
