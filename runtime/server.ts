@@ -10,6 +10,7 @@ import { Registry } from './adapters/registry.ts'
 import { openSqliteStore } from './adapters/sqlite-store.ts'
 import { Changes, endpointsTopic } from './app/changes.ts'
 import type { JoinTokenMint } from './app/mint-join-token.ts'
+import { quotasOf } from './app/quotas.ts'
 import { useCases } from './app/use-cases.ts'
 import { dataPlaneApp, managementApp } from './http/app.ts'
 import type { ReportError } from './http/errors.ts'
@@ -40,6 +41,8 @@ export type ControlPlaneOptions = StateOptions & {
   readonly region?: string
   /** Bearer token of the management API. */
   readonly apiToken?: string
+  /** Limits other than the default ones (docs/app-mesh-api.md). */
+  readonly quotas?: Readonly<Record<string, number>>
   /** Life of workload certificates. Default 24 hours. */
   readonly leafLifetimeMs?: number
 }
@@ -63,7 +66,7 @@ const RENEWAL_CHECK_MS = 3_600_000
 /**
  * Starts a self-hosted control plane: management API, proxies' API, SQLite store, registry and local CA in one process.
  * @throws MeshError `unavailable` for a port that is taken (it names port and option) or state that can't be opened;
- * `invalid` for a management API without token on another address than loopback.
+ * `invalid` for a management API without token on another address than loopback, or a quota that is none.
  */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { apiAddress = '127.0.0.1', apiPort = 7070, dataPlaneAddress = '127.0.0.1', dataPlanePort = 7443 } = options
@@ -89,7 +92,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const mint: JoinTokenMint = (subject, life) => tokens.mint(subject, life)
   const stopping = new AbortController()
   const base = { store: state.store, directory, issuer, mint, changes, clock, newUid: randomUUID, trustDomain }
-  const cases = useCases({ ...base, stopping: stopping.signal })
+  const cases = useCases({ ...base, quotas: quotasOf(options.quotas ?? {}), stopping: stopping.signal })
 
   const guard = { loopback: isLoopback(apiAddress), ...(apiToken === undefined ? {} : { apiToken }) }
   const api = await listen({

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { MeshError } from '../../runtime/model/problem.ts'
 import type { ControlPlane } from '../../runtime/server.ts'
 import { CliError, EXIT, say } from './output.ts'
@@ -14,6 +14,7 @@ interface Options {
   readonly dataPlaneName?: string[]
   readonly state: string
   readonly trustDomain?: string
+  readonly quota: Readonly<Record<string, number>>
 }
 
 export function controlPlaneCommand(): Command {
@@ -26,12 +27,18 @@ export function controlPlaneCommand(): Command {
     .option('--data-plane-name <name...>', 'DNS names and IP addresses by which proxies reach this machine')
     .option('--state <directory>', 'resources, CA root and token key', '.weft/control-plane')
     .option('--trust-domain <domain>', 'of the SPIFFE IDs (default: "weft.internal")')
+    .option(
+      '--quota <name=number>',
+      'a limit other than the default (docs/app-mesh-api.md); may be given several times',
+      quota,
+      {},
+    )
     .addHelpText('after', '\nWEFT_ACCOUNT_ID and WEFT_REGION go into ARNs, WEFT_API_TOKEN protects the API.')
     .action(run)
 }
 
 async function run(options: Options): Promise<void> {
-  const { dataPlaneName, trustDomain, state, ...addresses } = options
+  const { dataPlaneName, trustDomain, state, quota: quotas, ...addresses } = options
   const { WEFT_API_TOKEN: apiToken, WEFT_ACCOUNT_ID: accountId, WEFT_REGION: region } = process.env
   // Loaded here: the commands that talk to a control plane elsewhere need none of it.
   const { startControlPlane } = await import('../../runtime/server.ts')
@@ -40,6 +47,7 @@ async function run(options: Options): Promise<void> {
     controlPlane = await startControlPlane({
       ...addresses,
       stateDirectory: resolve(state),
+      quotas,
       ...(dataPlaneName === undefined ? {} : { dataPlaneNames: dataPlaneName }),
       ...(trustDomain === undefined ? {} : { trustDomain }),
       ...(apiToken ? { apiToken } : {}),
@@ -55,4 +63,11 @@ async function run(options: Options): Promise<void> {
   })
   say(`API ${controlPlane.apiUrl}, proxies ${controlPlane.dataPlaneUrl}, state ${resolve(state)}`)
   say('Next: `weft apply -f FILE`, then `weft token --mesh MESH --node NODE` for each proxy.')
+}
+
+/** One `--quota` on top of those before it. The control plane knows the names. */
+function quota(text: string, before: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  const [, name, limit] = /^(\w+)=(\d{1,9})$/.exec(text) ?? []
+  if (name === undefined) throw new InvalidArgumentError('Write NAME=NUMBER, such as virtualNodesPerMesh=5000.')
+  return { ...before, [name]: Number(limit) }
 }

@@ -20,7 +20,7 @@ export interface Quotas {
  * Ten times App Mesh's own (Service Quotas, service code `appmesh`: 15, 200, 200, 200, 3, 50, 10 and 50 in this order).
  * Its quota of 10 weighted targets a route is a bound of the API itself and stays.
  */
-export const DEFAULT_QUOTAS: Quotas = {
+const DEFAULT_QUOTAS: Quotas = {
   meshes: 150,
   virtualServicesPerMesh: 2000,
   virtualNodesPerMesh: 2000,
@@ -29,6 +29,18 @@ export const DEFAULT_QUOTAS: Quotas = {
   routesPerVirtualRouter: 500,
   gatewayRoutesPerVirtualGateway: 100,
   backendsPerVirtualNode: 500,
+}
+
+/** The default limits with some changed. @throws MeshError `invalid` for a name or number that is none. */
+export function quotasOf(changed: Readonly<Record<string, number>>): Quotas {
+  for (const [name, limit] of Object.entries(changed)) {
+    if (Object.hasOwn(DEFAULT_QUOTAS, name) && Number.isSafeInteger(limit) && limit >= 0) continue
+    throw new MeshError(
+      'invalid',
+      `there is no quota ${name}=${limit}; give a number to one of ${Object.keys(DEFAULT_QUOTAS).join(', ')}`,
+    )
+  }
+  return { ...DEFAULT_QUOTAS, ...changed }
 }
 
 const QUOTA_OF_KIND: Readonly<Record<ResourceKind, keyof Quotas>> = {

@@ -4,7 +4,9 @@ import { checkSpec } from './check-resource.ts'
 import { createResource } from './create-resource.ts'
 import { deleteResource } from './delete-resource.ts'
 import { describeResource } from './describe-resource.ts'
+import { diffGenerations } from './diff.ts'
 import { effectiveResource } from './effective-resource.ts'
+import { readHistory, readState } from './history.ts'
 import { inspectMesh } from './inspect-mesh.ts'
 import { issueCertificate } from './issue-certificate.ts'
 import { listResources } from './list-resources.ts'
@@ -12,7 +14,8 @@ import { listTags } from './list-tags.ts'
 import { MeshStates } from './mesh-states.ts'
 import { type JoinTokenMint, mintJoinToken } from './mint-join-token.ts'
 import { ProxyStatuses } from './proxy-statuses.ts'
-import { DEFAULT_QUOTAS, type Quotas } from './quotas.ts'
+import type { Quotas } from './quotas.ts'
+import { rollback } from './rollback.ts'
 import { SnapshotCache } from './snapshot-cache.ts'
 import { sync } from './sync.ts'
 import { tagResource, untagResource } from './tag-resource.ts'
@@ -30,8 +33,7 @@ export interface ControlPlaneDeps {
   /** A fresh UUID. */
   readonly newUid: () => string
   readonly trustDomain: string
-  /** Limits other than {@link DEFAULT_QUOTAS}. */
-  readonly quotas?: Partial<Quotas>
+  readonly quotas: Quotas
   /** Aborted when the control plane stops. */
   readonly stopping: AbortSignal
 }
@@ -41,7 +43,7 @@ export function useCases(deps: ControlPlaneDeps) {
   const statuses = new ProxyStatuses()
   const states = new MeshStates(deps.store)
   const snapshots = new SnapshotCache(states, deps.trustDomain)
-  const write = { ...deps, states, quotas: { ...DEFAULT_QUOTAS, ...deps.quotas } }
+  const write = { ...deps, states }
   return {
     checkSpec,
     createResource: createResource(write),
@@ -54,6 +56,10 @@ export function useCases(deps: ControlPlaneDeps) {
     listTags: listTags(deps),
     effectiveResource: effectiveResource({ states }),
     ...inspectMesh({ ...deps, statuses, snapshots }),
+    readHistory: readHistory(deps),
+    readState: readState(deps),
+    diffGenerations: diffGenerations(deps),
+    rollback: rollback(write),
     mintJoinToken: mintJoinToken(deps),
     sync: sync({ ...deps, statuses, snapshots }),
     issueCertificate: issueCertificate(deps),

@@ -4,7 +4,7 @@ import { MeshError, type MeshErrorCode, type Problem } from '../model/problem.ts
  * The one table from error codes to HTTP: the status, and the exception name that App Mesh SDKs expect in
  * `x-amzn-errortype` (statuses as in the App Mesh model; it knows no 401, so AWS's common error stands in).
  */
-const HTTP_ERRORS = {
+export const HTTP_ERRORS = {
   invalid: { status: 400, exception: 'BadRequestException' },
   'not-found': { status: 404, exception: 'NotFoundException' },
   conflict: { status: 409, exception: 'ConflictException' },
@@ -17,7 +17,7 @@ const HTTP_ERRORS = {
   unavailable: { status: 503, exception: 'ServiceUnavailableException' },
 } as const satisfies Readonly<Record<MeshErrorCode, { status: number; exception: string }>>
 
-const INTERNAL = { status: 500, exception: 'InternalServerErrorException' } as const
+export const INTERNAL = { status: 500, exception: 'InternalServerErrorException' } as const
 const METHOD_NOT_ALLOWED = { status: 405, exception: 'BadRequestException' } as const
 
 /** Something went wrong in a way that has no MeshError: written down with the request id that the client got. */

@@ -3,7 +3,7 @@ import { MemoryStore } from '../../../runtime/adapters/memory-store.ts'
 import { Changes, meshTopic } from '../../../runtime/app/changes.ts'
 import { createResource } from '../../../runtime/app/create-resource.ts'
 import { MeshStates } from '../../../runtime/app/mesh-states.ts'
-import { DEFAULT_QUOTAS } from '../../../runtime/app/quotas.ts'
+import { quotasOf } from '../../../runtime/app/quotas.ts'
 import type { ResourceRef } from '../../../runtime/model/reference.ts'
 import type { ResourceStore } from '../../../runtime/ports.ts'
 
@@ -27,7 +27,7 @@ function makeShop() {
     store,
     states: new MeshStates(store),
     changes,
-    quotas: DEFAULT_QUOTAS,
+    quotas: quotasOf({}),
     clock: { now: () => 1_000 },
     newUid: () => `uid-${uids++}`,
   })
