@@ -5,12 +5,15 @@ import { apiProxyCommand } from './commands/api-proxy.ts'
 import { applyCommand } from './commands/apply.ts'
 import { controlPlaneCommand } from './commands/control-plane.ts'
 import { deleteCommand } from './commands/delete.ts'
+import { diffCommand } from './commands/diff.ts'
 import { effectiveCommand } from './commands/effective.ts'
 import { exportCommand } from './commands/export.ts'
 import { getCommand } from './commands/get.ts'
+import { historyCommand } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
 import { CliError, complain, EXIT, paint } from './commands/output.ts'
 import { proxyCommand } from './commands/proxy.ts'
+import { rollbackCommand } from './commands/rollback.ts'
 import { tokenCommand } from './commands/token.ts'
 import { upCommand } from './commands/up.ts'
 import { ROOT } from './root.ts'
@@ -27,6 +30,9 @@ for (const command of [
   getCommand(),
   effectiveCommand(),
   deleteCommand(),
+  historyCommand(),
+  diffCommand(),
+  rollbackCommand(),
   importCommand(),
   exportCommand(),
   controlPlaneCommand(),

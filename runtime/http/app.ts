@@ -8,6 +8,7 @@ import { appMeshRoutes } from './app-mesh.ts'
 import type { ArnOwner } from './arn.ts'
 import { type DataPlaneOptions, dataPlaneRoutes } from './dataplane.ts'
 import { appMeshError, MethodNotAllowed, problemJson, type ReportError } from './errors.ts'
+import { historyRoutes } from './history.ts'
 import { DATA_PLANE_BODY_BYTES, limitBody, MANAGEMENT_BODY_BYTES } from './json-body.ts'
 import { type GuardOptions, managementGuard } from './management-guard.ts'
 import { openApi } from './openapi.ts'
@@ -29,6 +30,7 @@ export function managementApp({ useCases, owner, guard, report }: ManagementOpti
   const actor = guard.apiToken === undefined ? 'local-admin' : 'api-token'
   app.route('/', appMeshRoutes({ useCases, owner, actor }))
   app.route('/', weftRoutes(useCases))
+  app.route('/', historyRoutes({ useCases, actor }))
   const description = openApi()
   app.get('/openapi.json', (c) => c.json(description))
   return app

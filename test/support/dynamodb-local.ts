@@ -19,6 +19,8 @@ import { mavenTool, pythonTool } from './judges.ts'
 export interface DynamoDb extends AsyncDisposable {
   readonly what: string
   readonly config: DynamoDBClientConfig
+  /** Moto lets other calls look into a transaction half-way: nothing can be raced on it. */
+  readonly isolated: boolean
   /** Makes an empty table as Weft wants it, and returns its name. */
   createTable(): Promise<string>
 }
@@ -66,6 +68,7 @@ function dynamoDb(what: string, config: DynamoDBClientConfig, child: ChildProces
   return {
     what,
     config,
+    isolated: !what.startsWith('moto'),
     async createTable() {
       const TableName = `weft-test-${randomUUID()}`
       await client.send(new CreateTableCommand({ ...DYNAMODB_TABLE, TableName } as never))
