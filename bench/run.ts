@@ -25,8 +25,8 @@ const say = (line: string): void => {
 }
 
 /** Many short rounds rather than few long ones: on a shared machine the subjects of one round share its luck. */
-const FULL = { rounds: 5, warmUpSeconds: 1, seconds: 3, repeats: 1 } as const
-const A_LOOK = { rounds: 1, warmUpSeconds: 1, seconds: 2, repeats: 0 } as const
+const FULL = { rounds: 5, warmUpSeconds: 3, seconds: 3, repeats: 1 } as const
+const A_LOOK = { rounds: 1, warmUpSeconds: 2, seconds: 2, repeats: 0 } as const
 const PROFILE = { rounds: 1, warmUpSeconds: 2, seconds: 8, repeats: 0 } as const
 
 function planOf(options: Options, profiles: string): Plan {

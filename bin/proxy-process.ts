@@ -13,6 +13,8 @@ const NODE_FLAGS = [
   '--no-maglev',
   // Functions are compiled when they are first called, not beside their callers.
   '--max-lazy',
+  // A compiler of its own thread keeps its memory; here it ends with each function.
+  '--no-concurrent-recompilation',
 ]
 
 /** Arguments of a node process that is the proxy, and the environment it runs in. */

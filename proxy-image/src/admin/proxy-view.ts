@@ -44,7 +44,7 @@ function clusterView(cluster: UpstreamCluster): ClusterView {
 function endpointView(endpoint: PooledEndpoint): EndpointView {
   const ejected = endpoint.ejectedUntilMs > Date.now()
   return {
-    address: `${endpoint.address}:${endpoint.sidecar?.port ?? endpoint.port}`,
+    address: endpoint.pool?.address ?? endpoint.address,
     health: endpoint.draining ? 'draining' : ejected ? 'ejected' : endpoint.healthy ? 'healthy' : 'unhealthy',
     activeRequests: endpoint.active,
     activeConnections: endpoint.pool?.activeCount ?? 0,

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { RetryPolicy, Timeouts } from '../../../runtime/model/snapshot.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import { ProxyError } from '../errors.ts'
@@ -8,6 +7,7 @@ import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import { Deadline, type DeadlineOwner } from './deadline.ts'
 import { RequestBody } from './request-body.ts'
+import { requestId } from './request-id.ts'
 import { backOffMs, peerDidNotSend, REASON_FIELD, retriesError, retriesStatus } from './retry.ts'
 
 /** One weighted target of a route. `metrics` counts what goes through it. */
@@ -76,7 +76,7 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
       return this.exchange.fail(new ProxyError('no_endpoint', 'mesh', { message }))
     }
     this.exchange.attempts++
-    this.exchange.upstreamAddress = `${endpoint.address}:${endpoint.sidecar?.port ?? endpoint.port}`
+    this.exchange.upstreamAddress = endpoint.pool!.address
     this.attempt = new Attempt(this, endpoint, this.plan.retry?.perTryTimeoutMs ?? 0)
     this.attempt.start(this.body)
   }
@@ -216,7 +216,7 @@ function requestText(exchange: Exchange): string {
     fields.add('host', exchange.authority)
   }
   if (chain.edge !== null) {
-    if (!fields.forwards('x-request-id')) fields.add('x-request-id', randomUUID())
+    if (!fields.forwards('x-request-id')) fields.add('x-request-id', requestId())
     if (chain.edge === 'gateway') addForwarded(exchange)
   }
   const framing = head.bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
@@ -226,7 +226,7 @@ function requestText(exchange: Exchange): string {
 /** A gateway says who asked, and how (the de-facto fields of every load balancer; RFC 7239 is read by few apps). */
 function addForwarded(exchange: Exchange): void {
   const { fields } = exchange.head
-  const client = exchange.stream.remoteAddress.replace(/:\d+$/, '')
+  const client = exchange.stream.remoteHost
   const former = fields.forwards('x-forwarded-for') ? fields.get('x-forwarded-for') : undefined
   fields.dropNamed('x-forwarded-for')
   fields.add('x-forwarded-for', former === undefined ? client : `${former}, ${client}`)

@@ -13,6 +13,8 @@ export interface DownstreamStream {
   readonly head: RequestHead
   /** `address:port` of the client. */
   readonly remoteAddress: string
+  /** The same without the port. */
+  readonly remoteHost: string
   readonly localAddress: string
   /** SPIFFE ID of an authenticated peer, null for others. */
   readonly peer: string | null

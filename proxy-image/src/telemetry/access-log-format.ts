@@ -1,8 +1,8 @@
 import type { AccessLog } from '../../../runtime/model/snapshot.ts'
 import type { AccessLogRecord } from './access-log.ts'
-import { compileOperator, type Read } from './access-log-operators.ts'
+import { compileOperator, type Operator } from './access-log-operators.ts'
 
-type Part = string | Read
+type Part = string | Operator
 type Render = (record: AccessLogRecord) => string
 
 /** `%NAME%`, `%NAME(argument)%`, `%NAME(argument):length%`, and `%%` for a percent sign. */
@@ -53,9 +53,9 @@ function parse(template: string, warnings: string[]): Part[] {
     const operator = compileOperator(name, argument, length === undefined ? undefined : Number(length))
     if (operator === null) {
       warnings.push(`the operator ${whole} is not known here; it is written as absent`)
-      parts.push(() => null)
+      parts.push({ read: () => null, foreign: false })
     } else {
-      parts.push(operator.read)
+      parts.push(operator)
       warnings.push(...operator.warnings)
     }
   }
@@ -73,23 +73,23 @@ function literal(parts: Part[], text: string): void {
 
 function compileText(parts: readonly Part[], quote: (value: string) => string): Render {
   // Each step: the literal before an operator, and the operator.
-  const steps: { before: string; read: Read }[] = []
+  const steps: (Operator & { readonly before: string })[] = []
   let before = ''
   for (const part of parts) {
     if (typeof part === 'string') before = part
     else {
-      steps.push({ before, read: part })
+      steps.push({ before, ...part })
       before = ''
     }
   }
   const tail = before
   return (record) => {
     let line = ''
-    for (const { before, read } of steps) {
+    for (const { before, read, foreign } of steps) {
       const value = read(record)
       line += before
       if (value === null || value === '') line += '-'
-      else line += typeof value === 'string' ? quote(value) : value
+      else line += foreign && typeof value === 'string' ? quote(value) : value
     }
     return line + tail
   }
@@ -97,9 +97,9 @@ function compileText(parts: readonly Part[], quote: (value: string) => string): 
 
 function compileJsonValue(parts: readonly Part[]): Render {
   const [only] = parts
-  if (parts.length === 1 && typeof only === 'function') {
+  if (parts.length === 1 && typeof only === 'object') {
     return (record) => {
-      const value = only(record)
+      const value = only.read(record)
       return typeof value === 'string' ? jsonString(value) : String(value)
     }
   }

@@ -130,7 +130,9 @@ export class UpstreamCluster implements PoolOwner {
 
   private createEndpoint(endpoint: Endpoint): PooledEndpoint {
     const created: PooledEndpoint = new UpstreamEndpoint<EndpointPool>(endpoint)
-    created.pool = new EndpointPool(planDial(this.spec, created, this.context.identity), this, created.sidecar !== null)
+    const plan = planDial(this.spec, created, this.context.identity)
+    const address = `${created.address}:${created.sidecar?.port ?? created.port}`
+    created.pool = new EndpointPool(plan, address, this, created.sidecar !== null)
     return created
   }
 

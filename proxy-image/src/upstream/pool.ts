@@ -35,14 +35,17 @@ const CERTIFICATE_MARGIN_MS = 1_000
 /** The connections to one endpoint. Idle ones are reused last in, first out, so that surplus ones age and go. */
 export class EndpointPool implements ClientConnectionOwner {
   readonly plan: DialPlan
+  /** `address:port` that is dialled, for people. */
+  readonly address: string
   private readonly owner: PoolOwner
   private readonly idle: Http1ClientConnection[] = []
   private readonly all = new Set<Http1ClientConnection>()
   private readonly idleMs: number
   private retired = false
 
-  constructor(plan: DialPlan, owner: PoolOwner, toSidecar: boolean) {
+  constructor(plan: DialPlan, address: string, owner: PoolOwner, toSidecar: boolean) {
     this.plan = plan
+    this.address = address
     this.owner = owner
     this.idleMs = toSidecar ? IDLE_MS.sidecar : IDLE_MS.app
   }

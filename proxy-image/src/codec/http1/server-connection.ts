@@ -38,6 +38,7 @@ export class Http1ServerConnection implements DownstreamStream {
   readonly peer: string | null
   readonly serverName: string | null
   readonly remoteAddress: string
+  readonly remoteHost: string
   /** `performance.now()` of the last time a request began or ended; for idle timeouts. */
   activeAtMs: number
   /** `performance.now()` when an incomplete head began, 0 without one; for slow senders. */
@@ -65,7 +66,8 @@ export class Http1ServerConnection implements DownstreamStream {
     this.owner = owner
     this.peer = tls?.peer ?? null
     this.serverName = tls?.serverName ?? null
-    this.remoteAddress = `${socket.remoteAddress}:${socket.remotePort}`
+    this.remoteHost = `${socket.remoteAddress}`
+    this.remoteAddress = `${this.remoteHost}:${socket.remotePort}`
     this.output = new Output(socket, true)
     this.activeAtMs = performance.now()
     socket.on('data', (chunk: Buffer) => this.onData(chunk))
