@@ -308,7 +308,7 @@ const accessLog = v.strictObject({
   origin,
 })
 
-const SnapshotSchema = v.strictObject({
+export const SnapshotSchema = v.strictObject({
   schema: v.literal(SNAPSHOT_SCHEMA),
   /** Digest of the canonical form of everything else. */
   revision: name,

@@ -25,7 +25,8 @@ export function rule<T>(
     async: false,
     '~run'(dataset, config) {
       const value: unknown = dataset.value
-      if (value === null || typeof value !== 'object') return dataset
+      // A list in the place of an object has none of the members; that it is one is said already.
+      if (value === null || typeof value !== 'object' || Array.isArray(value)) return dataset
       if (dataset.issues?.some((issue) => reads.includes(String(issue.path?.[0].key)))) return dataset
       const issues = breaches(value as T).map((breach): v.BaseIssue<unknown> => {
         const path = pathItems(value, breach.path ?? [])

@@ -95,6 +95,11 @@ describe('validateSpec', () => {
     expect(problems('mesh', { egressFilter: [] })).toEqual(['spec.egressFilter wrong-type'])
   })
 
+  it('takes a list for no object inside of a spec either, where rules look at its members', () => {
+    expect(problems('virtual-node', { listeners: [[]] })).toEqual(['spec.listeners[0] wrong-type'])
+    expect(problems('gateway-route', { httpRoute: [] })).toEqual(['spec.httpRoute wrong-type'])
+  })
+
   it('does not take inherited names for fields', () => {
     expect(problems('mesh', JSON.parse('{"toString": 1, "__proto__": {}}'))).toEqual([
       'spec.__proto__ unknown-field',
