@@ -91,12 +91,15 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   get host(): string {
     const { authority } = this
     const colon = authority.lastIndexOf(':')
-    const end = colon < 0 || authority.endsWith(']') ? authority.length : colon
+    let end = colon < 0 || authority.endsWith(']') ? authority.length : colon
+    // `orders.shop.` is the same name, written as absolute (RFC 3986, section 3.2.2).
+    if (authority.charCodeAt(end - 1) === 46) end--
     return authority.substring(0, end).toLowerCase()
   }
 
+  /** An absolute target may claim a scheme; only the app beside this proxy is believed. */
   get scheme(): 'http' | 'https' {
-    return this.head.scheme === 'https' ? 'https' : this.chain.scheme
+    return this.head.scheme === 'https' && this.chain.edge === 'outbound' ? 'https' : this.chain.scheme
   }
 
   header(name: string): string | undefined {

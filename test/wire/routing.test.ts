@@ -116,6 +116,8 @@ describe('the app calls a virtual service by Host', () => {
     [request('/a'), 'none'],
     [request('/shop', { host: 'WEB.Mesh:80' }), 'rest'],
     [request('/shop', { host: 'web:8080' }), 'rest'],
+    [request('/shop', { host: 'web.mesh.' }), 'rest'],
+    [request('/shop', { host: 'web.mesh.:80' }), 'rest'],
     [request('http://web.mesh/shop', { host: 'ignored.example' }), 'rest'],
   ])('%j goes to %s', async (bytes, route) => {
     const result = await send(out, bytes)
@@ -128,6 +130,13 @@ describe('the app calls a virtual service by Host', () => {
     const answer = await client.answer()
     expect(answer.status).toBe(403)
     expect(answer.body).toContain('egress')
+    client.close()
+  })
+  it('an https target outside of the mesh is refused, and never sent in the clear', async () => {
+    const client = await connectRaw(out)
+    client.send(request(`https://127.0.0.1:${outside.port}/secret`, { host: 'whatever' }))
+    expect((await client.answer()).status).toBe(501)
+    expect(outside.requests).toEqual([])
     client.close()
   })
   it('a Host outside of the mesh that the egress filter names is reached on its port', async () => {

@@ -318,7 +318,7 @@ it('an answer that is put aside for a retry and never ends does not keep its con
   await raw.until(() => upstream.open === 1, 3_000)
 })
 
-it('the access log names status, reason flags and upstream of a failure', async () => {
+it('the access log names status, reason flags and upstream of a failure, and requests that were refused', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'weft-log-'))
   closers.push(() => rmSync(directory, { recursive: true }))
   const path = join(directory, 'access.log')
@@ -340,6 +340,9 @@ it('the access log names status, reason flags and upstream of a failure', async 
   const raw = await client(port)
   raw.send('GET /lost?x=1 HTTP/1.1\r\nHost: a\r\n\r\n')
   await raw.answer()
+  const broken = await client(port)
+  broken.send('GET / HTTP/1.1\r\nHost : a\r\n\r\n')
+  await broken.answer()
   await proxy.close()
-  expect(readFileSync(path, 'utf8')).toBe(`GET /lost?x=1 502 UR 127.0.0.1:${upstream.port}\n`)
+  expect(readFileSync(path, 'utf8')).toBe(`GET /lost?x=1 502 UR 127.0.0.1:${upstream.port}\n- - 400 DPE -\n`)
 })

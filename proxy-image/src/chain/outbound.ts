@@ -34,6 +34,11 @@ export function outboundChooser(
     if (exchange.stream.localAddress === `${host === 'localhost' ? '127.0.0.1' : host}:${port}`) {
       return new ProxyError('misdirected', 'downstream', { message: `${host}:${port} is this proxy itself` })
     }
+    if (exchange.scheme === 'https') {
+      const message =
+        'https requests can not be proxied; call the host itself over TLS, or with http to a virtual service'
+      return new ProxyError('not_implemented', 'mesh', { message })
+    }
     return egress(exchange, host, port)
   }
 }

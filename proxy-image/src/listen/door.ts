@@ -5,6 +5,7 @@ import { Http1ServerConnection, type ServerConnectionOwner } from '../codec/http
 import type { RequestReceiver } from '../codec/stream.ts'
 import { type ProxyError, STATUS } from '../errors.ts'
 import { remainingLifeMs } from '../tls/peer.ts'
+import { RefusedRequest } from './refused-request.ts'
 
 /** A request head must be complete within this time of its first byte, or the sender is too slow (Slowloris). */
 const HEAD_TIMEOUT_MS = 10_000
@@ -51,10 +52,12 @@ export class HttpDoor implements ServerConnectionOwner {
     return this.chain.accept(connection)
   }
 
-  onInvalidRequest(error: ProxyError): string {
+  onInvalidRequest(error: ProxyError, connection: Http1ServerConnection): string {
+    const body = this.chain.errorBody(error)
     this.chain.listener.error(error.reason)
     this.chain.unrouted.record(STATUS[error.reason], 0)
-    return this.chain.errorBody(error)
+    this.chain.logAccess?.(new RefusedRequest(connection, error, body))
+    return body
   }
 
   onClosed(connection: Http1ServerConnection): void {
