@@ -4,6 +4,7 @@ import {
   BatchGetItemCommand,
   BatchWriteItemCommand,
   type DynamoDBClient,
+  type TransactionCanceledException,
   type WriteRequest,
 } from '@aws-sdk/client-dynamodb'
 import { MeshError } from '../model/problem.ts'
@@ -26,7 +27,17 @@ const THROTTLING: ReadonlySet<string> = new Set([
   'RequestLimitExceeded',
   'LimitExceededException',
   'TransactionInProgressException',
+  // As reasons of a cancelled transaction. A conflict is another transaction on the same item in the same moment.
+  'ProvisionedThroughputExceeded',
+  'ThrottlingError',
+  'TransactionConflict',
 ])
+
+/** Whether DynamoDB was too busy for a call, so that the same one may succeed later. */
+export function isThrottling(error: unknown): boolean {
+  const { name, CancellationReasons: reasons } = error as TransactionCanceledException
+  return THROTTLING.has(name) || (reasons ?? []).some(({ Code }) => THROTTLING.has(Code ?? ''))
+}
 
 /** What went wrong with a table, in the words of the store's callers: `throttled` or `unavailable`. */
 export function asMeshError(error: unknown, table: string): MeshError {
@@ -34,7 +45,7 @@ export function asMeshError(error: unknown, table: string): MeshError {
   const { name, message } = error as Error
   // The SDK's errors carry the request with its credentials, which must not reach a log.
   const cause = Object.assign(new Error(message), { name })
-  if (THROTTLING.has(name)) {
+  if (isThrottling(error)) {
     return new MeshError('throttled', `DynamoDB refuses more calls to table ${table} for now (${name}); try again.`, {
       cause,
     })

@@ -12,7 +12,7 @@ import {
 import { MeshError } from '../model/problem.ts'
 import type { Receipt } from '../ports.ts'
 import type { BlobBatch, BlobRef } from './dynamodb-blobs.ts'
-import { backOff, type Item, writeAll } from './dynamodb-calls.ts'
+import { backOff, type Item, isThrottling, writeAll } from './dynamodb-calls.ts'
 import { blobKey, commitKey, HEADS, intentKey, meshPartition, receiptKey } from './dynamodb-table.ts'
 
 export interface Table {
@@ -37,7 +37,7 @@ export interface Flip {
 const ABANDONED_AFTER_MS = 3_600_000
 /** Abandoned commits that one writer cleans up after. */
 const MAX_SWEPT = 5
-/** Attempts at a head that other transactions hold at the same moment. */
+/** Attempts at a head that other transactions hold at the same moment, or a table that is too busy. */
 const MAX_FLIPS = 8
 
 /** Writes intent and blobs: nobody can see them before the flip. */
@@ -66,7 +66,7 @@ export async function flip(target: Table, move: Flip): Promise<boolean> {
       if (winner !== undefined) return winner === move.batch.id
       const reasons = error instanceof TransactionCanceledException ? (error.CancellationReasons ?? []) : []
       if (reasons.some(({ Code }) => Code === 'ConditionalCheckFailed')) return false
-      if (!reasons.some(({ Code }) => Code === 'TransactionConflict') || attempt === MAX_FLIPS) throw error
+      if (!isThrottling(error) || attempt === MAX_FLIPS) throw error
       await backOff(attempt)
     }
   }
@@ -134,7 +134,7 @@ async function commitId({ client, table }: Table, mesh: string, generation: numb
   return answer.Item?.id?.S
 }
 
-/** Cleans up after commits that never came to their end, whoever's they were. */
+/** Cleans up after some commits that never came to their end, whoever's they were. */
 export async function sweep(target: Table, mesh: string): Promise<void> {
   const { client, table } = target
   const answer = await client.send(

@@ -17,6 +17,8 @@ type LogIndex = readonly (readonly [first: number, blob: BlobRef])[]
 
 /** Characters in one piece of log: a page of history never has to read far more than it shows. */
 const PIECE_SIZE = 64 * 1024
+/** About how many pieces a commit has at most: their places are listed in its one item. */
+const MAX_PIECES = 1000
 /** Commits looked at in one read. */
 const COMMITS_A_READ = 100
 
@@ -25,15 +27,20 @@ export function addLog(batch: BlobBatch, changes: readonly LoggedChange[]): Item
   const index: [number, BlobRef][] = []
   let piece: LoggedChange[] = []
   let size = 0
+  const pieceSize = Math.max(PIECE_SIZE, changes.reduce((sum, change) => sum + sizeOf(change), 0) / MAX_PIECES)
   for (const [position, change] of changes.entries()) {
     piece.push(change)
-    size += (change.before?.length ?? 0) + (change.after?.length ?? 0)
-    if (size < PIECE_SIZE && position < changes.length - 1) continue
+    size += sizeOf(change)
+    if (size < pieceSize && position < changes.length - 1) continue
     index.push([position + 1 - piece.length, batch.add(JSON.stringify(piece))])
     piece = []
     size = 0
   }
   return { log: { S: JSON.stringify(index) }, count: { N: String(changes.length) } }
+}
+
+function sizeOf({ before, after }: LoggedChange): number {
+  return (before?.length ?? 0) + (after?.length ?? 0)
 }
 
 /** Where an entry stands: entries before it have a lower generation, or the same and a lower position. */

@@ -103,7 +103,8 @@ class DynamoDbStore implements ResourceStore {
     checkChanges(mesh, changes)
     if (!fitsKey(mesh)) throw new MeshError('invalid', 'The name of a mesh has at most 1,024 bytes.')
     return this.#call(async () => {
-      const [head] = await Promise.all([this.#head(mesh), sweep(this, mesh)])
+      // Old litter must not keep anybody from writing.
+      const [head] = await Promise.all([this.#head(mesh), sweep(this, mesh).catch(() => {})])
       if (head.generation !== expectedGeneration) throw conflict(mesh, expectedGeneration, head.generation)
       const batch = new BlobBatch(randomUUID())
       const { index, log } = await this.#apply(mesh, head, changes, batch)

@@ -1,15 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { DynamoDBClient, PutItemCommand, ScanCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openDynamoDbStore } from '../../runtime/adapters/dynamodb-store.ts'
-import type { ResourceStore } from '../../runtime/ports.ts'
+import { Changes } from '../../runtime/app/changes.ts'
+import { MeshStates } from '../../runtime/app/mesh-states.ts'
+import { quotasOf } from '../../runtime/app/quotas.ts'
+import { rollback } from '../../runtime/app/rollback.ts'
+import type { Change, ResourceStore } from '../../runtime/ports.ts'
 import { startDynamoDb } from '../support/dynamodb-local.ts'
 import { type Fate, type FaultyDynamoDb, startFaultyDynamoDb } from '../support/faulty-dynamodb.ts'
 import { resourceStoreContract } from './resource-store.ts'
-import { node, put } from './stored.ts'
+import { node, put, resource } from './stored.ts'
 
 const database = await startDynamoDb()
 const here = 'config' in database ? database : undefined
@@ -185,6 +190,46 @@ describe.skipIf(here === undefined)(`a DynamoDB store on ${title}`, () => {
     expect(wrong).toMatchObject({ code: 'unavailable', message: expect.stringContaining('Create it first') })
     expect(JSON.stringify([lost, wrong, (wrong as Error).cause])).not.toContain('Credential')
     expect((wrong as Error).cause).not.toHaveProperty('$response')
+  })
+
+  it('gets through a flip that collides with others, or meets a busy table, for a moment', async () => {
+    let flips = 0
+    faulty.fate = (operation) => {
+      if (operation !== 'TransactWriteItems') return 'pass'
+      return flips++ < 2 ? { error: 'TransactionCanceledException', reasons: ['TransactionConflict', 'None'] } : 'pass'
+    }
+    expect(await write(open(faulty), 'a', 0)).toBe(1)
+    expect(flips).toBe(3)
+    faulty.fate = (operation) =>
+      operation === 'TransactWriteItems'
+        ? { error: 'TransactionCanceledException', reasons: ['ThrottlingError'] }
+        : 'pass'
+    await expect(write(open(faulty), 'b', 1)).rejects.toMatchObject({ code: 'throttled' })
+  })
+
+  it('rolls back 500 resources in one visible step', async () => {
+    const store = open()
+    const nodes = Array.from({ length: 500 }, (_, n) => node('shop', `n${n}`))
+    const mesh = resource({ kind: 'mesh', mesh: 'shop', name: 'shop' })
+    await store.commit({ mesh: 'shop', expectedGeneration: 0, changes: put(mesh, ...nodes), actor: 'x', atMs: 1 })
+    const removals = nodes.map(({ ref }): Change => ({ kind: 'remove', ref }))
+    await store.commit({ mesh: 'shop', expectedGeneration: 1, changes: removals, actor: 'x', atMs: 2 })
+    const deps = { store, states: new MeshStates(store), changes: new Changes(), clock: { now: () => 3 } }
+    const back = rollback({ ...deps, newUid: randomUUID, quotas: quotasOf({}) })
+    let rolling = true
+    const rolled = back({ mesh: 'shop', generation: 1, actor: 'x' }).finally(() => {
+      rolling = false
+    })
+    const reader = open()
+    while (rolling) {
+      const { generation, resources } = await reader.load('shop')
+      expect([generation, resources.length]).toEqual(generation === 2 ? [2, 1] : [3, 501])
+    }
+    expect((await rolled).generation).toBe(3)
+    expect((await reader.load('shop')).resources).toHaveLength(501)
+    expect(
+      (await reader.history({ mesh: 'shop', limit: 1000 })).items.filter((item) => item.rolledBackTo === 1),
+    ).toHaveLength(500)
   })
 
   it('spreads a resource over several items when it is larger than DynamoDB takes', async () => {

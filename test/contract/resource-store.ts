@@ -340,7 +340,7 @@ export function resourceStoreContract(title: string, open: () => Promise<Resourc
     })
 
     it('keeps any mix of changes to many resources, in every generation', async () => {
-      const spec = { text: 'x'.repeat(300) }
+      const spec = { text: 'x'.repeat(1_500) }
       const model = new Map<string, number>()
       const states: string[] = []
       const shown = (entries: Iterable<readonly [string, number]>) => JSON.stringify([...entries].sort())

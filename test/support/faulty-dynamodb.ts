@@ -4,7 +4,11 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
 /** What becomes of one call: passed on; done, but its answer lost; never done; or answered with an error in its place. */
-export type Fate = 'pass' | 'lose-answer' | 'lose-call' | { readonly error: string }
+export type Fate =
+  | 'pass'
+  | 'lose-answer'
+  | 'lose-call'
+  | { readonly error: string; readonly reasons?: readonly string[] }
 
 /** A DynamoDB endpoint that stands before another one and treats calls as `fate` says. */
 export interface FaultyDynamoDb extends AsyncDisposable {
@@ -20,9 +24,10 @@ export async function startFaultyDynamoDb(endpoint: string): Promise<FaultyDynam
     const fate = await faulty.fate(operation, body)
     if (fate === 'lose-call') return request.socket.destroy()
     if (typeof fate === 'object') {
+      const reasons = fate.reasons?.map((Code) => ({ Code }))
       const type = `com.amazonaws.dynamodb.v20120810#${fate.error}`
       response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' })
-      return response.end(JSON.stringify({ __type: type, message: 'made by a test' }))
+      return response.end(JSON.stringify({ __type: type, message: 'made by a test', CancellationReasons: reasons }))
     }
     const headers = new Headers(request.headers as Record<string, string>)
     for (const name of ['host', 'content-length', 'connection']) headers.delete(name)
