@@ -79,8 +79,9 @@ class Converter {
     const converted: [string, unknown][] = []
     const seen = new Set<string>()
     for (const [written, value] of entries) {
-      if (this.#spelling === 'terraform' && isUnset(written, value)) continue
       const name = this.#name(written, shape)
+      const isOptional = shape?.entries?.[name]?.type === 'optional'
+      if (this.#spelling === 'terraform' && isUnset(written, value, isOptional)) continue
       if (seen.has(name)) {
         this.problems.push(finding(value, `is there twice, as another spelling of ${name}; keep one of them`))
         continue
@@ -133,8 +134,8 @@ function asBlocks(tree: Tree, shape: Shape | undefined): Tree | undefined {
 }
 
 /** A Terraform state writes what nobody set as null, an empty text or list, and ports and limits as 0. */
-function isUnset(name: string, tree: Tree): boolean {
-  if (tree.kind === 'list') return tree.items.length === 0
+function isUnset(name: string, tree: Tree, isOptional: boolean): boolean {
+  if (tree.kind === 'list') return isOptional && tree.items.length === 0
   if (tree.kind !== 'scalar') return false
   return tree.value === null || tree.value === '' || (tree.value === 0 && /^(?:port|max_pending_requests)$/.test(name))
 }

@@ -8,7 +8,13 @@ export interface TaskDefinitionReport extends Place {
 }
 
 /** Variables of App Mesh's image that Weft's proxy reads, too; docs/environment.md. */
-const KEPT = ['APPMESH_RESOURCE_ARN', 'ENVOY_LOG_LEVEL', 'ENVOY_ADMIN_ACCESS_PORT', 'LISTENER_DRAIN_WAIT_TIME_S']
+const KEPT = [
+  'APPMESH_RESOURCE_ARN',
+  'APPMESH_VIRTUAL_NODE_NAME',
+  'ENVOY_LOG_LEVEL',
+  'ENVOY_ADMIN_ACCESS_PORT',
+  'LISTENER_DRAIN_WAIT_TIME_S',
+]
 const LOST: Readonly<Record<string, string>> = {
   ENABLE_ENVOY_XRAY_TRACING: 'the proxy does not speak to the UDP X-Ray daemon',
   XRAY_DAEMON_PORT: 'the proxy does not speak to the UDP X-Ray daemon',
@@ -54,9 +60,7 @@ function sidecarChanges(container: Tree): string[] {
     `${where}: add WEFT_CONTROL_PLANE_URL, the data-plane URL of the control plane, and WEFT_TOKEN from a secret${token}`,
     ...(kept.length === 0 ? [] : [`${where}: keep ${kept.join(', ')}`]),
   ]
-  if (!environment.has('APPMESH_RESOURCE_ARN')) {
-    changes.push(`${where}: say who it is with APPMESH_RESOURCE_ARN=${resource || 'mesh/MESH/virtualNode/NODE'}`)
-  }
+  if (resource === '') changes.push(`${where}: say who it is with APPMESH_RESOURCE_ARN=mesh/MESH/virtualNode/NODE`)
   for (const variable of environment.keys()) {
     if (KEPT.includes(variable)) continue
     const reason = Object.hasOwn(LOST, variable) ? LOST[variable] : undefined

@@ -15,7 +15,7 @@ const MAX_TEXT = 100_000
 export function isTerraform(tree: Tree): tree is MapTree {
   if (tree.kind !== 'map') return false
   if (tree.entries.has('format_version') || tree.entries.has('terraform_version')) return true
-  return ['resource', 'variable', 'locals', 'terraform', 'provider'].some((block) => member(tree, block) !== undefined)
+  return ['resource', 'variable', 'locals', 'terraform'].some((block) => member(tree, block) !== undefined)
 }
 
 /** Takes the `aws_appmesh_*` resources and the task definitions with an App Mesh sidecar. */

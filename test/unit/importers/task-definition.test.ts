@@ -1,0 +1,79 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are what the formats write, not templates of ours
+import { describe, expect, it } from 'vitest'
+import { importText } from './imported.ts'
+
+const TASK = `
+Parameters: { Image: { Type: String } }
+Resources:
+  Task:
+    Type: AWS::ECS::TaskDefinition
+    Properties:
+      ProxyConfiguration:
+        Type: APPMESH
+        ContainerName: envoy
+        ProxyConfigurationProperties:
+          - { Name: ProxyIngressPort, Value: '16000' }
+          - { Name: ProxyEgressPort, Value: 15001 }
+          - { Name: AppPorts, Value: '8080,9090' }
+          - { Name: EgressIgnoredIPs, Value: '169.254.170.2,10.0.0.1' }
+          - { Name: EgressIgnoredPorts, Value: '5432' }
+      ContainerDefinitions:
+        - { Name: app, Image: mine, PortMappings: [{ ContainerPort: 8080 }] }
+        - { Name: xray, Image: amazon/aws-xray-daemon, PortMappings: [{ ContainerPort: 2000, Protocol: udp }] }
+        - Name: envoy
+          Image: !Sub '\${Image}:latest'
+          Environment:
+            - { Name: APPMESH_VIRTUAL_NODE_NAME, Value: mesh/shop/virtualNode/orders }
+            - { Name: ENVOY_LOG_LEVEL, Value: debug }
+            - { Name: ENABLE_ENVOY_XRAY_TRACING, Value: '1' }
+            - { Name: ENABLE_ENVOY_DOG_STATSD, Value: '1' }
+            - { Name: ENVOY_TRACING_CFG_FILE, Value: /x }
+            - { Name: MINE, Value: y }
+`
+
+describe('the report on a task definition', () => {
+  const { taskDefinitions, needs } = importText(TASK)
+
+  it('says what to change, and by name what does not carry over', () => {
+    expect(taskDefinitions).toEqual([
+      {
+        file: 'in.yaml',
+        line: 4,
+        name: 'Task',
+        changes: [
+          "container envoy: replace the image ${Image}:latest by Weft's proxy",
+          expect.stringMatching(
+            /^container envoy: add WEFT_CONTROL_PLANE_URL.*\(weft token --mesh shop --node orders\)$/,
+          ),
+          'container envoy: keep APPMESH_VIRTUAL_NODE_NAME, ENVOY_LOG_LEVEL',
+          expect.stringMatching(/ENABLE_ENVOY_XRAY_TRACING does not carry over.*UDP/),
+          expect.stringMatching(/ENABLE_ENVOY_DOG_STATSD does not carry over.*9901/),
+          expect.stringMatching(/ENVOY_TRACING_CFG_FILE means nothing/),
+          'container envoy: add the container port 15000 (mTLS from peers)',
+          expect.stringMatching(/^proxyConfiguration: remove it/),
+          expect.stringMatching(/^AppPorts 8080,9090: several/),
+          expect.stringMatching(/^EgressIgnoredPorts 5432/),
+          expect.stringMatching(/^EgressIgnoredIPs 10\.0\.0\.1/),
+          expect.stringMatching(/^ProxyIngressPort 16000.*WEFT_PORTS=15000=16000/),
+          expect.stringMatching(/^container xray: traces/),
+          expect.stringMatching(/^task role/),
+        ],
+      },
+    ])
+  })
+
+  it('asks for nothing', () => {
+    expect(needs).toEqual([])
+  })
+
+  it('is none for tasks without an App Mesh sidecar, and one for the JSON of the ECS API', () => {
+    const plain =
+      'Resources: { T: { Type: AWS::ECS::TaskDefinition, Properties: { ContainerDefinitions: [{ Name: a }] } } }'
+    expect(importText(plain).taskDefinitions).toEqual([])
+    const container =
+      '{"name": "p", "environment": [{"name": "APPMESH_RESOURCE_ARN", "value": "mesh/m/virtualGateway/g"}]}'
+    const ecs = importText(`{"taskDefinition": {"family": "f", "containerDefinitions": [${container}]}}`)
+    expect(ecs.taskDefinitions).toMatchObject([{ name: 'f' }])
+    expect(ecs.taskDefinitions[0]!.changes.join()).toContain('--mesh m --gateway g')
+  })
+})

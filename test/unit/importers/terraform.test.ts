@@ -1,0 +1,192 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are what the formats write, not templates of ours
+import { describe, expect, it } from 'vitest'
+import { asked, importText, problemsOf } from './imported.ts'
+
+const NODE = {
+  name: 'orders',
+  mesh_name: '${aws_appmesh_mesh.main.id}',
+  spec: {
+    backend: { virtual_service: { virtual_service_name: 'cart.${var.domain}' } },
+    listener: [
+      {
+        port_mapping: { port: 8080, protocol: 'http' },
+        health_check: [
+          {
+            protocol: 'http',
+            path: '/ping',
+            healthy_threshold: 2,
+            unhealthy_threshold: 2,
+            timeout_millis: 2000,
+            interval_millis: 5000,
+          },
+        ],
+        timeout: [{ http: [{ per_request: [{ unit: 's', value: 3 }] }] }],
+      },
+    ],
+    service_discovery: {
+      aws_cloud_map: {
+        attributes: { stack: '${local.color}' },
+        namespace_name: '${aws_service_discovery_private_dns_namespace.main.name}',
+        service_name: '$${kept}',
+      },
+    },
+  },
+}
+
+const CONFIGURATION = {
+  variable: { domain: {}, named: { default: 'shop' } },
+  locals: { color: '${local.shade}-blue', shade: 'dark' },
+  resource: {
+    aws_appmesh_mesh: { main: { name: '${var.named}' } },
+    aws_appmesh_virtual_node: { orders: NODE },
+    aws_appmesh_route: {
+      all: {
+        name: 'all',
+        mesh_name: 'shop',
+        virtual_router_name: 'orders',
+        spec: {
+          http_route: {
+            match: { prefix: '/', header: [{ name: 'x', match: { exact: 'y' } }] },
+            action: { weighted_target: [{ virtual_node: 'orders', weight: 100 }] },
+            retry_policy: {
+              http_retry_events: ['server-error'],
+              max_retries: 1,
+              per_retry_timeout: { unit: 's', value: 15 },
+            },
+          },
+        },
+      },
+    },
+    aws_service_discovery_private_dns_namespace: { main: { name: 'shop.local' } },
+  },
+}
+
+describe('Terraform', () => {
+  it('reads a .tf.json file: references, variables, locals, blocks as lists or objects', () => {
+    const { resources, problems } = importText(JSON.stringify(CONFIGURATION), { domain: 'example' })
+    expect(problems).toEqual([])
+    expect(resources.map(({ ref, spec }) => [ref.kind, ref.mesh, ref.name, spec])).toEqual([
+      ['mesh', 'shop', 'shop', {}],
+      [
+        'virtual-node',
+        'shop',
+        'orders',
+        {
+          backends: [{ virtualService: { virtualServiceName: 'cart.example' } }],
+          listeners: [
+            {
+              portMapping: { port: 8080, protocol: 'http' },
+              healthCheck: {
+                protocol: 'http',
+                path: '/ping',
+                healthyThreshold: 2,
+                unhealthyThreshold: 2,
+                timeoutMillis: 2000,
+                intervalMillis: 5000,
+              },
+              timeout: { http: { perRequest: { unit: 's', value: 3 } } },
+            },
+          ],
+          serviceDiscovery: {
+            awsCloudMap: {
+              attributes: [{ key: 'stack', value: 'dark-blue' }],
+              namespaceName: 'shop.local',
+              serviceName: '${kept}',
+            },
+          },
+        },
+      ],
+      [
+        'route',
+        'shop',
+        'all',
+        {
+          httpRoute: {
+            match: { prefix: '/', headers: [{ name: 'x', match: { exact: 'y' } }] },
+            action: { weightedTargets: [{ virtualNode: 'orders', weight: 100 }] },
+            retryPolicy: {
+              httpRetryEvents: ['server-error'],
+              maxRetries: 1,
+              perRetryTimeout: { unit: 's', value: 15 },
+            },
+          },
+        },
+      ],
+    ])
+  })
+
+  it('asks for what only Terraform can work out', () => {
+    const resource = { aws_appmesh_mesh: { m: { name: '${data.x.y.z}-${lower("A")}-${var.open}' } } }
+    const text = JSON.stringify({ resource })
+    expect(asked(importText(text))).toEqual(['data.x.y.z', 'lower("A")', 'open'])
+    const given = { 'data.x.y.z': '1', 'lower("A")': 'a', open: '2' }
+    expect(importText(text, given).resources).toMatchObject([{ ref: { name: '1-a-2' } }])
+  })
+
+  it('names references that lead to themselves, and resources that are repeated', () => {
+    const circle = {
+      locals: { a: '${local.b}', b: '${local.a}' },
+      resource: { aws_appmesh_mesh: { m: { name: '${local.a}' } } },
+    }
+    expect(problemsOf(importText(JSON.stringify(circle))).join()).toContain('(to itself?)')
+    const repeated = { resource: { aws_appmesh_mesh: { m: { for_each: '${var.all}', name: '${each.key}' } } } }
+    expect(problemsOf(importText(JSON.stringify(repeated))).join()).toContain('terraform show -json')
+  })
+
+  it('reads what terraform show prints, in modules too, without what nobody set', () => {
+    const gatewayRoute = {
+      address: 'module.x.aws_appmesh_gateway_route.g',
+      mode: 'managed',
+      type: 'aws_appmesh_gateway_route',
+      values: {
+        name: 'g',
+        mesh_name: 'shop',
+        mesh_owner: '1',
+        virtual_gateway_name: 'edge',
+        tags: null,
+        spec: [
+          {
+            priority: 0,
+            grpc_route: [],
+            http_route: [
+              {
+                action: [{ target: [{ port: 0, virtual_service: [{ virtual_service_name: 's' }] }], rewrite: [] }],
+                match: [{ hostname: [], path: [], port: null, prefix: '/' }],
+              },
+            ],
+          },
+        ],
+      },
+    }
+    const other = { ...gatewayRoute, mode: 'data' }
+    const shown = {
+      format_version: '1.0',
+      values: { root_module: { resources: [other], child_modules: [{ resources: [gatewayRoute] }] } },
+    }
+    const imported = importText(JSON.stringify(shown))
+    expect(problemsOf(imported)).toEqual([])
+    expect(imported.resources).toMatchObject([{ ref: { kind: 'gateway-route', name: 'g', parent: 'edge' } }])
+    expect(imported.resources[0]!.spec).toEqual({
+      priority: 0,
+      httpRoute: { action: { target: { virtualService: { virtualServiceName: 's' } } }, match: { prefix: '/' } },
+    })
+    expect(imported.warnings).toMatchObject([{ message: expect.stringMatching(/is 0, which Terraform also writes/) }])
+  })
+
+  it('reports on task definitions, whose containers are JSON in a text', () => {
+    const values = {
+      family: 'orders',
+      container_definitions: JSON.stringify([
+        {
+          name: 'proxy',
+          image: 'envoy',
+          environment: [{ name: 'APPMESH_RESOURCE_ARN', value: 'mesh/m/virtualNode/n' }],
+        },
+      ]),
+      proxy_configuration: [{ type: 'APPMESH', container_name: 'proxy', properties: { AppPorts: '80,81' } }],
+    }
+    const { taskDefinitions } = importText(JSON.stringify({ resource: { aws_ecs_task_definition: { t: values } } }))
+    expect(taskDefinitions).toMatchObject([{ name: 'aws_ecs_task_definition.t' }])
+    expect(taskDefinitions[0]!.changes.join('\n')).toMatch(/--mesh m --node n[\s\S]*AppPorts 80,81: several/)
+  })
+})
