@@ -1,0 +1,91 @@
+import { toJsonSchema } from '@valibot/to-json-schema'
+import { describe, expect, it } from 'vitest'
+import type { ResourceKind } from '../../../runtime/model/reference.ts'
+import { SPEC_SCHEMAS } from '../../../runtime/model/resource/spec.ts'
+import { shapeOf } from '../../aws/shapes.ts'
+
+interface Schema {
+  readonly type?: string
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly items?: Schema
+  readonly enum?: readonly string[]
+  readonly allOf?: readonly Schema[]
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly minItems?: number
+  readonly maxItems?: number
+}
+
+const SPECS: Readonly<Record<ResourceKind, string>> = {
+  mesh: 'MeshSpec',
+  'virtual-node': 'VirtualNodeSpec',
+  'virtual-router': 'VirtualRouterSpec',
+  route: 'RouteSpec',
+  'virtual-service': 'VirtualServiceSpec',
+  'virtual-gateway': 'VirtualGatewaySpec',
+  'gateway-route': 'GatewayRouteSpec',
+}
+
+type Bounds = readonly [number | undefined, number | undefined]
+
+/** Where Weft is stricter, on purpose. */
+const STRICTER = [
+  // A duration without unit or value says nothing.
+  / requires unit,value, not $/,
+  // The API reference lists the four events there are; the model takes any text.
+  /\.httpRetryEvents\[\] /,
+]
+
+/** Where the schema of a spec says something else than the shape of the model; `path lower..upper` for bounds. */
+function differences(schema: Schema, shapeName: string, path: string): string[] {
+  const shape = shapeOf(shapeName)
+  if (shape.type === 'structure') {
+    const known = Object.keys(schema.properties ?? {}).sort()
+    const wanted = Object.keys(shape.members ?? {}).sort()
+    if (known.join() !== wanted.join()) return [`${path} has ${known}, not ${wanted}`]
+    const required = [...(schema.required ?? [])].sort().join()
+    const wantedRequired = [...(shape.required ?? [])].sort().join()
+    return [
+      ...(required === wantedRequired ? [] : [`${path} requires ${required}, not ${wantedRequired}`]),
+      ...wanted.flatMap((name) =>
+        differences(schema.properties![name]!, shape.members![name]!.shape, `${path}.${name}`),
+      ),
+    ]
+  }
+  if (shape.type === 'list') {
+    return [
+      ...bounds(path, [schema.minItems, schema.maxItems], [shape.min, shape.max]),
+      ...differences(schema.items!, shape.member!.shape, `${path}[]`),
+    ]
+  }
+  if (shape.enum !== undefined) {
+    return [...(schema.enum ?? [])].sort().join() === [...shape.enum].sort().join()
+      ? []
+      : [`${path} is one of ${schema.enum}`]
+  }
+  if (shape.type === 'string') return bounds(path, [schema.minLength, schema.maxLength], [shape.min, shape.max])
+  if (shape.type === 'boolean') return schema.type === 'boolean' ? [] : [`${path} is ${schema.type}`]
+  return bounds(path, [schema.minimum, schema.maximum], [shape.min, shape.max])
+}
+
+/** Bounds that the model has and the schema has not, or has others; where the model has none, any will do. */
+function bounds(path: string, given: Bounds, wanted: Bounds): string[] {
+  const differs = wanted.some(
+    (bound, index) => bound !== undefined && bound !== (given[index] ?? (index === 0 ? 0 : undefined)),
+  )
+  return differs ? [`${path} ${given.join('..')} not ${wanted.join('..')}`] : []
+}
+
+describe('the schemas of specs', () => {
+  it.each(Object.entries(SPECS) as [ResourceKind, string][])(
+    'of a %s have the members, required members, enums and bounds of %s in the model',
+    (kind, shapeName) => {
+      const schema = toJsonSchema(SPEC_SCHEMAS[kind], { typeMode: 'input', errorMode: 'ignore' }) as Schema
+      const found = differences(schema, shapeName, 'spec')
+      expect(found.filter((difference) => !STRICTER.some((known) => known.test(difference)))).toEqual([])
+    },
+  )
+})
