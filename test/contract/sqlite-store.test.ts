@@ -155,6 +155,18 @@ describe('a SQLite store file', () => {
     ])
   })
 
+  it('of an older Weft is brought up to date, with all that is in it', async () => {
+    await write(open(), 'a', 0)
+    const older = new DatabaseSync(path)
+    older.exec('ALTER TABLE change_log DROP COLUMN rolled_back_to; DROP TABLE receipt; PRAGMA user_version = 1')
+    older.close()
+    const store = open()
+    await write(store, 'b', 1)
+    expect((await store.load('m')).resources).toHaveLength(2)
+    expect((await store.history({ mesh: 'm', limit: 10 })).items.map(({ ref }) => ref.name)).toEqual(['b', 'a'])
+    expect(await store.receipt('m', 't', 0)).toBeUndefined()
+  })
+
   it('of a newer Weft is refused with both layouts named, and left alone', async () => {
     await open().close()
     const database = new DatabaseSync(path)

@@ -73,14 +73,23 @@ describe('the past of a running mesh', () => {
       } while (token !== '')
       expect(found.map((item) => (item as { name: string }).name)).toEqual(names)
     }
+    const { body: first } = (await api(`${base}/diff?from=1&limit=2`)) as { body: { to: number; nextToken: string } }
+    await mesh.put('/virtualNodes', { virtualNodeName: 'aa', spec: {} })
+    const rest = await api(`${base}/diff?from=1&limit=2&nextToken=${first.nextToken}`)
+    expect(rest.body, 'a later page stays with the generation of the first').toMatchObject({
+      to: first.to,
+      changes: [{ name: 'c' }],
+    })
+    await fetch(`${mesh.controlPlane.apiUrl}/v20190125/meshes/shop/virtualNodes/aa`, { method: 'DELETE' })
     const [entry] = ((await api(`${base}/history?limit=1`)).body as { entries: unknown[] }).entries
     expect(entry).toMatchObject({
-      generation: 4,
+      generation: 6,
       actor: 'local-admin',
-      change: 'created',
+      change: 'deleted',
       kind: 'virtual-node',
-      before: null,
-      after: { spec: {}, version: 1 },
+      name: 'aa',
+      before: { spec: {}, version: 1 },
+      after: null,
     })
 
     const refused = [
@@ -89,17 +98,17 @@ describe('the past of a running mesh', () => {
       [400, await api(`${base}/history?limit=101`)],
       [400, await api(`${base}/history?nextToken=x`)],
       [400, await api(`${base}/resources?generation=1e3`)],
-      [404, await api(`${base}/resources?generation=5`)],
+      [404, await api(`${base}/resources?generation=7`)],
       [404, await api(`${base}x/history`)],
       [400, await api(`${base}/rollback`, { generation: 0 })],
       [400, await api(`${base}/rollback`, { generation: '1' })],
       [400, await api(`${base}/rollback`, { generation: 1, more: true })],
-      [404, await api(`${base}/rollback`, { generation: 5 })],
+      [404, await api(`${base}/rollback`, { generation: 7 })],
       [409, await api(`${base}/rollback`, { generation: 3, expectedGeneration: 3 })],
     ] as const
     for (const [status, answer] of refused) {
       expect(answer).toMatchObject({ status, type: 'application/problem+json', body: { detail: expect.any(String) } })
     }
-    expect(await api(`${base}/resources`)).toMatchObject({ body: { generation: 4 } })
+    expect(await api(`${base}/resources`)).toMatchObject({ body: { generation: 6 } })
   })
 })
