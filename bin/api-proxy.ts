@@ -6,7 +6,8 @@ import { pipeline } from 'node:stream/promises'
 import type { SigningScope } from '../runtime/model/signing-scope.ts'
 import { type AwsCredentials, resign, type SignedRequest } from './resign.ts'
 
-const MAX_BODY_BYTES = 1024 * 1024
+/** What the API takes, and Lambda before it. */
+const MAX_BODY_BYTES = 6 * 1024 * 1024
 /** An answer that is read here, to be explained: all others are passed on as they come. */
 const MAX_EXPLAINED_BYTES = 64 * 1024
 /** No byte from the endpoint for so long; a Function URL may take 15 minutes, an API of ours takes seconds. */

@@ -24,6 +24,15 @@ const ERRORS: Readonly<Record<number, string>> = {
   503: 'not possible at present; nothing was done, try again',
 }
 
+/** Opaque: what the page before gave, and nothing else. */
+const NEXT_TOKEN: Json = { type: 'string', pattern: '^[A-Za-z0-9_-]+$', maxLength: 2048 }
+
+const RESOURCE_ARN: Json = {
+  type: 'string',
+  pattern: '^arn:aws[a-z-]*:appmesh:[a-z0-9-]+:[0-9]{12}:mesh/[A-Za-z0-9._/-]+$',
+  maxLength: 2048,
+}
+
 /** The description of both APIs (OpenAPI 3.1), derived from the table of operations and the schemas that check input. */
 export function openApi(): Json {
   const paths: Record<string, Json> = {}
@@ -72,12 +81,11 @@ function appMeshOperation(operation: Operation): Json {
 
 function tagOperation({ name }: TagOperation): Json {
   const isList = name === 'ListTagsForResource'
-  const { resourceArn } = (jsonSchema(TAG_SCHEMAS.query) as { properties: Json }).properties
   return {
     operationId: name,
     tags: ['Tags'],
     parameters: [
-      { name: 'resourceArn', in: 'query', required: true, schema: resourceArn },
+      { name: 'resourceArn', in: 'query', required: true, schema: RESOURCE_ARN },
       ...(isList ? pageParameters(50) : []),
     ],
     ...(isList ? {} : requestBody(jsonSchema(TAG_SCHEMAS[name]))),
@@ -200,14 +208,15 @@ function pathParameters(path: string, schema: Json): Json[] {
 function pageParameters(maximum: number): Json[] {
   return [
     { name: 'limit', in: 'query', schema: { type: 'integer', minimum: 1, maximum, default: maximum } },
-    { name: 'nextToken', in: 'query', schema: text },
+    { name: 'nextToken', in: 'query', schema: NEXT_TOKEN },
   ]
 }
 
 /** A query whose parameters are the members of an object schema. */
 function queryParameters(query: v.ObjectSchema<v.ObjectEntries, undefined>): Json[] {
   const { properties, required = [] } = jsonSchema(query) as { properties: Json; required?: string[] }
-  return Object.entries(properties).map(([name, schema]) => {
+  return Object.entries(properties).map(([name, given]) => {
+    const schema = name === 'nextToken' ? NEXT_TOKEN : given
     return { name, in: 'query', required: required.includes(name), schema }
   })
 }

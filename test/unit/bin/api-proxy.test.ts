@@ -219,9 +219,9 @@ describe('weft api-proxy', () => {
     expect(endpoint.seen).toEqual([])
   })
 
-  it('refuses bodies over 1 MiB, told or not, and takes one of just that', async () => {
+  it('refuses bodies over 6 MiB, told or not, and takes one of just that', async () => {
     const { endpoint, proxy } = await proxied()
-    const body = randomBytes(1024 * 1024)
+    const body = randomBytes(6 * 1024 * 1024)
     expect((await call(proxy.port, { method: 'PUT', body })).status).toBe(200)
     const over = { 'content-length': String(body.length + 1) }
     const told = httpRequest({ port: proxy.port, method: 'PUT', headers: over, agent: false })
