@@ -30,14 +30,20 @@ export interface DynamoDbStoreOptions {
   readonly cacheSize?: number
 }
 
+const CLIENT: DynamoDBClientConfig = {
+  // The SDK spreads them over about 3 s: a throttled write is better late than refused.
+  maxAttempts: 7,
+  // The SDK's own client waits for ever for a connection or an answer that does not come.
+  requestHandler: { connectionTimeout: 1_000, requestTimeout: 5_000, throwOnRequestTimeout: true },
+}
+
 /**
  * Opens the store of a control plane on AWS; nothing is asked before the first call. Calls throw MeshError `throttled`
  * when DynamoDB stays too busy through all attempts of the SDK, `unavailable` when it can't be reached or used.
  */
 export function openDynamoDbStore(options: DynamoDbStoreOptions): ResourceStore {
   const { table, client, cacheSize = 32_000_000 } = options
-  // Attempts that the SDK spreads over about 3 s; a throttled write is better late than refused.
-  return new DynamoDbStore(new DynamoDBClient({ maxAttempts: 7, ...client }), table, cacheSize)
+  return new DynamoDbStore(new DynamoDBClient({ ...CLIENT, ...client }), table, cacheSize)
 }
 
 interface Head {

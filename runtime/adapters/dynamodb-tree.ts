@@ -61,7 +61,7 @@ export function runsOf(index: readonly LeafRef[], keys: readonly string[]): Run[
   return runs
 }
 
-/** The entries of a run after a change, cut into new leaves. `null` takes a key out. */
+/** The entries of a run after a change, cut evenly into new leaves. `null` takes a key out. */
 export function rewrite(entries: readonly Entry[], changes: ReadonlyMap<string, string | null>): Entry[][] {
   const merged = new Map(entries)
   for (const [key, json] of changes) {
@@ -69,17 +69,19 @@ export function rewrite(entries: readonly Entry[], changes: ReadonlyMap<string, 
     else merged.set(key, json)
   }
   const sorted = [...merged].sort(([a], [b]) => compareNames(a, b))
-  const leaves: Entry[][] = []
-  let size = Number.POSITIVE_INFINITY
+  const total = sorted.reduce((sum, entry) => sum + sizeOf(entry), 0)
+  // As few leaves as it takes, all about as large: a full one and a crumb would be rewritten together again and again.
+  const size = total / Math.ceil(total / LEAF_SIZE)
+  const leaves = new Map<number, Entry[]>()
+  let before = 0
   for (const entry of sorted) {
-    if (size + sizeOf(entry) > LEAF_SIZE) {
-      leaves.push([])
-      size = 0
-    }
-    leaves.at(-1)!.push(entry)
-    size += sizeOf(entry)
+    const n = Math.floor((before + sizeOf(entry) / 2) / size)
+    const leaf = leaves.get(n)
+    if (leaf === undefined) leaves.set(n, [entry])
+    else leaf.push(entry)
+    before += sizeOf(entry)
   }
-  return leaves
+  return [...leaves.values()]
 }
 
 /** Characters of an entry. */

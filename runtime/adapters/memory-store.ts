@@ -141,6 +141,10 @@ export class MemoryStore implements ResourceStore {
 }
 
 function keep(receipts: Map<string, Receipt>, receipt: Receipt, nowMs: number): void {
-  for (const { token, expiresAtMs } of receipts.values()) if (expiresAtMs <= nowMs) receipts.delete(token)
+  for (const { token, expiresAtMs } of receipts.values()) {
+    if (expiresAtMs > nowMs) break
+    receipts.delete(token)
+  }
+  receipts.delete(receipt.token)
   receipts.set(receipt.token, { ...receipt })
 }

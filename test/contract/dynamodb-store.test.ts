@@ -183,6 +183,9 @@ describe.skipIf(here === undefined)(`a DynamoDB store on ${title}`, () => {
     faulty.fate = () => 'lose-call'
     const lost = await write(open(faulty, { maxAttempts: 1 }), 'a', 0).catch((error: unknown) => error)
     expect(lost).toMatchObject({ code: 'unavailable' })
+    faulty.fate = () => new Promise<never>(() => {})
+    const hasty = { maxAttempts: 1, requestHandler: { requestTimeout: 100, throwOnRequestTimeout: true } }
+    await expect(open(faulty, hasty).load('m')).rejects.toMatchObject({ code: 'unavailable' })
     table = 'no-such-table'
     const wrong = await open()
       .load('m')
