@@ -281,13 +281,13 @@ describe('requests that are not as they should be', () => {
 })
 
 describe('the description of the API', () => {
-  it('lists all 35 operations on resources and resolves every reference inside of it', async () => {
+  it('lists all 38 operations and resolves every reference inside of it', async () => {
     const { json } = await call('GET', '/openapi.json')
     expect(json.openapi).toBe('3.1.0')
     const operations = Object.entries<Record<string, { operationId: string }>>(json.paths)
       .filter(([path]) => path.startsWith('/v20190125/'))
       .flatMap(([, methods]) => Object.values(methods).map(({ operationId }) => operationId))
-    expect(new Set(operations).size).toBe(35)
+    expect(new Set(operations).size).toBe(38)
     const references = [...JSON.stringify(json).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(
       ([, name]) => name,
     )
