@@ -1,5 +1,5 @@
 import type { Imported } from '../runtime/importers/app-mesh/import.ts'
-import type { Need } from '../runtime/importers/app-mesh/tree.ts'
+import type { Finding, Need } from '../runtime/importers/app-mesh/tree.ts'
 import { label } from './kinds.ts'
 
 /** Places of one parameter that a message names. */
@@ -8,12 +8,15 @@ const MAX_PLACES = 3
 /** What stands in the way of an import, for people; undefined when nothing does. */
 export function refusal({ problems, needs, resources, taskDefinitions }: Imported): string | undefined {
   if (problems.length > 0 || needs.length > 0) {
-    const lines = problems.map(
-      ({ file, line, path, message }) => `${file}:${line}: ${path === '' ? '' : `${path}: `}${message}`,
-    )
+    const lines = problems.map(problemLine)
     return [...lines, ...(needs.length === 0 ? [] : questions(needs)), 'Nothing was written or sent.'].join('\n')
   }
   return resources.length + taskDefinitions.length === 0 ? 'the files hold no App Mesh resources' : undefined
+}
+
+/** `file:line: path: message`. */
+export function problemLine({ file, line, path, message }: Finding): string {
+  return `${file}:${line}: ${path === '' ? '' : `${path}: `}${message}`
 }
 
 /** Every value that is missing, with where it is needed and how to give it. */

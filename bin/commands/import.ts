@@ -2,10 +2,15 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { stringify } from 'yaml'
-import { type ImportedResource, type ImportFile, importAppMesh } from '../../runtime/importers/app-mesh/import.ts'
+import {
+  type ImportedResource,
+  type ImportFile,
+  importAppMesh,
+  problemsTogether,
+} from '../../runtime/importers/app-mesh/import.ts'
 import type { ResourceRef } from '../../runtime/model/reference.ts'
-import type { ApiClient } from '../api-client.ts'
-import { notes, refusal } from '../import-report.ts'
+import type { ApiClient, DescribedResource } from '../api-client.ts'
+import { notes, problemLine, refusal } from '../import-report.ts'
 import { label } from '../kinds.ts'
 import { toDocument } from '../resource-file.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
@@ -51,13 +56,15 @@ async function importFiles(paths: readonly string[], options: ImportAppMeshOptio
     parameters: options.parameter,
     ...(options.mesh === undefined ? {} : { mesh: options.mesh }),
   })
-  const refused = refusal(imported)
-  if (refused !== undefined) throw new CliError(EXIT.usage, refused)
+  const reason = refusal(imported)
+  if (reason !== undefined) throw new CliError(EXIT.usage, reason)
   for (const note of notes(imported)) complain(note)
   if (imported.resources.length === 0) return
   if (options.apply === true) {
     const api = apiClient(options)
-    await requirePresent(api, imported.missing)
+    const present = await requirePresent(api, imported.missing)
+    const refused = problemsTogether(imported.resources, present).map(problemLine)
+    if (refused.length > 0) throw new CliError(EXIT.failed, `${refused.join('\n')}\nNothing was sent.`)
     await applyAndReport(api, imported.resources, false)
   } else if (options.output === undefined) {
     say(render(imported.resources))
@@ -83,12 +90,15 @@ function readFile(file: string): ImportFile {
 }
 
 /** A refusal half way through would leave half a mesh: what the control plane lacks is found before anything is sent. */
-async function requirePresent(api: ApiClient, missing: readonly ResourceRef[]): Promise<void> {
+async function requirePresent(api: ApiClient, missing: readonly ResourceRef[]): Promise<DescribedResource[]> {
+  const present: DescribedResource[] = []
   const absent: string[] = []
   for (const ref of missing) {
-    if ((await api.describe(ref)) === undefined) absent.push(`${label(ref)} (mesh ${ref.mesh})`)
+    const described = await api.describe(ref)
+    if (described === undefined) absent.push(`${label(ref)} (mesh ${ref.mesh})`)
+    else present.push(described)
   }
-  if (absent.length === 0) return
+  if (absent.length === 0) return present
   const message = `neither the files nor the control plane have ${absent.join(', ')}; import the files with them, too`
   throw new CliError(EXIT.failed, `${message}. Nothing was sent.`)
 }

@@ -13,16 +13,33 @@ export function isTemplate(tree: Tree): tree is MapTree {
   return resources?.kind === 'map' && [...resources.entries.values()].some((one) => member(one, 'Type') !== undefined)
 }
 
-/** Takes the App Mesh resources and the task definitions with an App Mesh sidecar from a CloudFormation template. */
-export function readTemplate(root: MapTree, findings: Findings): void {
-  const template = new Template(root, findings.answers)
-  try {
-    for (const resource of template.resources()) readResource(resource, template, findings)
-  } catch (error) {
-    if (!(error instanceof TooCostly)) throw error
-    findings.problems.push(finding(root, error.message))
+/**
+ * Takes the App Mesh resources and the task definitions with an App Mesh sidecar from CloudFormation templates. What one
+ * of them exports, the others may import.
+ */
+export function readTemplates(roots: readonly MapTree[], findings: Findings): void {
+  const templates: Template[] = []
+  const exported = (name: string, at: Tree): Tree | undefined => {
+    for (const template of templates) {
+      const value = template.exported(name, at)
+      if (value !== undefined) return value
+    }
+    return undefined
   }
-  findings.problems.push(...template.problems)
+  for (const root of roots) templates.push(new Template(root, findings.answers, exported))
+  roots.forEach((root, index) => {
+    const template = templates[index]!
+    try {
+      for (const resource of template.resources()) readResource(resource, template, findings)
+    } catch (error) {
+      if (error instanceof TooCostly) findings.problems.push(finding(root, error.message))
+      // Deep nesting times long chains of references can use up the stack in spite of both limits.
+      else if (error instanceof RangeError)
+        findings.problems.push(finding(root, 'nests too deep to be read; flatten it'))
+      else throw error
+    }
+  })
+  for (const { problems } of templates) findings.problems.push(...problems)
 }
 
 function readResource(resource: TemplateResource, template: Template, findings: Findings): void {
@@ -30,7 +47,7 @@ function readResource(resource: TemplateResource, template: Template, findings: 
   if (type.startsWith('AWS::AppMesh::')) {
     if (isCreated(resource, template, findings)) readAppMesh(resource, template, findings)
   } else if (type === 'AWS::ECS::TaskDefinition') {
-    const evaluated = quietly(template, () => template.evaluate(resource.properties))
+    const evaluated = template.quietly(() => template.evaluate(resource.properties))
     const report = evaluated === undefined ? undefined : reportTaskDefinition(resource.logicalId, evaluated, tree)
     if (report !== undefined) findings.taskDefinitions.push(report)
   } else if (type === 'AWS::CloudFormation::Stack' || type === 'AWS::CloudFormation::Module') {
@@ -80,14 +97,6 @@ function isCreated({ tree }: TemplateResource, template: Template, findings: Fin
   const decided = template.condition(condition.text, condition)
   if (decided.kind === 'unknown') findings.needs.push(...decided.needs)
   return decided.kind === 'scalar' && decided.value === true
-}
-
-/** Task definitions are only reported on: what is wrong or unknown in them stops nobody. */
-function quietly<T>(template: Template, work: () => T): T {
-  const before = template.problems.length
-  const value = work()
-  template.problems.length = before
-  return value
 }
 
 function pascal(name: string): string {

@@ -1,16 +1,26 @@
-import { buildGraph } from '../../compiler/graph.ts'
+import { buildGraph, type CompilerResource } from '../../compiler/graph.ts'
 import { validatePut } from '../../compiler/validate.ts'
 import { RESOURCE_KINDS, type ResourceRef, refKey } from '../../model/reference.ts'
 import { validateRef, validateSpec } from '../../model/resource/validate.ts'
 import { Answers } from './answers.ts'
 import { bracesOff, readCliJson } from './cli-json.ts'
-import { isTemplate, readTemplate } from './cloudformation.ts'
+import { isTemplate, readTemplates } from './cloudformation.ts'
 import type { Draft, Findings } from './draft.ts'
 import { missingReferences } from './references.ts'
 import { convertSpec, placeOf } from './shape.ts'
 import { reportTaskDefinition, type TaskDefinitionReport } from './task-definition.ts'
 import { isTerraform, readTerraform } from './terraform.ts'
-import { type Finding, finding, member, type Need, type Place, parseTrees, type Tree, textOf } from './tree.ts'
+import {
+  type Finding,
+  finding,
+  type MapTree,
+  member,
+  type Need,
+  type Place,
+  parseTrees,
+  type Tree,
+  textOf,
+} from './tree.ts'
 
 /** A file of the user: its name is for messages. */
 export interface ImportFile {
@@ -58,7 +68,7 @@ const MAX_RESOURCES = 10_000
 export function importAppMesh(files: readonly ImportFile[], options: ImportOptions): Imported {
   const answers = new Answers(options.parameters)
   const findings: Findings = { answers, drafts: [], problems: [], warnings: [], needs: [], taskDefinitions: [] }
-  for (const { file, text } of files) readFile(file, text, findings)
+  readFiles(files, findings)
   const { drafts, problems, needs, warnings, taskDefinitions } = findings
   if (drafts.length > MAX_RESOURCES) {
     const { tree } = drafts[MAX_RESOURCES]!
@@ -68,7 +78,7 @@ export function importAppMesh(files: readonly ImportFile[], options: ImportOptio
   const mesh = options.mesh ?? onlyMesh(drafts) ?? answers.take('meshName')
   const finished = drafts.flatMap((draft) => finish(draft, mesh, findings) ?? [])
   const resources = inOrder(withoutDuplicates(finished, problems))
-  problems.push(...togetherProblems(resources))
+  problems.push(...problemsTogether(resources))
   return {
     resources,
     problems: distinct(problems),
@@ -80,25 +90,28 @@ export function importAppMesh(files: readonly ImportFile[], options: ImportOptio
   }
 }
 
-function readFile(file: string, text: string, findings: Findings): void {
-  const before = findings.drafts.length + findings.taskDefinitions.length + findings.problems.length
-  try {
+/** Templates are read together, after the others: they may refer to one another. */
+function readFiles(files: readonly ImportFile[], findings: Findings): void {
+  const templates: MapTree[] = []
+  for (const { file, text } of files) {
     const { trees, problems } = parseTrees(file, bracesOff(text))
     findings.problems.push(...problems)
-    for (const tree of trees) readTree(tree, findings)
-  } catch (error) {
-    // Deep nesting times long chains of references can use up the stack in spite of both limits.
-    if (!(error instanceof RangeError)) throw error
-    findings.problems.push({ file, line: 1, path: '', message: 'nests too deep to be read; flatten it' })
+    for (const tree of trees) {
+      if (isTemplate(tree)) templates.push(tree)
+      else readTree(tree, findings)
+    }
   }
-  const after = findings.drafts.length + findings.taskDefinitions.length + findings.problems.length
-  if (after === before && findings.needs.length === 0) {
-    findings.warnings.push({ file, line: 1, path: '', message: 'holds no App Mesh resource' })
+  readTemplates(templates, findings)
+  const { drafts, taskDefinitions, problems, needs, warnings } = findings
+  const spoken = new Set(
+    [...drafts.map(({ tree }) => tree), ...taskDefinitions, ...problems, ...needs].map(({ file }) => file),
+  )
+  for (const { file } of files) {
+    if (!spoken.has(file)) warnings.push({ file, line: 1, path: '', message: 'holds no App Mesh resource' })
   }
 }
 
 function readTree(tree: Tree, findings: Findings): void {
-  if (isTemplate(tree)) return readTemplate(tree, findings)
   if (isTerraform(tree)) return readTerraform(tree, findings)
   if (textOf(member(tree, 'apiVersion'))?.startsWith('appmesh.k8s.aws/')) {
     findings.problems.push(
@@ -180,11 +193,17 @@ function inOrder(resources: readonly ImportedResource[]): readonly ImportedResou
   return resources.toSorted((a, b) => RESOURCE_KINDS.indexOf(a.ref.kind) - RESOURCE_KINDS.indexOf(b.ref.kind))
 }
 
-/** What the API would refuse, of rules between resources, where all that takes part is here. */
-function togetherProblems(resources: readonly ImportedResource[]): Finding[] {
+/**
+ * What the API would refuse by rules between resources, such as a route to a port that nobody listens on, where all that
+ * takes part is here. `present` is what the control plane has of what the resources name.
+ */
+export function problemsTogether(
+  resources: readonly ImportedResource[],
+  present: readonly CompilerResource[] = [],
+): Finding[] {
   const byMesh = Map.groupBy(resources, ({ ref }) => ref.mesh)
-  return [...byMesh.values()].flatMap((all) => {
-    const graph = buildGraph(all)
+  return [...byMesh].flatMap(([mesh, all]) => {
+    const graph = buildGraph([...present.filter(({ ref }) => ref.mesh === mesh), ...all])
     return all.flatMap((resource) =>
       validatePut(graph, resource)
         .filter(({ code }) => code !== 'missing-reference')

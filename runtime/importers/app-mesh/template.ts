@@ -41,13 +41,44 @@ export class Template {
   readonly problems: Finding[] = []
   readonly #root: MapTree
   readonly #answers: Answers
+  readonly #exported: (name: string, at: Tree) => Tree | undefined
   readonly #memo = new Map<string, Tree | undefined>()
   readonly #busy = new Set<string>()
   #budget = BUDGET
 
-  constructor(root: MapTree, answers: Answers) {
+  /** Other templates of the import are asked for the exports of this name. */
+  constructor(root: MapTree, answers: Answers, exported: (name: string, at: Tree) => Tree | undefined) {
     this.#root = root
     this.#answers = answers
+    this.#exported = exported
+    const parameters = member(root, 'Parameters')
+    // Whoever gives all parameters of a stack need not know which of them matter here.
+    if (parameters?.kind === 'map') for (const name of parameters.entries.keys()) answers.take(name)
+  }
+
+  /** The value of the output that is exported under a name; undefined when none is, as far as names are known. */
+  exported(name: string, at: Tree): Tree | undefined {
+    const outputs = member(this.#root, 'Outputs')
+    if (outputs?.kind !== 'map') return undefined
+    for (const [output, tree] of outputs.entries) {
+      const exportName = member(member(tree, 'Export'), 'Name')
+      const value = member(tree, 'Value')
+      if (exportName === undefined || value === undefined) continue
+      // Names may be made of imports, too.
+      const known = this.quietly(() => this.#once(`export ${output}`, at, () => this.evaluate(exportName)))
+      if (textOf(known) !== name) continue
+      const found = this.#once(`output ${output}`, at, () => this.evaluate(value))
+      return found.kind === 'scalar' ? this.text(found.text, at) : found
+    }
+    return undefined
+  }
+
+  /** Does work whose problems stop nobody. */
+  quietly<T>(work: () => T): T {
+    const before = this.problems.length
+    const value = work()
+    this.problems.length = before
+    return value
   }
 
   resources(): readonly TemplateResource[] {
@@ -144,7 +175,8 @@ export class Template {
   /** The value of an export of another stack. */
   imported(name: string, at: Tree): Tree {
     const given = this.#answers.take(name)
-    return given === undefined ? this.unknown(name, at, 'export of another stack') : this.text(given, at)
+    if (given !== undefined) return this.text(given, at)
+    return this.#exported(name, at) ?? this.unknown(name, at, 'export of another stack')
   }
 
   /** The value of a parameter under a name that no template declares. */

@@ -45,6 +45,8 @@ function readShown(resource: Tree, findings: Findings): void {
 
 function readConfiguration(root: MapTree, findings: Findings): void {
   const configuration = new Configuration(root, findings)
+  // Whoever gives all variables need not know which of them matter here.
+  for (const name of mapOf(member(root, 'variable')).keys()) findings.answers.take(name)
   for (const [type, named] of mapOf(member(root, 'resource'))) {
     if (!KINDS.has(type) && type !== TASK_DEFINITION) continue
     for (const [name, written] of mapOf(named)) {

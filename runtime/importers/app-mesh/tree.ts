@@ -45,7 +45,7 @@ export interface MapTree extends Placed {
 }
 
 /** What an expression comes to when something that it needs is not known; never made by the parser. */
-export interface UnknownTree extends Placed {
+interface UnknownTree extends Placed {
   readonly kind: 'unknown'
   readonly needs: readonly Need[]
   /** For people: the expression with what is known filled in, such as `${EnvoyImage}`. */
@@ -178,7 +178,7 @@ class Planter {
 }
 
 /** The path of a member. Names with dots are quoted, so that paths can be told apart. */
-export function join(path: string, name: string): string {
+function join(path: string, name: string): string {
   const part = /[.[\]\s]/.test(name) ? JSON.stringify(name) : name
   return path === '' ? part : `${path}.${part}`
 }

@@ -1,5 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are what the formats write, not templates of ours
 import { describe, expect, it } from 'vitest'
+import { importAppMesh } from '../../../runtime/importers/app-mesh/import.ts'
 import { asked, importText, problemsOf } from './imported.ts'
 
 /** A template with one virtual node, whose Cloud Map namespace is the expression. */
@@ -255,5 +256,64 @@ Resources:
       { kind: 'mesh', mesh: 'shop', name: 'shop' },
       { kind: 'virtual-router', mesh: 'shop', name: 'r' },
     ])
+  })
+})
+
+describe('several templates', () => {
+  const first = `
+Parameters: { Project: { Type: String } }
+Resources: { Mesh: { Type: AWS::AppMesh::Mesh, Properties: { MeshName: !Sub '\${Project}-mesh' } } }
+Outputs: { Out: { Value: !GetAtt Mesh.MeshName, Export: { Name: !Sub '\${Project}:Mesh' } } }
+`
+  const second = `
+Parameters: { Project: { Type: String } }
+Resources:
+  Node:
+    Type: AWS::AppMesh::VirtualNode
+    Properties: { MeshName: !ImportValue { 'Fn::Sub': '\${Project}:Mesh' }, VirtualNodeName: n, Spec: {} }
+`
+  const read = (texts: string[], parameters: Record<string, string>) =>
+    importAppMesh(
+      texts.map((text, index) => ({ file: `${index}.yaml`, text })),
+      { parameters: new Map(Object.entries(parameters)) },
+    )
+
+  it('give each other what they export, in any order', () => {
+    for (const texts of [
+      [first, second],
+      [second, first],
+    ]) {
+      const imported = read(texts, { Project: 'p' })
+      expect(asked(imported)).toEqual([])
+      expect(imported.resources.map(({ ref }) => [ref.mesh, ref.name])).toEqual([
+        ['p-mesh', 'p-mesh'],
+        ['p-mesh', 'n'],
+      ])
+    }
+    expect(asked(read([second, first], {}))).toEqual(['Project'])
+    expect(asked(read([second], { Project: 'p' }))).toEqual(['p:Mesh'])
+  })
+
+  it('may import in a circle, which is named', () => {
+    const template = (own: string, other: string) => `
+Resources: { Mesh: { Type: AWS::AppMesh::Mesh, Properties: { MeshName: !ImportValue ${other} } } }
+Outputs: { Out: { Value: !ImportValue ${other}, Export: { Name: ${own} } } }
+`
+    expect(problemsOf(read([template('a', 'b'), template('b', 'a')], {})).join()).toContain('leads back to itself')
+  })
+
+  it('may export under a name that is imported', () => {
+    const text = 'Outputs: { Out: { Value: x, Export: { Name: !ImportValue y } } }'
+    const mesh = 'Resources: { Mesh: { Type: AWS::AppMesh::Mesh, Properties: { MeshName: !ImportValue z } } }'
+    expect(asked(read([`${mesh}\n${text}`], {}))).toEqual(['z'])
+  })
+
+  it('may be given parameters that do not matter here', () => {
+    const imported = read([`${first}\n`.replace('Project: {', 'Vpc: { Type: String }, Project: {')], {
+      Project: 'p',
+      Vpc: 'v',
+      Typo: 'x',
+    })
+    expect(imported.unusedParameters).toEqual(['Typo'])
   })
 })
