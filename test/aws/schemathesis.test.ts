@@ -9,15 +9,10 @@ import { type ControlPlane, startControlPlane } from '../../runtime/server.ts'
 import { pythonTool } from '../support/judges.ts'
 import { ROOT, weft } from '../unit/bin/cli-process.ts'
 
-const CHECKS = [
-  'not_a_server_error',
-  'status_code_conformance',
-  'content_type_conformance',
-  'response_headers_conformance',
-  'response_schema_conformance',
-]
-
-/** Names that are there, so that most requests get past the first lookup. */
+/**
+ * Names that are there, so that most requests get past the first lookup; and 431, which the listener answers by itself,
+ * among the answers to what is not valid.
+ */
 const CONFIG = `
 [dictionaries]
 meshes = { values = ["shop"] }
@@ -25,6 +20,8 @@ kinds = { values = ["virtual-node", "virtual-service"] }
 parents = { values = ["catalog", "ingress"] }
 names = { values = ["web", "catalog-v1", "web.shop.internal"] }
 arns = { values = ["arn:aws:appmesh:us-east-1:000000000000:mesh/shop"] }
+[checks.negative_data_rejection]
+expected-statuses = [400, 403, 404, 405, 409, 431]
 [parameters]
 "query.resourceArn" = { dictionary = "arns", probability = 0.5 }
 "path.meshName" = { dictionary = "meshes", probability = 0.8 }
@@ -55,7 +52,8 @@ afterAll(async () => {
 
 async function schemathesis(bin: string, ...args: readonly string[]): Promise<string> {
   const url = `${controlPlane.apiUrl}/openapi.json`
-  const options = ['--seed', '1', '--no-color', '--warnings', 'off', '--checks', CHECKS.join(',')]
+  // Rules across members, and names that must be there, are beyond JSON Schema: not all that fits it is taken.
+  const options = ['--seed', '1', '--no-color', '--warnings', 'off', '--exclude-checks', 'positive_data_acceptance']
   const child = spawn(join(bin, 'st'), ['--config-file', 'schemathesis.toml', 'run', url, ...options, ...args], {
     cwd: directory,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -75,14 +73,17 @@ describe('Schemathesis on the description of the API', { timeout: 180_000 }, () 
       '^(Update|CreateVirtual(Node|Gateway|Router)$|CreateRoute$|sync$|issueCertificate$)',
     ],
     ['in random requests', 'fuzzing', '^(sync|issueCertificate)$'],
-  ] as const)('finds no 500 and no undocumented answer %s', async ([, phase, without], context) => {
-    const judge = await pythonTool('schemathesis', 'schemathesis>=4.32,<5')
-    if ('missing' in judge) return context.skip(judge.missing)
-    const output = await schemathesis(
-      judge.bin,
-      ...['--phases', phase, '--max-examples', '3', '--exclude-operation-id-regex', without],
-    )
-    const tested = Number(/Tested: (\d+)/.exec(output)?.[1])
-    expect(tested).toBeGreaterThan(35)
-  })
+  ] as const)(
+    'finds no 500, no undocumented answer and nothing invalid taken %s',
+    async ([, phase, without], context) => {
+      const judge = await pythonTool('schemathesis', 'schemathesis>=4.32,<5')
+      if ('missing' in judge) return context.skip(judge.missing)
+      const output = await schemathesis(
+        judge.bin,
+        ...['--phases', phase, '--max-examples', '3', '--exclude-operation-id-regex', without],
+      )
+      const tested = Number(/Tested: (\d+)/.exec(output)?.[1])
+      expect(tested).toBeGreaterThan(35)
+    },
+  )
 })
