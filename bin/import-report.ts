@@ -2,13 +2,16 @@ import type { Imported } from '../runtime/importers/app-mesh/import.ts'
 import type { Finding, Need } from '../runtime/importers/app-mesh/tree.ts'
 import { label } from './kinds.ts'
 
+/** Problems that are told at once. */
+const MAX_PROBLEMS = 100
 /** Places of one parameter that a message names. */
 const MAX_PLACES = 3
 
 /** What stands in the way of an import, for people; undefined when nothing does. */
 export function refusal({ problems, needs, resources, taskDefinitions }: Imported): string | undefined {
   if (problems.length > 0 || needs.length > 0) {
-    const lines = problems.map(problemLine)
+    const lines = problems.slice(0, MAX_PROBLEMS).map(problemLine)
+    if (problems.length > MAX_PROBLEMS) lines.push(`and ${problems.length - MAX_PROBLEMS} problems more`)
     return [...lines, ...(needs.length === 0 ? [] : questions(needs)), 'Nothing was written or sent.'].join('\n')
   }
   return resources.length + taskDefinitions.length === 0 ? 'the files hold no App Mesh resources' : undefined
@@ -48,6 +51,11 @@ export function notes(imported: Imported): readonly string[] {
       ...changes.map((change) => `  - ${change}`),
     ]),
   ]
+}
+
+/** Without control characters, which could make a terminal say what is not so. */
+export function printable(text: string): string {
+  return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, '?')
 }
 
 /** For a POSIX shell. */

@@ -10,7 +10,7 @@ import {
 } from '../../runtime/importers/app-mesh/import.ts'
 import type { ResourceRef } from '../../runtime/model/reference.ts'
 import type { ApiClient, DescribedResource } from '../api-client.ts'
-import { notes, problemLine, refusal } from '../import-report.ts'
+import { notes, printable, problemLine, refusal } from '../import-report.ts'
 import { label } from '../kinds.ts'
 import { toDocument } from '../resource-file.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
@@ -57,14 +57,14 @@ async function importFiles(paths: readonly string[], options: ImportAppMeshOptio
     ...(options.mesh === undefined ? {} : { mesh: options.mesh }),
   })
   const reason = refusal(imported)
-  if (reason !== undefined) throw new CliError(EXIT.usage, reason)
-  for (const note of notes(imported)) complain(note)
+  if (reason !== undefined) throw new CliError(EXIT.usage, printable(reason))
+  for (const note of notes(imported)) complain(printable(note))
   if (imported.resources.length === 0) return
   if (options.apply === true) {
     const api = apiClient(options)
     const present = await requirePresent(api, imported.missing)
     const refused = problemsTogether(imported.resources, present).map(problemLine)
-    if (refused.length > 0) throw new CliError(EXIT.failed, `${refused.join('\n')}\nNothing was sent.`)
+    if (refused.length > 0) throw new CliError(EXIT.failed, printable(`${refused.join('\n')}\nNothing was sent.`))
     await applyAndReport(api, imported.resources, false)
   } else if (options.output === undefined) {
     say(render(imported.resources))
@@ -82,7 +82,9 @@ function parameter(pair: string, given: ReadonlyMap<string, string>): ReadonlyMa
 function readFile(file: string): ImportFile {
   try {
     // Asked before reading: a wrong path may name something huge.
-    if (statSync(file).size > MAX_FILE_BYTES) throw new Error(`larger than ${MAX_FILE_BYTES} bytes; split it`)
+    const stats = statSync(file)
+    if (stats.isDirectory()) throw new Error('a directory; name its files, such as DIRECTORY/*.json')
+    if (stats.size > MAX_FILE_BYTES) throw new Error(`larger than ${MAX_FILE_BYTES} bytes; split it`)
     return { file, text: readFileSync(file, 'utf8').replace(/^\uFEFF/, '') }
   } catch (error) {
     throw new CliError(EXIT.usage, `${file} cannot be read: ${messageOf(error)}`)

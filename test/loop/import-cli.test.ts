@@ -90,6 +90,9 @@ describe('weft import app-mesh', { timeout: 60_000 }, () => {
     expect((await weft('get', 'mesh')).stderr).toBe('no mesh yet\n')
 
     expect(await importAppMesh(join(directory, 'nothing.yaml'))).toMatchObject({ code: 2 })
+    expect((await importAppMesh(directory)).stderr).toContain('a directory; name its files')
+    const colourful = await importAppMesh(file('e.json', '{"meshName": "m", "spec": {"\u001b[31m": 1}}'))
+    expect(colourful).toMatchObject({ code: 2, stderr: expect.not.stringContaining('\u001b') })
     expect(await importAppMesh(template, '--parameter', 'x')).toMatchObject({ code: 2 })
     expect(await importAppMesh(file('empty.json', '[]'))).toMatchObject({
       code: 2,

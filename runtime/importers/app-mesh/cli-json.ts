@@ -80,9 +80,9 @@ function recognise(body: MapTree | undefined, spec: Tree | undefined, findings: 
   }
   const answered = possible.find((kind) => answer(nameMember(kind), tree, findings) !== undefined)
   if (answered === undefined) {
-    const names = possible.map((kind) => `${baseName(tree.file)}:${nameMember(kind)}`)
-    const message = `could be a ${possible.join(', a ')}: say which by its name (${names.join(', ')})`
-    findings.needs.push({ ...placeOnly(tree), parameter: names[0]!, message })
+    const names = possible.map(nameMember)
+    const message = `could be a ${possible.join(', a ')}: give ${names.join(', or ')}, as it is meant`
+    findings.needs.push({ ...placeOnly(tree), parameter: `${baseName(tree.file)}:${names[0]!}`, message })
   }
   return answered
 }

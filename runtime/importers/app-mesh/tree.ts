@@ -61,6 +61,9 @@ export const LIMITS = {
   values: 500_000,
 } as const
 
+/** Syntax errors of a file that are told. */
+const MAX_SYNTAX_ERRORS = 3
+
 class Refused extends Error {
   readonly node: Node | undefined
 
@@ -86,10 +89,12 @@ export function parseTrees(
   // Unique keys are looked after below: the library compares every key with every other.
   const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: false, logLevel: 'silent' } as const
   for (const { contents, errors } of parseAllDocuments(text, options)) {
-    for (const { message, pos } of errors) {
+    // One error makes others after it.
+    for (const { message, pos } of errors.slice(0, Math.max(0, MAX_SYNTAX_ERRORS - problems.length))) {
       problems.push({ file, line: lineAt(pos[0]), path: '', message: syntaxMessage(message) })
     }
-    if (errors.length > 0 || contents === null) continue
+    const isEmpty = contents === null || (isScalar(contents) && contents.value === null)
+    if (errors.length > 0 || isEmpty) continue
     const planter = new Planter(file, text, lineAt, problems)
     try {
       trees.push(planter.plant(contents, '', 0))
@@ -210,5 +215,8 @@ export function placeOnly({ file, line, path }: Placed): Placed {
 function syntaxMessage(message: string): string {
   // The library reports its own recursion so.
   if (message.includes('call stack')) return `nests deeper than ${LIMITS.depth} levels; flatten it`
-  return `is neither YAML nor JSON: ${message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`
+  return `is neither YAML nor JSON: ${message
+    .split('\n')[0]!
+    .slice(0, 120)
+    .replace(/ at line \d+, column \d+:?$/, '')}`
 }

@@ -28,6 +28,7 @@ describe('JSON of the AWS CLI', () => {
       'n',
     ],
     ['meshName: m\nvirtualNodeName: n\nspec: {}\n', 'virtual-node', 'n'],
+    ['---\nmeshName: m\nvirtualNodeName: n\nspec: {}\n---\n', 'virtual-node', 'n'],
   ])('%s is recognised', (text, kind, name) => {
     const imported = importText(text)
     expect(problemsOf(imported)).toEqual([])
