@@ -80,3 +80,8 @@ export class ProxyError extends Error {
     this.retry = options.retry ?? 'never'
   }
 }
+
+/** For what should not happen: whatever was thrown, as an error of this proxy. */
+export function internalError(thrown: unknown): ProxyError {
+  return new ProxyError('internal', 'internal', { cause: thrown, message: String(thrown) })
+}

@@ -1,4 +1,5 @@
 import type { RequestView } from '../../runtime/model/match.ts'
+import { RequestBody } from './attempts/request-body.ts'
 import type { RequestHead, ResponseHead } from './codec/http1/head.ts'
 import type { DownstreamStream, RequestReceiver } from './codec/stream.ts'
 import { type ProxyError, type Reason, STATUS } from './errors.ts'
@@ -21,10 +22,10 @@ export interface ExchangeHome {
   errorBody(error: ProxyError): string
 }
 
-/** Whoever sends the request upstream: hears of its body, and of the end. */
+/** Whoever sends the request upstream: hears of its body's progress, and of the end. */
 export interface Forwarder {
-  onRequestData(chunk: Buffer, start: number, end: number): void
-  onRequestEnd(trailers: string): void
+  onRequestData(): void
+  onRequestEnd(): void
   onRequestFlush(): void
   onResponseDrain(): void
   /** The exchange is over, however it went. */
@@ -49,6 +50,8 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   metrics: RequestMetrics
   route: string | null = null
   forwarding: Forwarder | null = null
+  /** Null for a request without one. It may arrive before anybody forwards it. */
+  readonly body: RequestBody | null
   status = 0
   reason: Reason | null = null
   attempts = 0
@@ -66,6 +69,7 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
     this.chain = chain
     this.stream = stream
     this.head = stream.head
+    this.body = stream.head.bodyLength === 0 ? null : new RequestBody()
     this.target = stream.head.target
     this.authority = stream.head.authority
     this.port = chain.port
@@ -110,11 +114,13 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
 
   onRequestData(chunk: Buffer, start: number, end: number): void {
     this.bytesReceived += end - start
-    this.forwarding?.onRequestData(chunk, start, end)
+    if (this.body!.push(chunk, start, end)) this.stream.pauseRequest()
+    this.forwarding?.onRequestData()
   }
 
   onRequestEnd(trailers: string): void {
-    this.forwarding?.onRequestEnd(trailers)
+    this.body!.end(trailers)
+    this.forwarding?.onRequestEnd()
   }
 
   onRequestFlush(): void {

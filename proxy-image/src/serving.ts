@@ -239,6 +239,8 @@ export class Serving {
       scheme: options.scheme,
       port: options.port,
       edge: options.edge,
+      // Policies bring the first ones.
+      filters: [],
       choose: options.chooser,
     })
     const { rule } = options

@@ -6,7 +6,7 @@ import type { RequestMetrics } from '../telemetry/request-metrics.ts'
 import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import { Deadline, type DeadlineOwner } from './deadline.ts'
-import { RequestBody } from './request-body.ts'
+import type { RequestBody } from './request-body.ts'
 import { requestId } from './request-id.ts'
 import { backOffMs, peerDidNotSend, REASON_FIELD, retriesError, retriesStatus } from './retry.ts'
 
@@ -50,7 +50,8 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     this.cluster = target.cluster
     this.fixed = fixed
     this.movedAtMs = exchange.startedAtMs
-    this.body = exchange.head.bodyLength === 0 ? null : new RequestBody(plan.retry !== null)
+    this.body = exchange.body
+    if (plan.retry === null) this.body?.sendOnce()
     this.requestDeadline = plan.timeouts.requestMs === 0 ? null : new Deadline(this)
     exchange.metrics = target.metrics
     exchange.upstreamCluster = this.cluster.spec.name
@@ -61,7 +62,7 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   start(): void {
     const { requestMs, idleMs } = this.plan.timeouts
     // As in Envoy: the request timeout begins when the request is complete, so that uploads are not cut by it.
-    if (this.body === null) this.requestDeadline?.set(requestMs, this.exchange.startedAtMs)
+    if (this.body === null || this.body.ended) this.requestDeadline?.set(requestMs, this.exchange.startedAtMs)
     if (idleMs !== 0 && (requestMs === 0 || idleMs < requestMs || this.body !== null)) {
       this.idleDeadline = new Deadline(this)
       this.idleDeadline.set(idleMs, this.exchange.startedAtMs)
@@ -83,14 +84,12 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
 
   // ---- the request ------------------------------------------------------------------------------------------------
 
-  onRequestData(chunk: Buffer, start: number, end: number): void {
+  onRequestData(): void {
     this.movedAtMs = performance.now()
-    if (this.body?.push(chunk, start, end)) this.exchange.stream.pauseRequest()
   }
 
-  onRequestEnd(trailers: string): void {
+  onRequestEnd(): void {
     this.requestDeadline?.set(this.plan.timeouts.requestMs, performance.now())
-    this.body?.end(trailers)
   }
 
   onRequestFlush(): void {

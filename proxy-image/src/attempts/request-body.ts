@@ -17,11 +17,7 @@ export class RequestBody {
   private trailers = ''
   private sink: UpstreamStream | null = null
   /** Whether pieces are kept for a further attempt. */
-  private keeping: boolean
-
-  constructor(replayable: boolean) {
-    this.keeping = replayable
-  }
+  private keeping = true
 
   /** Whether a new attempt can be given the body from its beginning. */
   get replayable(): boolean {
@@ -61,6 +57,11 @@ export class RequestBody {
 
   detach(): void {
     this.sink = null
+  }
+
+  /** There will be one attempt only. */
+  sendOnce(): void {
+    this.keeping = false
   }
 
   /** No further attempt will come. */

@@ -1,14 +1,14 @@
-import { Hono } from 'hono'
+import type { MiddlewareHandler } from 'hono'
 import type { ForwardPlan, ForwardTarget } from '../attempts/forward.ts'
 import { Forwarding } from '../attempts/forward.ts'
 import { REASON_FIELD } from '../attempts/retry.ts'
 import type { DownstreamStream } from '../codec/stream.ts'
-import { ProxyError, STATUS } from '../errors.ts'
+import { internalError, ProxyError, STATUS } from '../errors.ts'
 import { Exchange, type ExchangeHome } from '../exchange.ts'
 import type { LogAccess } from '../telemetry/access-log.ts'
 import type { ListenerMetrics, RequestMetrics } from '../telemetry/request-metrics.ts'
 import type { PooledEndpoint } from '../upstream/cluster.ts'
-import { LazyRequest } from './lazy-request.ts'
+import { type Terminal, throughFilters } from './filters.ts'
 
 /** Where one request goes: a plan, and for egress the one endpoint that was asked for. */
 export interface Choice {
@@ -21,19 +21,14 @@ export type Chooser = (exchange: Exchange) => Choice | ProxyError
 
 export interface ChainOptions
   extends Pick<ExchangeHome, 'listener' | 'unrouted' | 'logAccess' | 'scheme' | 'port' | 'edge'> {
+  /** In the order in which a request meets them. */
+  readonly filters: readonly MiddlewareHandler[]
   readonly choose: Chooser
 }
 
 /**
- * What the terminal handler returns when the exchange goes its own way: there is no Response to send. No real one,
- * because touching that class makes node load its whole fetch implementation (node-http.ts has the figures).
- */
-const FORWARDED = {} as Response
-
-/**
- * The way of a request through one listener, built once per snapshot: a Hono app whose filters run in one fixed order and
- * whose one terminal handler chooses the route and forwards. User paths never reach Hono's router, where `*` and `:id`
- * would be patterns.
+ * The way of a request through one listener, built once per snapshot: its filters in one fixed order, then the terminal,
+ * which chooses the route and forwards.
  */
 export class HttpChain implements ExchangeHome {
   readonly listener: ListenerMetrics
@@ -42,7 +37,7 @@ export class HttpChain implements ExchangeHome {
   readonly scheme: 'http' | 'https'
   readonly port: number
   readonly edge: 'outbound' | 'gateway' | null
-  private readonly app: Hono<{ Bindings: Exchange }>
+  private readonly enter: Terminal
 
   constructor(options: ChainOptions) {
     this.listener = options.listener
@@ -51,24 +46,17 @@ export class HttpChain implements ExchangeHome {
     this.scheme = options.scheme
     this.port = options.port
     this.edge = options.edge
-    const { choose } = options
-    this.app = new Hono<{ Bindings: Exchange }>({ getPath: () => '/' })
-    this.app.all('*', (context) => {
-      forward(context.env, choose)
-      return FORWARDED
-    })
-    this.app.onError((error) => {
-      throw error
-    })
+    const { choose, filters } = options
+    this.enter = throughFilters(filters, (exchange) => forward(exchange, choose))
   }
 
   /** Takes a request whose head has arrived. */
   accept(stream: DownstreamStream): Exchange {
     const exchange = new Exchange(this, stream)
     try {
-      this.app.fetch(new LazyRequest(exchange) as unknown as Request, exchange)
+      this.enter(exchange)
     } catch (error) {
-      exchange.fail(new ProxyError('internal', 'internal', { cause: error, message: String(error) }))
+      exchange.fail(internalError(error))
     }
     return exchange
   }

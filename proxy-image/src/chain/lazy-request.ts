@@ -8,6 +8,7 @@ import type { Exchange } from '../exchange.ts'
  */
 export class LazyRequest {
   private readonly exchange: Exchange
+  private built: Headers | null = null
 
   constructor(exchange: Exchange) {
     this.exchange = exchange
@@ -24,9 +25,11 @@ export class LazyRequest {
   }
 
   get headers(): Headers {
-    const headers = new Headers()
-    const { fields } = this.exchange.head
-    for (let i = 0; i < fields.count; i++) headers.append(fields.name(i), fields.value(i))
-    return headers
+    if (this.built === null) {
+      this.built = new Headers()
+      const { fields } = this.exchange.head
+      for (let i = 0; i < fields.count; i++) this.built.append(fields.name(i), fields.value(i))
+    }
+    return this.built
   }
 }

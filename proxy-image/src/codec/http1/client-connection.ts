@@ -5,7 +5,7 @@ import { ChunkedDecoder } from './chunked.ts'
 import { CHUNKED, UNTIL_CLOSE } from './framing.ts'
 import { parseResponseHead, type ResponseHead } from './head.ts'
 import { Output } from './output.ts'
-import { badResponse, MAX_HEAD_BYTES } from './syntax.ts'
+import { badResponse, headText, MAX_HEAD_BYTES } from './syntax.ts'
 
 /** What a connection needs of its pool. */
 export interface ClientConnectionOwner {
@@ -133,8 +133,7 @@ export class Http1ClientConnection implements UpstreamStream {
 
   private readHead(chunk: Buffer, from: number, length: number): number {
     const before = this.partial.length
-    const text =
-      before === 0 ? chunk.toString('latin1', from, length) : this.partial + chunk.toString('latin1', from, length)
+    const text = headText(this.partial, chunk, from, length)
     const end = text.indexOf('\r\n\r\n')
     if (end < 0 || end > MAX_HEAD_BYTES) {
       if (end > 0 || text.length > MAX_HEAD_BYTES) this.broken(badResponse('response head too large'))

@@ -6,7 +6,7 @@ import { ChunkedDecoder } from './chunked.ts'
 import { CHUNKED } from './framing.ts'
 import { parseRequestHead, type RequestHead, type ResponseHead } from './head.ts'
 import { Output } from './output.ts'
-import { badRequest, MAX_HEAD_BYTES } from './syntax.ts'
+import { badRequest, headText, MAX_HEAD_BYTES } from './syntax.ts'
 
 /** What a connection needs of its listener. */
 export interface ServerConnectionOwner {
@@ -124,7 +124,7 @@ export class Http1ServerConnection implements DownstreamStream {
 
   private readHead(chunk: Buffer, from: number): number {
     const before = this.partial.length
-    const text = before === 0 ? chunk.toString('latin1', from) : this.partial + chunk.toString('latin1', from)
+    const text = headText(this.partial, chunk, from, chunk.length)
     // An empty line before a request is ignored (RFC 9112, section 2.2).
     const start = text.startsWith('\r\n') ? 2 : 0
     // What was looked through before is not looked through again, or one byte a packet would cost a square of the head.

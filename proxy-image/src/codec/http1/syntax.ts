@@ -45,3 +45,15 @@ export function sliceIs(text: string, start: number, end: number, word: string):
   }
   return true
 }
+
+/** Nearly every head is shorter; what follows it in the same read need not become text. */
+const USUAL_HEAD_BYTES = 2048
+
+/** The text to look for a head in: what came before, and as much of `chunk[from, end)` as seems needed. */
+export function headText(partial: string, chunk: Buffer, from: number, end: number): string {
+  if (end - from > USUAL_HEAD_BYTES) {
+    const text = partial + chunk.toString('latin1', from, from + USUAL_HEAD_BYTES)
+    if (text.includes('\r\n\r\n')) return text
+  }
+  return partial + chunk.toString('latin1', from, end)
+}
