@@ -2,7 +2,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import { MeshError, type Problem } from '../model/problem.ts'
-import { toProblem } from '../model/resource/problem.ts'
+import { MAX_PROBLEMS, toProblem } from '../model/resource/problem.ts'
 
 const MIB = 1024 * 1024
 /** What Lambda takes (Lambda quotas, synchronous payload), so that both deployments refuse the same. */
@@ -11,6 +11,8 @@ export const MANAGEMENT_BODY_BYTES = 6 * MIB
 export const DATA_PLANE_BODY_BYTES = MIB
 /** Far deeper than any resource goes; bounds the recursion of everything that walks a body. */
 const MAX_DEPTH = 64
+/** Five times the largest resource that the quotas let through; bounds the work of everything that checks a body. */
+const MAX_VALUES = 50_000
 
 /** Refuses larger bodies, before they are read where their length is declared. */
 export function limitBody(maxBytes: number): MiddlewareHandler {
@@ -26,7 +28,7 @@ export function limitBody(maxBytes: number): MiddlewareHandler {
 export async function readJson(c: Context): Promise<unknown> {
   const text = await c.req.text()
   if (text === '') throw new MeshError('invalid', 'the request has no body; send one JSON object')
-  if (isTooDeep(text)) throw new MeshError('invalid', `the JSON body nests deeper than ${MAX_DEPTH} levels`)
+  refuseUnbounded(text)
   try {
     return JSON.parse(text)
   } catch (error) {
@@ -34,9 +36,10 @@ export async function readJson(c: Context): Promise<unknown> {
   }
 }
 
-/** Counts brackets outside of strings, in one pass that no input can make slow. */
-function isTooDeep(text: string): boolean {
+/** Counts brackets and commas outside of strings, in one pass that no input can make slow. */
+function refuseUnbounded(text: string): void {
   let depth = 0
+  let values = 1
   let inString = false
   for (let i = 0; i < text.length; i++) {
     const char = text[i]
@@ -44,18 +47,23 @@ function isTooDeep(text: string): boolean {
       if (char === '\\') i++
       else if (char === '"') inString = false
     } else if (char === '"') inString = true
-    else if (char === '[' || char === '{') depth++
-    else if (char === ']' || char === '}') depth--
-    if (depth > MAX_DEPTH) return true
+    else if (char === ',') values++
+    else if (char === '[' || char === '{') {
+      depth++
+      values++
+    } else if (char === ']' || char === '}') depth--
+    if (depth > MAX_DEPTH) throw new MeshError('invalid', `the JSON body nests deeper than ${MAX_DEPTH} levels`)
+    if (values > MAX_VALUES) {
+      throw new MeshError('invalid', `the JSON body holds more than ${MAX_VALUES} values; send less`)
+    }
   }
-  return false
 }
 
 /** Everything in which the body or query `input` differs from `schema`. */
 export function problemsOf(schema: v.GenericSchema, input: unknown): readonly Problem[] {
   const result = v.safeParse(schema, input)
   if (result.success) return []
-  return result.issues.map((issue) => {
+  return result.issues.slice(0, MAX_PROBLEMS).map((issue) => {
     const problem = toProblem(issue, 'body')
     return { ...problem, path: problem.path.replace(/^body\./, '') }
   })

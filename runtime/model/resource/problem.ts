@@ -1,6 +1,9 @@
 import type * as v from 'valibot'
 import type { Problem } from '../problem.ts'
 
+/** Problems that one answer tells of; who mends these may ask again. */
+export const MAX_PROBLEMS = 100
+
 /** Characters of a given value that a message repeats. */
 const MAX_ECHO = 80
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import type { Checked, Problem } from '../problem.ts'
 import { PARENT_KIND, type ResourceKind, type ResourceRef } from '../reference.ts'
-import { toProblem } from './problem.ts'
+import { MAX_PROBLEMS, toProblem } from './problem.ts'
 import { SPEC_SCHEMAS, type SpecOf } from './spec.ts'
 
 const MAX_NAME = 255
@@ -14,7 +14,7 @@ const MAX_NAME = 255
 export function validateSpec<K extends ResourceKind>(kind: K, spec: unknown): Checked<SpecOf<K>> {
   const result = v.safeParse(SPEC_SCHEMAS[kind] as v.GenericSchema<unknown, SpecOf<K>>, spec)
   if (result.success) return { ok: true, value: result.output }
-  return { ok: false, problems: result.issues.map((issue) => toProblem(issue, 'spec')) }
+  return { ok: false, problems: result.issues.slice(0, MAX_PROBLEMS).map((issue) => toProblem(issue, 'spec')) }
 }
 
 /**

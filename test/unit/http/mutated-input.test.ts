@@ -137,4 +137,20 @@ describe('bodies that are no request', () => {
     expect(below.json.problems[0].path).toBe('tags')
     expect(JSON.stringify(below.json).length).toBeLessThan(1000)
   })
+
+  it.each([
+    ['numbers for listeners', `"spec":{"listeners":[${'1,'.repeat(2_900_000)}1]}`],
+    ['objects for listeners', `"spec":{"listeners":[${'{},'.repeat(1_900_000)}{}]}`],
+    ['unknown members', `"spec":{${Array.from({ length: 400_000 }, (_, n) => `"a${n}":1`)}}`],
+    ['as many wrong values as are looked at', `"spec":{"listeners":[${'1,'.repeat(49_000)}1]}`],
+  ])('take no time and get no long answer when they hold millions of values: %s', async (_what, members) => {
+    const { call } = openApi()
+    await call('PUT', '/v20190125/meshes', { meshName: 'm' })
+    const start = performance.now()
+    const answer = await call('PUT', '/v20190125/meshes/m/virtualNodes', `{"virtualNodeName":"n",${members}}`)
+    expect(answer.exception).toBe('BadRequestException')
+    expect(JSON.stringify(answer.json).length).toBeLessThan(50_000)
+    // Before there was a limit, it took minutes.
+    expect(performance.now() - start).toBeLessThan(3_000)
+  })
 })
