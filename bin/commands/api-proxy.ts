@@ -34,10 +34,11 @@ async function run(options: Options): Promise<void> {
   const endpoint = endpointOf(options.endpoint)
   const scope = scopeOf(endpoint, options)
   // Loaded here: the other commands need none of it.
-  const { defaultProvider } = await import('@aws-sdk/credential-provider-node')
+  const { awsCredentials } = await import('../aws-credentials.ts')
+  const credentials = awsCredentials()
   let proxy: ApiProxy
   try {
-    proxy = await startApiProxy({ port: options.port, endpoint, scope, credentials: defaultProvider(), log: complain })
+    proxy = await startApiProxy({ port: options.port, endpoint, scope, credentials, log: complain })
   } catch (error) {
     throw new CliError(
       EXIT.failed,

@@ -1,13 +1,19 @@
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { build } from 'esbuild'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type ApiProxyOptions, startApiProxy } from '../../../bin/api-proxy.ts'
+import { BUNDLE } from '../../../bin/proxy-bundle.ts'
 import { type SeenRequest, signedEndpoint } from '../../support/signed-endpoint.ts'
 import { type ExpectedSigner, signatureFault } from '../../support/sigv4-check.ts'
-import { weft } from './cli-process.ts'
+import { ROOT, weft } from './cli-process.ts'
 
 const KEYS = { accessKeyId: 'AKIDPROXY', secretAccessKey: 'proxy/secret+key', sessionToken: 'session//token+==' }
 const SCOPE = { service: 'lambda', region: 'eu-central-1' } as const
@@ -279,4 +285,43 @@ describe('the command weft api-proxy', () => {
     const { code, stderr } = await weft(['api-proxy', ...args])
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(message) })
   })
+
+  it('finds the credentials of a profile, also when it is bundled as it is published', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'weft-api-proxy-'))
+    closing.push({ close: async () => rmSync(directory, { recursive: true, force: true }) })
+    // Loaded late, a package of CommonJS lost its named exports here, and here only.
+    await build({
+      ...BUNDLE,
+      entryPoints: { cli: join(ROOT, 'bin', 'cli.ts') },
+      outdir: join(directory, 'dist'),
+      outExtension: { '.js': '.mjs' },
+      splitting: true,
+      external: ['esbuild'],
+      sourcemap: false,
+    })
+    writeFileSync(join(directory, 'package.json'), '{"version":"0.0.0","type":"module"}')
+    const { accessKeyId, secretAccessKey } = KEYS
+    const lines = ['[mine]', `aws_access_key_id = ${accessKeyId}`, `aws_secret_access_key = ${secretAccessKey}`]
+    writeFileSync(join(directory, 'credentials'), lines.join('\n'))
+    const endpoint = await signedEndpoint({ accessKeyId, secretAccessKey, ...SCOPE }, ok)
+    closing.push(endpoint)
+    const scope = ['--service', SCOPE.service, '--region', SCOPE.region, '--port', PORT]
+    const args = [join(directory, 'dist', 'cli.mjs'), 'api-proxy', '--endpoint', endpoint.url.href, ...scope]
+    const given = Object.entries(process.env).filter(([name]) => !name.startsWith('AWS_'))
+    const child = spawn(process.execPath, args, {
+      env: {
+        ...Object.fromEntries(given),
+        AWS_PROFILE: 'mine',
+        AWS_SHARED_CREDENTIALS_FILE: join(directory, 'credentials'),
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await once(child.stdout, 'data')
+    expect(await call(Number(PORT))).toMatchObject({ status: 200 })
+    expect(endpoint.faults).toEqual([])
+    child.kill('SIGTERM')
+    expect(await once(child, 'exit')).toEqual([0, null])
+  })
 })
+
+const PORT = String(21_000 + (process.pid % 10_000))
