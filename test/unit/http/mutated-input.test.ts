@@ -154,3 +154,36 @@ describe('bodies that are no request', () => {
     expect(performance.now() - start).toBeLessThan(3_000)
   })
 })
+
+describe('names in paths that no resource can have', () => {
+  const names = [
+    '%zz',
+    '%00',
+    '%2F',
+    '%2e%2e%2f',
+    '%F0%9F%98%80',
+    '%ED%A0%80',
+    'a%20b',
+    'x'.repeat(5000),
+    '__proto__%2F',
+    '...',
+    ':meshName',
+  ]
+
+  it.each(names)('are bad requests, also where they say what a resource lives in: %s', async (name) => {
+    const { call, reported } = openApi()
+    const answers = [
+      await call('GET', `/v20190125/meshes/${name}`),
+      await call('DELETE', `/v20190125/meshes/${name}`),
+      await call('PUT', `/v20190125/meshes/${name}`, {}),
+      await call('GET', `/v20190125/meshes/${name}/virtualNodes`),
+      await call('GET', `/v20190125/meshes/m/virtualRouter/${name}/routes/r`),
+      await call('PUT', `/v20190125/meshes/m/virtualGateway/${name}/gatewayRoutes`, {
+        gatewayRouteName: 'r',
+        spec: {},
+      }),
+    ]
+    for (const { status, exception } of answers) expect([status, exception]).toEqual([400, 'BadRequestException'])
+    expect(reported).toEqual([])
+  })
+})
