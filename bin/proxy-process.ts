@@ -15,7 +15,12 @@ const NODE_FLAGS = [
   '--max-lazy',
   // A compiler of its own thread keeps its memory; here it ends with each function.
   '--no-concurrent-recompilation',
+  // Smaller code and pages; no difference in time was measured.
+  '--optimize-for-size',
 ]
+
+/** glibc gives memory back: one arena for all threads, and what a compiler took goes when it is freed. */
+const ALLOCATOR = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '98304', MALLOC_TRIM_THRESHOLD_: '131072' }
 
 /** Arguments of a node process that is the proxy, and the environment it runs in. */
 export interface ProxyProcess {
@@ -29,7 +34,6 @@ export async function proxyProcess(env: NodeJS.ProcessEnv): Promise<ProxyProcess
   const { WEFT_API_URL: _url, WEFT_API_TOKEN: _token, ...rest } = env
   return {
     args: [...NODE_FLAGS, await proxyBundle()],
-    // One arena: glibc would keep a pool of freed memory for each thread.
-    env: { MALLOC_ARENA_MAX: '1', ...rest },
+    env: { ...ALLOCATOR, ...rest },
   }
 }
