@@ -4,7 +4,7 @@ import { responseFlags } from './response-flags.ts'
 import { compileStartTime } from './start-time.ts'
 
 /** Reads one value of a record; null renders `-` in text and `null` in JSON. */
-export type Read = (record: AccessLogRecord) => string | number | null
+type Read = (record: AccessLogRecord) => string | number | null
 
 /** An operator of a template, ready to read. */
 export interface Operator {

@@ -63,13 +63,14 @@ export function compileStartTime(format: string | undefined): {
       parts.push(() => part)
     }
   }
-  const make = format === undefined || format === '' ? iso : (at: Date) => parts.map((part) => part(at)).join('')
+  if (format === undefined || format === '') return { render: iso(), unknown }
   let lastMs = Number.NaN
   let last = ''
   const render = (epochMs: number): string => {
     const ms = Math.floor(epochMs)
     if (ms !== lastMs) {
-      last = make(new Date(ms))
+      const at = new Date(ms)
+      last = parts.map((part) => part(at)).join('')
       lastMs = ms
     }
     return last
@@ -77,8 +78,20 @@ export function compileStartTime(format: string | undefined): {
   return { render, unknown }
 }
 
-function iso(at: Date): string {
-  return at.toISOString()
+const THREE_DIGITS: readonly string[] = Array.from({ length: 1000 }, (_, n) => String(n).padStart(3, '0'))
+
+/** ISO 8601 with milliseconds. The date is made once a second: requests end in another order than they began. */
+function iso(): (epochMs: number) => string {
+  let second = Number.NaN
+  let prefix = ''
+  return (epochMs) => {
+    const now = Math.floor(epochMs / 1000)
+    if (now !== second) {
+      second = now
+      prefix = new Date(now * 1000).toISOString().slice(0, -4)
+    }
+    return `${prefix}${THREE_DIGITS[Math.floor(epochMs) - now * 1000]}Z`
+  }
 }
 
 function fraction(at: Date, digits: number): string {

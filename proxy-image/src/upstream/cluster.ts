@@ -149,7 +149,8 @@ export class UpstreamCluster implements PoolOwner {
 
   /** Chooses an endpoint; undefined when there is none at all. */
   pick(tried: readonly PooledEndpoint[] | null): PooledEndpoint | undefined {
-    return pick(this.endpoints, Date.now(), tried)
+    const { endpoints } = this
+    return endpoints.length < 2 ? endpoints[0] : pick(endpoints, Date.now(), tried)
   }
 
   /** A connection of its own for an active check. Behind a sidecar there is one way in, whatever port the policy names. */

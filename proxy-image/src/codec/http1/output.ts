@@ -41,6 +41,7 @@ export class Output {
 
   /** Sends what was collected. False: the socket's buffer is full. */
   flush(): boolean {
+    if (!this.corked && this.text !== '') return this.writeText()
     this.writeText()
     if (this.corked) {
       this.corked = false
@@ -61,10 +62,10 @@ export class Output {
     this.text += `0\r\n${trailers}\r\n`
   }
 
-  private writeText(): void {
-    if (this.text === '') return
+  private writeText(): boolean {
+    if (this.text === '') return true
     const text = this.text
     this.text = ''
-    this.socket.write(text, 'latin1')
+    return this.socket.write(text, 'latin1')
   }
 }

@@ -258,6 +258,10 @@ export class Http1ServerConnection implements DownstreamStream {
     this.finish()
   }
 
+  private get retired(): boolean {
+    return this.retireAtMs !== Number.POSITIVE_INFINITY && performance.now() > this.retireAtMs
+  }
+
   private writeOwn(status: number, headers: string, body: string, headOnly: boolean): void {
     const bytes = Buffer.byteLength(body)
     this.output.add(
@@ -269,7 +273,7 @@ export class Http1ServerConnection implements DownstreamStream {
   }
 
   private connectionLine(): string {
-    if (this.owner.draining || performance.now() > this.retireAtMs) this.keepAlive = false
+    if (this.owner.draining || this.retired) this.keepAlive = false
     if (!this.keepAlive) return 'connection: close\r\n'
     return this.head.version < 11 ? 'connection: keep-alive\r\n' : ''
   }
