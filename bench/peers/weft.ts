@@ -41,7 +41,7 @@ async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): P
   const stateDir = join(topology.directory, `${name}-state`)
   mkdirSync(stateDir)
   const { args, env } = await proxyProcess({
-    PATH: process.env['PATH'],
+    PATH: process.env.PATH,
     WEFT_CONTROL_PLANE_URL: mesh.controlPlane.dataPlaneUrl,
     WEFT_MESH: MESH,
     [kind === 'virtual-node' ? 'WEFT_NODE' : 'WEFT_GATEWAY']: name,

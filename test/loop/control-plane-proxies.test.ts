@@ -174,7 +174,10 @@ describe('a proxy that joins', () => {
     await fetch(`${controlPlane.apiUrl}/v20190125/meshes/shop/virtualNodes/web`, { method: 'DELETE' })
     const { csr } = await makeCsr()
     expect(await call('/v1/dataplane/certificate', { csr }, web)).toMatchObject({ status: 404 })
-    expect(await sync(web)).toMatchObject({ status: 404, json: { detail: expect.stringContaining('VirtualNode with name web is missing') } })
+    expect(await sync(web)).toMatchObject({
+      status: 404,
+      json: { detail: expect.stringContaining('VirtualNode with name web is missing') },
+    })
   })
 
   it('is dialled at the address that its call came from, until it drains and goes', async () => {

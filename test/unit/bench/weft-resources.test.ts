@@ -19,9 +19,9 @@ describe.each([
   it('is written to paths of the App Mesh API, with specs that Weft takes', () => {
     const answers = puts.map((put) => {
       const operation = operationOf(put)
-      return operation === undefined ? put.path : validateSpec(operation.wire.kind, put.body['spec'])
+      return operation === undefined ? put.path : validateSpec(operation.wire.kind, put.body.spec)
     })
-    expect(answers).toEqual(puts.map((put) => ({ ok: true, value: put.body['spec'] })))
+    expect(answers).toEqual(puts.map((put) => ({ ok: true, value: put.body.spec })))
   })
 
   it('names every resource once', () => {

@@ -105,7 +105,10 @@ describe('weft apply, get, delete, token', () => {
   it('deletes what nothing depends on, and all of the files backwards', async () => {
     await weft('apply', '-f', SHOP)
     const used = await weft('delete', 'virtual-node', 'web')
-    expect(used).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot be deleted[\s\S]*web\.shop\.internal/) })
+    expect(used).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/cannot be deleted[\s\S]*web\.shop\.internal/),
+    })
     expect(await weft('delete', 'route', 'split')).toMatchObject({ code: 0, stdout: 'route/catalog/split deleted\n' })
     expect(await weft('delete', 'route', 'split')).toMatchObject({
       code: 1,
