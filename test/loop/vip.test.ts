@@ -15,22 +15,19 @@ const reason =
         : null
 
 describe('loopback VIPs', () => {
-  it.skipIf(reason !== null)(
-    `carry requests by address while the app itself listens on 0.0.0.0:8080${reason === null ? '' : ` (skipped: ${reason})`}`,
-    () => {
-      execFileSync('ip', ['netns', 'add', NAMESPACE])
-      try {
-        execFileSync('ip', ['-n', NAMESPACE, 'link', 'set', 'lo', 'up'])
-        const scenario = join(import.meta.dirname, 'vip-scenario.ts')
-        const output = execFileSync('ip', ['netns', 'exec', NAMESPACE, process.execPath, scenario], { timeout: 20_000 })
-        const { vips, answers } = JSON.parse(output.toString()) as { vips: string[]; answers: string[] }
-        // Port 8080 is the app's own, so the VIP is on 80 only.
-        expect(vips).toEqual(['127.64.0.1:80'])
-        expect(answers).toEqual(['catalog /items'])
-      } finally {
-        execFileSync('ip', ['netns', 'delete', NAMESPACE])
-      }
-    },
-    30_000,
-  )
+  it('carry requests by address while the app itself listens on 0.0.0.0:8080', (context) => {
+    if (reason !== null) context.skip(reason)
+    execFileSync('ip', ['netns', 'add', NAMESPACE])
+    try {
+      execFileSync('ip', ['-n', NAMESPACE, 'link', 'set', 'lo', 'up'])
+      const scenario = join(import.meta.dirname, 'vip-scenario.ts')
+      const output = execFileSync('ip', ['netns', 'exec', NAMESPACE, process.execPath, scenario], { timeout: 20_000 })
+      const { vips, answers } = JSON.parse(output.toString()) as { vips: string[]; answers: string[] }
+      // Port 8080 is the app's own, so the VIP is on 80 only.
+      expect(vips).toEqual(['127.64.0.1:80'])
+      expect(answers).toEqual(['catalog /items'])
+    } finally {
+      execFileSync('ip', ['netns', 'delete', NAMESPACE])
+    }
+  }, 30_000)
 })
