@@ -41,6 +41,9 @@ export function tokenCommand(): Command {
       complain(
         `This token lets a proxy join as ${subject.kind} "${subject.name}" of mesh "${mesh}" until ${minted.expiresAt}. Keep it secret.`,
       )
+      if (options.dataPlane === undefined) {
+        complain(`The command takes the data plane to be at ${url}; say --data-plane where it is elsewhere.`)
+      }
       say(`WEFT_TOKEN=${minted.token} npx weft proxy --control-plane ${url} --mesh ${shellWord(mesh)} ${who}`)
     })
 }

@@ -6,7 +6,7 @@ import { RunningProxy } from './proxy.ts'
 
 const settings = readEnvironment(process.env)
 if (!settings.ok) {
-  process.stderr.write('weft proxy: the environment is not complete\n')
+  process.stderr.write('weft proxy: the environment can not be used as it is\n')
   for (const { path, message } of settings.problems) process.stderr.write(`  ${path}: ${message}\n`)
   process.exit(2)
 }

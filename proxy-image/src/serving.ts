@@ -110,6 +110,7 @@ export class Serving {
     this.terminations = draft.terminations
     this.snapshot = snapshot
     const { metrics } = this.options
+    metrics.prune((name, labels) => name !== 'weft_snapshot_info' || labels.revision === snapshot.revision)
     metrics.gauge('weft_snapshot_info', { revision: snapshot.revision }, () => 1)
     setTimeout(() => {
       if (this.snapshot === snapshot) metrics.prune(seriesOf(snapshot, new Set([...draft.doors.keys(), MESH_PORT])))

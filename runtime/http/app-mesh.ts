@@ -71,12 +71,14 @@ type Handler = (options: AppMeshOptions, operation: Operation, c: Context) => Pr
 const HANDLERS: Readonly<Record<Verb, Handler>> = {
   create: async ({ useCases, owner, actor }, operation, c) => {
     const { clientToken, spec = {}, tags, ...body } = await readWrite(useCases, operation, c)
-    const ref = refOf(operation, c, body[operation.wire.nameMember] as string)
+    const named = () => refOf(operation, c, body[operation.wire.nameMember] as string)
+    const ref = withSpecProblems(useCases, operation, spec, named)
     return describe(owner, await useCases.createResource({ ref, spec, tags: tagsOf(tags), actor, clientToken }))
   },
   update: async ({ useCases, owner, actor }, operation, c) => {
     const { clientToken, spec = {} } = await readWrite(useCases, operation, c)
-    return describe(owner, await useCases.updateResource({ ref: itemRef(operation, c), spec, actor, clientToken }))
+    const ref = withSpecProblems(useCases, operation, spec, () => itemRef(operation, c))
+    return describe(owner, await useCases.updateResource({ ref, spec, actor, clientToken }))
   },
   describe: async ({ useCases, owner }, operation, c) =>
     describe(owner, await useCases.describeResource(itemRef(operation, c))),
@@ -119,6 +121,22 @@ async function readWrite(useCases: ResourceUseCases, operation: Operation, c: Co
   throw new MeshError('invalid', 'the request is not valid; nothing was changed', {
     problems: [...problems, ...inSpec],
   })
+}
+
+/** Reads the names of a write. When they are wrong, the problems of the spec are told with them. */
+function withSpecProblems(
+  useCases: ResourceUseCases,
+  operation: Operation,
+  spec: unknown,
+  read: () => ResourceRef,
+): ResourceRef {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof MeshError) || error.code !== 'invalid') throw error
+    const problems = [...error.problems, ...useCases.checkSpec(operation.wire.kind, spec)]
+    throw new MeshError('invalid', error.message, { problems })
+  }
 }
 
 function itemRef(operation: Operation, c: Context): ResourceRef {

@@ -52,7 +52,8 @@ describe('a running mesh', () => {
     for (const name of ['v1', 'v2']) {
       await mesh.proxy({ node: name }, { 8080: await mesh.app((_in, out) => out.end(name)) })
     }
-    const web = mesh.port(await mesh.proxy({ node: 'web' }), 15001)
+    const caller = await mesh.proxy({ node: 'web' })
+    const web = mesh.port(caller, 15001)
     await until(async () => (await request(web, { headers: { host: HOST } })).body === 'v1', 5_000)
 
     const load = startLoad({ port: web, host: HOST }, 200)
@@ -64,6 +65,8 @@ describe('a running mesh', () => {
     const outcome = await load.stop()
     expect(tookMs).toBeLessThan(1_000)
     expect(lost(outcome)).toEqual([])
+    // Whoever counts revisions over the fleet must find one for each proxy.
+    expect(caller.metrics.render().match(/^weft_snapshot_info\{.*\} 1$/gm)).toHaveLength(1)
     expect(outcome.answers.get('v2')).toBeGreaterThan(50)
   })
 

@@ -217,10 +217,11 @@ export class SyncClient {
       message: problem.message.slice(0, MAX_PROBLEM_CHARACTERS),
     }))
     const first = shown[0]
-    this.#options.log.error('refused a snapshot; the last good one stays in force', {
+    const inForce = this.#applied === undefined ? 'none is in force yet' : 'the last good one stays in force'
+    this.#options.log.error(`refused a snapshot; ${inForce}`, {
       revision,
       problems: problems.length,
-      first: first && `${first.path} ${first.message}`,
+      first: first && `${first.path} ${first.message}`.trimStart(),
     })
     // Without a revision it can't be called known, so the next answer would bring it again: that is a failed call.
     if (revision === undefined) throw new Error('the control plane sent a snapshot without a readable revision')

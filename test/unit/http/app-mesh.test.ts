@@ -316,3 +316,20 @@ describe('quotas', () => {
     expect((await perform('UpdateVirtualNode', node(2))).exception).toBe('LimitExceededException')
   })
 })
+
+describe('a write with a bad name and a bad spec', () => {
+  it('is told of both at once', async () => {
+    const { perform } = await withMesh()
+    const listener = { portMapping: { port: 99_999, protocol: 'ftp' } }
+    const { status, json } = await perform('CreateVirtualNode', {
+      virtualNodeName: 'bad name!',
+      spec: { listeners: [listener] },
+    })
+    expect(status).toBe(400)
+    expect(json.problems.map(({ path }: { path: string }) => path)).toEqual([
+      'virtualNodeName',
+      'spec.listeners[0].portMapping.port',
+      'spec.listeners[0].portMapping.protocol',
+    ])
+  })
+})
