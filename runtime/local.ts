@@ -36,6 +36,8 @@ export interface LocalInstance {
   readonly node: string
   readonly appPid: number
   readonly sidecarPid: number
+  /** The sidecar's admin pages, on loopback. */
+  readonly adminPort: number
 }
 
 export interface LocalMesh {
@@ -43,6 +45,7 @@ export interface LocalMesh {
   readonly dataPlaneUrl: string
   readonly gatewayUrl: string
   readonly gatewayPid: number
+  readonly gatewayAdminPort: number
   readonly instances: readonly LocalInstance[]
   /** Ends every child and the control plane. `force` does not wait for requests in flight. */
   close(options?: { readonly force: boolean }): Promise<void>
@@ -116,7 +119,7 @@ class LocalShop {
     this.#ports = new FreePorts([options.apiPort, options.dataPlanePort, options.gatewayPort])
   }
 
-  async start(): Promise<Pick<LocalMesh, 'gatewayPid' | 'instances'>> {
+  async start(): Promise<Pick<LocalMesh, 'gatewayPid' | 'gatewayAdminPort' | 'instances'>> {
     const admins: { name: string; port: number }[] = []
     const instances: LocalInstance[] = []
     for (const { name, node, program, version } of SHOP) {
@@ -129,7 +132,7 @@ class LocalShop {
       const sidecar = `${name}-sidecar`
       const ports = { 15000: mesh, 15001: outbound, 15010: published, 9901: admin, [DESIGNED_PORT]: app }
       const sidecarPid = await this.#startProxy(sidecar, { kind: 'virtual-node', mesh: MESH, name: node }, ports)
-      instances.push({ name, node, appPid, sidecarPid })
+      instances.push({ name, node, appPid, sidecarPid, adminPort: admin! })
       admins.push({ name: sidecar, port: admin! })
     }
     const [outbound, mesh, admin] = await this.#ports.take(3)
@@ -141,7 +144,7 @@ class LocalShop {
     const deadline = Date.now() + READY_TIMEOUT_MS
     await Promise.all(admins.map(({ name, port }) => this.#answers(name, `http://${HOST}:${port}/ready`, deadline)))
     await this.#answers('the first request', `http://${HOST}:${this.#options.gatewayPort}/`, deadline)
-    return { gatewayPid, instances }
+    return { gatewayPid, gatewayAdminPort: admin!, instances }
   }
 
   async #startProxy(name: string, subject: Subject, ports: Readonly<Record<number, number | undefined>>) {

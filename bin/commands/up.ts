@@ -102,14 +102,20 @@ function whatNext(mesh: LocalMesh, options: UpOptions, logDir: string): string {
   const change = relative(process.cwd(), join(SHOP, 'changes', 'catalog-50-50.yaml'))
   const loop = `for i in $(seq 100); do curl -s ${mesh.gatewayUrl}/version; done | sort | uniq -c`
   const victim = mesh.instances.findLast(({ node }) => node === 'catalog-v1') as LocalInstance
-  const processes = mesh.instances.map(({ name, appPid, sidecarPid }) => [name, `${appPid}`, `${sidecarPid}`])
+  const processes = mesh.instances.map(({ name, appPid, sidecarPid, adminPort }) => [
+    name,
+    `${appPid}`,
+    `${sidecarPid}`,
+    `${adminPort}`,
+  ])
+  const gateway = ['gateway', '-', `${mesh.gatewayPid}`, `${mesh.gatewayAdminPort}`]
   const command = (text: string) => `     ${paint('cyan', text)}`
   return [
     `  shop   ${mesh.gatewayUrl}/`,
     `  API    ${mesh.apiUrl}`,
     `  logs   ${logDir}/`,
     '',
-    table(['  PROCESS', 'APP', 'PROXY'], [['gateway', '-', `${mesh.gatewayPid}`], ...processes].map(indented)),
+    table(['  PROCESS', 'APP', 'PROXY', 'ADMIN'], [gateway, ...processes].map(indented)),
     '',
     'Try, in another terminal:',
     '',
@@ -121,6 +127,8 @@ function whatNext(mesh: LocalMesh, options: UpOptions, logDir: string): string {
     `  3. Kill ${victim.name} with its sidecar, and count again: nobody notices.`,
     command(`kill -9 ${victim.appPid} ${victim.sidecarPid}`),
     command(loop),
+    '  4. Look inside: endpoints, metrics and more on the ADMIN port of each proxy; / lists the pages.',
+    command(`curl http://127.0.0.1:${mesh.gatewayAdminPort}/clusters`),
   ].join('\n')
 }
 
