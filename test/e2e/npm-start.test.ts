@@ -57,7 +57,7 @@ class Up {
 
   /** Process ids of app and sidecar of each instance, as printed. */
   instances(): Map<string, number[]> {
-    const rows = this.output.matchAll(/^ {2}([\w-]+) +(\d+|-) +(\d+)$/gm)
+    const rows = this.output.matchAll(/^ {2}([\w-]+) +(\d+|-) +(\d+) +\d+$/gm)
     return new Map(
       [...rows].map(([, name, app, proxy]) => [name!, [Number(app), Number(proxy)].filter((pid) => pid > 0)]),
     )
