@@ -136,16 +136,56 @@ export interface Issuer {
 
 // ---- callers ------------------------------------------------------------------------------------------------------
 
-/** What a caller of the data-plane routes showed: at most one of a bearer token and a verified client certificate. */
+/** An IAM caller as a Function URL, API Gateway or STS named it after it checked the signature. */
+export interface IamCaller {
+  readonly accountId: string
+  /** Such as `arn:aws:sts::111122223333:assumed-role/orders-task/3f6d`. */
+  readonly arn: string
+}
+
+/** What a caller of the data-plane routes showed: at most one of a token, a verified client certificate, an IAM signature. */
 export interface Credentials {
   readonly bearer?: string
   /** URI SANs of a client certificate that the TLS layer verified against the mesh CA. */
   readonly verifiedUris?: readonly string[]
+  readonly iam?: IamCaller
+}
+
+/** A task role that stands for one virtual node or gateway. */
+export interface RoleBinding {
+  readonly accountId: string
+  /** Without path: what an assumed-role ARN shows. */
+  readonly roleName: string
+  readonly subject: Subject
+}
+
+/** Which task role stands for whom. A role is bound to one subject at most; a subject may have several roles. */
+export interface RoleBindings {
+  /** Idempotent. Throws MeshError `conflict`, naming both, when the role stands for another subject. */
+  bind(binding: RoleBinding): Promise<void>
+  /** Idempotent: a binding that is not there, or belongs to another subject by now, stays as it is. */
+  unbind(binding: RoleBinding): Promise<void>
+  subjectOf(accountId: string, roleName: string): Promise<Subject | undefined>
+  /** Of a mesh, by account and role name. */
+  list(mesh: string): Promise<readonly RoleBinding[]>
 }
 
 /** Decides who calls, from proof only. Throws MeshError `unauthenticated`. */
 export interface CallerIdentity {
   identify(credentials: Credentials): Promise<Subject>
+}
+
+// ---- names and news -----------------------------------------------------------------------------------------------
+
+/** The DNS zone in which virtual services' names lead to their loopback VIPs. */
+export interface NamePublisher {
+  /** Makes the zone of a mesh hold exactly these names of ours: name (absolute, no final dot) to IPv4 address. */
+  publish(mesh: string, names: ReadonlyMap<string, string>): Promise<void>
+}
+
+/** Tells proxies that are listening to sync now. Best effort: those it does not reach sync at their next interval. */
+export interface Announcer {
+  announce(mesh: string): Promise<void>
 }
 
 /** Epoch milliseconds. */
