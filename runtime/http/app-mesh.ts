@@ -7,6 +7,7 @@ import { validateRef } from '../model/resource/validate.ts'
 import type { StoredResource } from '../ports.ts'
 import { type ArnOwner, arnOf } from './arn.ts'
 import { parseInput, problemsOf, readJson } from './json-body.ts'
+import { actorOf } from './management-guard.ts'
 import { nextTokenOf, positionOf } from './next-token.ts'
 import { OPERATIONS, type Operation, type Verb, wireOf } from './operations.ts'
 import { type TagOptions, tagListSchema, tagRoutes, tagsOf } from './tags.ts'
@@ -19,8 +20,6 @@ type ResourceUseCases = Pick<
 export interface AppMeshOptions {
   readonly useCases: ResourceUseCases & TagOptions['useCases']
   readonly owner: ArnOwner
-  /** Written into the change log. */
-  readonly actor: string
 }
 
 /** App Mesh API reference, clientToken: up to 36 letters, numbers, hyphens and underscores. */
@@ -69,22 +68,25 @@ export function appMeshRoutes(options: AppMeshOptions): Hono {
 type Handler = (options: AppMeshOptions, operation: Operation, c: Context) => Promise<object>
 
 const HANDLERS: Readonly<Record<Verb, Handler>> = {
-  create: async ({ useCases, owner, actor }, operation, c) => {
+  create: async ({ useCases, owner }, operation, c) => {
     const { clientToken, spec = {}, tags, ...body } = await readWrite(useCases, operation, c)
     const named = () => refOf(operation, c, body[operation.wire.nameMember] as string)
     const ref = withSpecProblems(useCases, operation, spec, named)
-    return describe(owner, await useCases.createResource({ ref, spec, tags: tagsOf(tags), actor, clientToken }))
+    return describe(
+      owner,
+      await useCases.createResource({ ref, spec, tags: tagsOf(tags), actor: actorOf(c), clientToken }),
+    )
   },
-  update: async ({ useCases, owner, actor }, operation, c) => {
+  update: async ({ useCases, owner }, operation, c) => {
     const { clientToken, spec = {} } = await readWrite(useCases, operation, c)
     const ref = withSpecProblems(useCases, operation, spec, () => itemRef(operation, c))
-    return describe(owner, await useCases.updateResource({ ref, spec, actor, clientToken }))
+    return describe(owner, await useCases.updateResource({ ref, spec, actor: actorOf(c), clientToken }))
   },
   describe: async ({ useCases, owner }, operation, c) =>
     describe(owner, await useCases.describeResource(itemRef(operation, c))),
-  delete: async ({ useCases, owner, actor }, operation, c) => {
+  delete: async ({ useCases, owner }, operation, c) => {
     const { accountId } = owner
-    const deleted = await useCases.deleteResource({ ref: itemRef(operation, c), actor, accountId })
+    const deleted = await useCases.deleteResource({ ref: itemRef(operation, c), actor: actorOf(c), accountId })
     return describe(owner, deleted, 'DELETED')
   },
   list: async ({ useCases, owner }, operation, c) => {

@@ -27,10 +27,9 @@ export function managementApp({ useCases, owner, guard, report }: ManagementOpti
   const health = new Hono().get('/healthz', (c) => c.json({ status: 'ok' }))
   app.route('/', health)
   app.use(managementGuard(guard), limitBody(MANAGEMENT_BODY_BYTES))
-  const actor = guard.apiToken === undefined ? 'local-admin' : 'api-token'
-  app.route('/', appMeshRoutes({ useCases, owner, actor }))
+  app.route('/', appMeshRoutes({ useCases, owner }))
   app.route('/', weftRoutes(useCases))
-  app.route('/', historyRoutes({ useCases, actor }))
+  app.route('/', historyRoutes(useCases))
   const description = openApi()
   app.get('/openapi.json', (c) => c.json(description))
   return app

@@ -5,6 +5,7 @@ import type { UseCases } from '../app/use-cases.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { ChangeLogEntry, StoredResource } from '../ports.ts'
 import { parseInput, readJson } from './json-body.ts'
+import { actorOf } from './management-guard.ts'
 import { nextTokenOf, positionOf } from './next-token.ts'
 
 const generation = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a generation is a number from 0'), v.transform(Number))
@@ -27,14 +28,10 @@ export const rollbackRequestSchema = v.strictObject({
   dryRun: v.optional(v.boolean(), false),
 })
 
-export interface HistoryOptions {
-  readonly useCases: Pick<UseCases, 'readHistory' | 'readState' | 'diffGenerations' | 'rollback'>
-  /** Written into the change log. */
-  readonly actor: string
-}
-
 /** What a mesh was, what changed, and the way back. */
-export function historyRoutes({ useCases, actor }: HistoryOptions): Hono {
+export function historyRoutes(
+  useCases: Pick<UseCases, 'readHistory' | 'readState' | 'diffGenerations' | 'rollback'>,
+): Hono {
   const app = new Hono()
   app.get('/v1/meshes/:mesh/history', async (c) => {
     const { limit, nextToken } = parseInput(historyQuery, c.req.query())
@@ -72,7 +69,7 @@ export function historyRoutes({ useCases, actor }: HistoryOptions): Hono {
   app.post('/v1/meshes/:mesh/rollback', async (c) => {
     const { expectedGeneration, ...wanted } = parseInput(rollbackRequestSchema, await readJson(c))
     const expected = expectedGeneration === undefined ? {} : { expectedGeneration }
-    const done = await useCases.rollback({ mesh: c.req.param('mesh'), ...wanted, ...expected, actor })
+    const done = await useCases.rollback({ mesh: c.req.param('mesh'), ...wanted, ...expected, actor: actorOf(c) })
     const changes = done.changes.map(({ change, ref, paths }) => ({ change, ...named(ref), paths }))
     return c.json({ generation: done.generation, rolledBackTo: wanted.generation, changes })
   })

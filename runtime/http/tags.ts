@@ -3,14 +3,13 @@ import * as v from 'valibot'
 import type { UseCases } from '../app/use-cases.ts'
 import { type ArnOwner, refOfArn } from './arn.ts'
 import { parseInput, readJson } from './json-body.ts'
+import { actorOf } from './management-guard.ts'
 import { nextTokenOf, positionOf } from './next-token.ts'
 import { TAG_OPERATIONS, type TagOperation } from './operations.ts'
 
 export interface TagOptions {
   readonly useCases: Pick<UseCases, 'tagResource' | 'untagResource' | 'listTags'>
   readonly owner: ArnOwner
-  /** Written into the change log. */
-  readonly actor: string
 }
 
 const key = v.pipe(v.string(), v.minLength(1), v.maxLength(128))
@@ -55,7 +54,7 @@ export const TAG_SCHEMAS = {
 } as const
 
 /** TagResource, UntagResource and ListTagsForResource. */
-export function tagRoutes({ useCases, owner, actor }: TagOptions): Hono {
+export function tagRoutes({ useCases, owner }: TagOptions): Hono {
   const app = new Hono()
   app.get(pathOf('ListTagsForResource'), async (c) => {
     const { resourceArn, limit, nextToken } = parseInput(TAG_SCHEMAS.listQuery, c.req.query())
@@ -68,13 +67,13 @@ export function tagRoutes({ useCases, owner, actor }: TagOptions): Hono {
   app.put(pathOf('TagResource'), async (c) => {
     const ref = refOfArn(owner, parseInput(TAG_SCHEMAS.query, c.req.query()).resourceArn)
     const { tags } = parseInput(TAG_SCHEMAS.TagResource, await readJson(c))
-    await useCases.tagResource({ ref, tags: tagsOf(tags), actor })
+    await useCases.tagResource({ ref, tags: tagsOf(tags), actor: actorOf(c) })
     return c.json({})
   })
   app.put(pathOf('UntagResource'), async (c) => {
     const ref = refOfArn(owner, parseInput(TAG_SCHEMAS.query, c.req.query()).resourceArn)
     const { tagKeys } = parseInput(TAG_SCHEMAS.UntagResource, await readJson(c))
-    await useCases.untagResource({ ref, keys: tagKeys, actor })
+    await useCases.untagResource({ ref, keys: tagKeys, actor: actorOf(c) })
     return c.json({})
   })
   return app

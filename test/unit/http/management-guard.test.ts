@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { describe, expect, it } from 'vitest'
-import { type GuardOptions, managementGuard } from '../../../runtime/http/management-guard.ts'
+import { actorOf, type GuardOptions, managementGuard } from '../../../runtime/http/management-guard.ts'
 import { MeshError } from '../../../runtime/model/problem.ts'
 
 async function verdict(options: GuardOptions, headers: Record<string, string>): Promise<string> {
@@ -55,4 +55,39 @@ describe('the guard of the management API with a token', () => {
       expect(await verdict(guarded, { host, ...headers } as Record<string, string>)).toBe('unauthenticated')
     },
   )
+})
+
+describe('the guard of the management API behind IAM', () => {
+  const admin = { accountId: '111122223333', arn: 'arn:aws:sts::111122223333:assumed-role/admins/ann' }
+  const task = { accountId: '111122223333', arn: 'arn:aws:sts::111122223333:assumed-role/orders-task/3f6d' }
+  const subject = { kind: 'virtual-node', mesh: 'shop', name: 'orders' } as const
+  const behindIam = (callerOf: () => typeof admin | undefined): GuardOptions => ({
+    callerOf,
+    subjectOf: async ({ arn }) => (arn === task.arn ? subject : undefined),
+  })
+
+  it('lets whoever IAM let through in, under their ARN', async () => {
+    const app = new Hono()
+    app.use(managementGuard(behindIam(() => admin)))
+    app.get('/', (c) => c.text(actorOf(c)))
+    expect(await (await app.request('/')).text()).toBe(admin.arn)
+  })
+
+  it('refuses a role that stands for a node, even when IAM let it through', async () => {
+    expect(
+      await verdict(
+        behindIam(() => task),
+        {},
+      ),
+    ).toBe('forbidden')
+  })
+
+  it('refuses a request that came past IAM', async () => {
+    expect(
+      await verdict(
+        behindIam(() => undefined),
+        {},
+      ),
+    ).toBe('unauthenticated')
+  })
 })
