@@ -26,7 +26,8 @@ const SOURCES = ['proxy-image/src/**/*.ts', 'runtime/model/*.ts', 'package-lock.
  * The sources are not run as they are because stripping types costs each proxy tens of megabytes.
  */
 export async function proxyBundle(): Promise<string> {
-  const published = join(ROOT, 'dist', 'proxy.mjs')
+  // In the build context of the image, which holds the same file.
+  const published = join(ROOT, 'proxy-image', 'dist', 'proxy.mjs')
   if (!existsSync(join(ROOT, ENTRY))) return published
   const newest = Math.max(...globSync(SOURCES, { cwd: ROOT }).map((file) => statSync(join(ROOT, file)).mtimeMs))
   const built = [published, join(ROOT, '.weft', 'proxy.mjs')]

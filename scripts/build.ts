@@ -1,14 +1,15 @@
 import { rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
-import { BUNDLE, bundleProxy } from '../bin/proxy-bundle.ts'
+import { BUNDLE } from '../bin/proxy-bundle.ts'
+import { stageImage } from './image.ts'
 
 /** What is published: Node refuses to strip types under node_modules, so everything is compiled to JavaScript. */
 const root = dirname(import.meta.dirname)
 const dist = join(root, 'dist')
 rmSync(dist, { recursive: true, force: true })
 
-await bundleProxy(join(dist, 'proxy.mjs'))
+await stageImage(root)
 await build({
   ...BUNDLE,
   entryPoints: { cli: join(root, 'bin', 'cli.ts') },
