@@ -134,6 +134,26 @@ export interface Issuer {
   issue(csrPem: string, spiffeId: string): Promise<string>
 }
 
+/** A root of a CA, from the moment that proxies are told to trust it. */
+export interface CaRoot {
+  readonly addedAtMs: number
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+}
+
+/** A CA whose roots can follow one another. Which root does what, and when, is told by runtime/ca/rotation.ts. */
+export interface RotatingIssuer extends Issuer {
+  /** All there are, oldest first; at least one. Not from a cache. */
+  roots(): Promise<readonly CaRoot[]>
+  /**
+   * Where the next root would come from. `chosen`: the operator has named another key or CA than that of the last root.
+   * `at-will`: one can be made at any time. `operator`: only an operator can bring one.
+   */
+  nextRoot(): Promise<'chosen' | 'at-will' | 'operator'>
+  /** Adds a root after the `count` that there are; somebody else's, if that one came first, is as good. */
+  addRoot(count: number): Promise<void>
+}
+
 // ---- callers ------------------------------------------------------------------------------------------------------
 
 /** An IAM caller as a Function URL, API Gateway or STS named it after it checked the signature. */
@@ -157,13 +177,15 @@ export interface RoleBinding {
   /** Without path: what an assumed-role ARN shows. */
   readonly roleName: string
   readonly subject: Subject
+  /** Whoever made it, by a name of their own, such as a stack's resource: only they take it away again. */
+  readonly owner?: string
 }
 
 /** Which task role stands for whom. A role is bound to one subject at most; a subject may have several roles. */
 export interface RoleBindings {
-  /** Idempotent. Throws MeshError `conflict`, naming both, when the role stands for another subject. */
+  /** Idempotent; whoever binds last owns it. Throws MeshError `conflict`, naming both, when it stands for another subject. */
   bind(binding: RoleBinding): Promise<void>
-  /** Idempotent: a binding that is not there, or belongs to another subject by now, stays as it is. */
+  /** Idempotent: a binding that is not there, or belongs to another subject or owner by now, stays as it is. */
   unbind(binding: RoleBinding): Promise<void>
   subjectOf(accountId: string, roleName: string): Promise<Subject | undefined>
   /** Of a mesh, by account and role name. */

@@ -12,6 +12,8 @@ import { createHash } from 'node:crypto'
  * | `m#<mesh>` | `blob#<id>#<n>`       | gzipped JSON, immutable: a leaf (resources by key), an index, a piece of log  |
  * | `m#<mesh>` | `intent#<id>`         | a commit under way, or one that never came to its end: when, how many blobs   |
  * | `m#<mesh>` | `receipt#<digest>`    | what a client token stands for; `expires` (epoch seconds) is the table's TTL  |
+ * | `roles`    | `<account>/<role>`    | `mesh`, `kind` and `subject` that an IAM role stands for; `owner`, who says so |
+ * | `push`     | connection id         | `mesh`, `kind` and `subject` of a proxy that listens for news; `expires`      |
  *
  * A commit writes its intent and blobs, as many as it takes, which nobody can see yet. Then one transaction of three or
  * four small items flips the head on condition that it did not move, adds `commit#`, and takes the intent away. So no limit of
@@ -37,6 +39,8 @@ export const DYNAMODB_TABLE = {
 export const DYNAMODB_TTL = { AttributeName: 'expires', Enabled: true } as const
 
 export const HEADS = 'heads'
+export const ROLES = 'roles'
+export const PUSH = 'push'
 
 /** Partition key of a mesh. */
 export function meshPartition(mesh: string): string {
@@ -58,6 +62,11 @@ export function intentKey(id: string): string {
 /** Tokens are of any length and content; keys are not. */
 export function receiptKey(token: string): string {
   return `receipt#${createHash('sha256').update(JSON.stringify(token)).digest('base64url')}`
+}
+
+/** Neither account ids nor role names hold a slash. Text order is by account, then role. */
+export function roleKey(accountId: string, roleName: string): string {
+  return `${accountId}/${roleName}`
 }
 
 function padded(n: number): string {

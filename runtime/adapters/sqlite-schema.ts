@@ -4,7 +4,7 @@ import { MeshError } from '../model/problem.ts'
 /** `WEFT` in ASCII: tells our files from other SQLite databases. */
 const APPLICATION_ID = 0x57454654
 /** The table layout that this version writes. A change appends a step to MIGRATIONS; steps are never edited. */
-const SCHEMA_VERSION = 3
+const SCHEMA_VERSION = 4
 
 /**
  * `resource_version` and `change_log` are only ever added to: what a mesh was at generation G is, for each key, the
@@ -66,6 +66,18 @@ const MIGRATIONS: readonly string[] = [
   `,
   // Of a rollback: the generation that it went back to.
   'ALTER TABLE change_log ADD COLUMN rolled_back_to INTEGER;',
+  `
+  CREATE TABLE role_binding (
+    account_id TEXT NOT NULL,
+    role_name TEXT NOT NULL,
+    mesh TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    owner TEXT, -- NULL: nobody in particular
+    PRIMARY KEY (account_id, role_name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX role_binding_mesh ON role_binding (mesh);
+  `,
 ]
 
 /**

@@ -158,7 +158,8 @@ describe('a SQLite store file', () => {
   it('of an older Weft is brought up to date, with all that is in it', async () => {
     await write(open(), 'a', 0)
     const older = new DatabaseSync(path)
-    older.exec('ALTER TABLE change_log DROP COLUMN rolled_back_to; DROP TABLE receipt; PRAGMA user_version = 1')
+    older.exec('ALTER TABLE change_log DROP COLUMN rolled_back_to; DROP TABLE receipt; DROP TABLE role_binding')
+    older.exec('PRAGMA user_version = 1')
     older.close()
     const store = open()
     await write(store, 'b', 1)

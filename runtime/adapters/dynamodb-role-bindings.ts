@@ -1,0 +1,150 @@
+import {
+  type ConditionalCheckFailedException,
+  DeleteItemCommand,
+  type DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  QueryCommand,
+} from '@aws-sdk/client-dynamodb'
+import type { Subject } from '../model/reference.ts'
+import type { Clock, RoleBinding, RoleBindings } from '../ports.ts'
+import { asMeshError, type Item } from './dynamodb-calls.ts'
+import { key } from './dynamodb-commit.ts'
+import { ROLES, roleKey } from './dynamodb-table.ts'
+import { boundElsewhere } from './role-binding-rules.ts'
+
+export interface DynamoDbRoleBindingsOptions {
+  readonly client: DynamoDBClient
+  readonly table: string
+  readonly clock: Clock
+}
+
+/**
+ * How long a process takes a binding that it read for true. Every sync asks for one: without this, the reads of 1,000
+ * tasks would cost more than any other part of the control plane. A role that was unbound is let in for so much longer.
+ */
+const KEEP_MS = 60_000
+/** Bounds the memory; more roles than a mesh has quotas for. */
+const MAX_KEPT = 10_000
+
+/** Role bindings in the one table; its comment has the keys. */
+export class DynamoDbRoleBindings implements RoleBindings {
+  readonly #client: DynamoDBClient
+  readonly #table: string
+  readonly #clock: Clock
+  /** By sort key; those that are bound only, so that a new binding counts at once. */
+  readonly #kept = new Map<string, { readonly subject: Subject; readonly untilMs: number }>()
+
+  constructor({ client, table, clock }: DynamoDbRoleBindingsOptions) {
+    this.#client = client
+    this.#table = table
+    this.#clock = clock
+  }
+
+  async bind(binding: RoleBinding): Promise<void> {
+    const { accountId, roleName, subject, owner } = binding
+    const put = new PutItemCommand({
+      TableName: this.#table,
+      Item: {
+        ...key(ROLES, roleKey(accountId, roleName)),
+        accountId: { S: accountId },
+        roleName: { S: roleName },
+        mesh: { S: subject.mesh },
+        kind: { S: subject.kind },
+        subject: { S: subject.name },
+        ...(owner === undefined ? {} : { owner: { S: owner } }),
+      },
+      ConditionExpression: `attribute_not_exists(pk) OR (${SAME_SUBJECT})`,
+      ...subjectValues(subject),
+      ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+    })
+    try {
+      await this.#client.send(put)
+    } catch (error) {
+      const { name, Item: holder } = error as ConditionalCheckFailedException
+      if (name !== 'ConditionalCheckFailedException') throw asMeshError(error, this.#table)
+      throw boundElsewhere(binding, holder === undefined ? subject : bindingOf(holder).subject)
+    }
+  }
+
+  async unbind({ accountId, roleName, subject, owner }: RoleBinding): Promise<void> {
+    const { ExpressionAttributeNames, ExpressionAttributeValues } = subjectValues(subject)
+    const sameOwner = owner === undefined ? 'attribute_not_exists(#owner)' : '#owner = :owner'
+    const deletion = new DeleteItemCommand({
+      TableName: this.#table,
+      Key: key(ROLES, roleKey(accountId, roleName)),
+      ConditionExpression: `${SAME_SUBJECT} AND ${sameOwner}`,
+      ExpressionAttributeNames: { ...ExpressionAttributeNames, '#owner': 'owner' },
+      ExpressionAttributeValues: {
+        ...ExpressionAttributeValues,
+        ...(owner === undefined ? {} : { ':owner': { S: owner } }),
+      },
+    })
+    try {
+      await this.#client.send(deletion)
+    } catch (error) {
+      if ((error as Error).name !== 'ConditionalCheckFailedException') throw asMeshError(error, this.#table)
+    }
+    this.#kept.delete(roleKey(accountId, roleName))
+  }
+
+  async subjectOf(accountId: string, roleName: string): Promise<Subject | undefined> {
+    const at = roleKey(accountId, roleName)
+    const kept = this.#kept.get(at)
+    if (kept !== undefined && kept.untilMs > this.#clock.now()) return kept.subject
+    const { Item: item } = await this.#call(() =>
+      this.#client.send(new GetItemCommand({ TableName: this.#table, Key: key(ROLES, at), ConsistentRead: true })),
+    )
+    this.#kept.delete(at)
+    if (item === undefined) return undefined
+    const { subject } = bindingOf(item)
+    this.#kept.set(at, { subject, untilMs: this.#clock.now() + KEEP_MS })
+    if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+    return subject
+  }
+
+  async list(mesh: string): Promise<readonly RoleBinding[]> {
+    const found: RoleBinding[] = []
+    let from: Item | undefined
+    do {
+      const page = new QueryCommand({
+        TableName: this.#table,
+        ConsistentRead: true,
+        KeyConditionExpression: 'pk = :roles',
+        FilterExpression: 'mesh = :mesh',
+        ExpressionAttributeValues: { ':roles': { S: ROLES }, ':mesh': { S: mesh } },
+        ...(from && { ExclusiveStartKey: from }),
+      })
+      const answer = await this.#call(() => this.#client.send(page))
+      found.push(...(answer.Items ?? []).map(bindingOf))
+      from = answer.LastEvaluatedKey
+    } while (from !== undefined)
+    return found
+  }
+
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      throw asMeshError(error, this.#table)
+    }
+  }
+}
+
+const SAME_SUBJECT = 'mesh = :mesh AND kind = :kind AND #subject = :subject'
+
+function subjectValues({ mesh, kind, name }: Subject) {
+  return {
+    ExpressionAttributeNames: { '#subject': 'subject' },
+    ExpressionAttributeValues: { ':mesh': { S: mesh }, ':kind': { S: kind }, ':subject': { S: name } },
+  }
+}
+
+function bindingOf(item: Item): RoleBinding {
+  return {
+    accountId: item.accountId!.S!,
+    roleName: item.roleName!.S!,
+    subject: { kind: item.kind!.S as Subject['kind'], mesh: item.mesh!.S!, name: item.subject!.S! },
+    ...(item.owner === undefined ? {} : { owner: item.owner.S! }),
+  }
+}
