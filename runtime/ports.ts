@@ -163,9 +163,11 @@ export interface IamCaller {
   readonly arn: string
 }
 
-/** What a caller of the data-plane routes showed: at most one of a token, a verified client certificate, an IAM signature. */
+/** What a caller of the data-plane routes showed: at most one of these. */
 export interface Credentials {
   readonly bearer?: string
+  /** A presigned GetCallerIdentity of STS, which nobody has verified yet. */
+  readonly presigned?: string
   /** URI SANs of a client certificate that the TLS layer verified against the mesh CA. */
   readonly verifiedUris?: readonly string[]
   readonly iam?: IamCaller
@@ -192,7 +194,7 @@ export interface RoleBindings {
   list(mesh: string): Promise<readonly RoleBinding[]>
 }
 
-/** Decides who calls, from proof only. Throws MeshError `unauthenticated`. */
+/** Decides who calls, from proof only. Throws MeshError `unauthenticated`, or `forbidden` for good proof of nobody in a mesh. */
 export interface CallerIdentity {
   identify(credentials: Credentials): Promise<Subject>
 }

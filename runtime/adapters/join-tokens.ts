@@ -100,7 +100,7 @@ export class JoinTokenIdentity implements CallerIdentity {
     this.#trustDomain = trustDomain
   }
 
-  async identify({ bearer, verifiedUris = [] }: Credentials): Promise<Subject> {
+  async identify({ bearer, presigned, verifiedUris = [] }: Credentials): Promise<Subject> {
     if (verifiedUris.length > 0) {
       const subject = this.#certified(verifiedUris)
       // The token proves nothing here, so it need not be valid still; it must not contradict.
@@ -109,6 +109,11 @@ export class JoinTokenIdentity implements CallerIdentity {
         throw new MeshError('unauthenticated', 'Token and certificate name different callers; show one of them.')
       }
       return subject
+    }
+    if (presigned !== undefined) {
+      const message =
+        'This control plane takes no identities of AWS; start it with --aws-identity, or use a join token.'
+      throw new MeshError('unauthenticated', message)
     }
     if (bearer === undefined) {
       throw new MeshError('unauthenticated', 'Show a join token (Authorization: Bearer) or a certificate of the mesh.')

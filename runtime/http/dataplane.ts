@@ -73,7 +73,8 @@ function connectionCredentials(c: NodeContext, clock: Clock): Credentials {
       `the client certificate is not accepted (${refusedCertificate}); get a new one from POST /v1/dataplane/certificate with a join token`,
     )
   }
-  if (shown.verifiedUris === undefined && !(buys && shown.bearer !== undefined)) {
+  const login = shown.bearer ?? shown.presigned
+  if (shown.verifiedUris === undefined && !(buys && login !== undefined)) {
     throw new MeshError(
       'unauthenticated',
       buys

@@ -8,7 +8,7 @@ export interface ShownCredentials extends Credentials {
 
 /**
  * Credentials of a data-plane call. A certificate counts when the TLS layer verified it against the mesh CA and it has
- * not ended since the handshake (a connection may outlive it); then a bearer token beside it is not looked at.
+ * not ended since the handshake (a connection may outlive it); then what stands in Authorization is not looked at.
  */
 export function credentialsOf(socket: TLSSocket, authorization: string | undefined, nowMs: number): ShownCredentials {
   const certificate = socket.getPeerX509Certificate()
@@ -17,6 +17,8 @@ export function credentialsOf(socket: TLSSocket, authorization: string | undefin
   }
   const bearer = /^Bearer +([\w.~+/=-]{1,8192})$/i.exec(authorization ?? '')?.[1]
   if (bearer !== undefined) return { bearer }
+  const presigned = /^Weft-Sts +([\w-]{1,8192})$/i.exec(authorization ?? '')?.[1]
+  if (presigned !== undefined) return { presigned }
   if (certificate === undefined) return {}
   const reason = socket.authorized ? 'CERT_HAS_EXPIRED' : String(socket.authorizationError)
   return { refusedCertificate: reason }
