@@ -112,13 +112,39 @@ export interface ResourceStore {
 
 // ---- endpoints ----------------------------------------------------------------------------------------------------
 
-/** Where the instances of virtual nodes are. Knows no resources; an unknown node has an empty set. */
+/** What a proxy says of itself with each sync. */
+export interface ProxyReport {
+  /** Its address filled in where it named none. */
+  readonly instance: SyncRequest['instance'] & { readonly address: string }
+  readonly status: SyncRequest['status']
+}
+
+/** A proxy as it last reported itself. Times are epoch milliseconds. */
+export interface ReportedProxy extends Readonly<SyncRequest['status']> {
+  readonly subject: Subject
+  /** Id that it chose at its start. */
+  readonly instance: string
+  readonly address: string
+  /** Null for a gateway. */
+  readonly meshPort: number | null
+  readonly version: string
+  readonly state: SyncRequest['instance']['state']
+  readonly firstSeenMs: number
+  readonly lastSeenMs: number
+}
+
+/** Where the instances of virtual nodes are, and what their proxies run. Knows no resources; an unknown node has an empty set. */
 export interface EndpointDirectory {
-  /** Takes an instance's report; it lapses `ttlMs` after the last one. `draining` stays listed as such. */
-  report(subject: Subject, instance: SyncRequest['instance'] & { address: string }, ttlMs: number): Promise<void>
+  /**
+   * Takes a proxy's report; it lapses `ttlMs` after the last one. `draining` stays listed as such. Throws MeshError
+   * `invalid` for an address that is no dialable IP literal, `limit-exceeded` for too many instances of a subject.
+   */
+  report(subject: Subject, report: ProxyReport, ttlMs: number): Promise<void>
   /** Takes an instance out at once. */
   remove(subject: Subject, instanceId: string): Promise<void>
   endpoints(mesh: string, node: string): Promise<EndpointSet>
+  /** Every proxy of a mesh that has not lapsed, gateways included, by kind, name and instance. */
+  proxies(mesh: string): Promise<readonly ReportedProxy[]>
 }
 
 // ---- certificates -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import { openSqliteStore } from './adapters/sqlite-store.ts'
 import { Changes, endpointsTopic } from './app/changes.ts'
 import type { JoinTokenMint } from './app/mint-join-token.ts'
 import { quotasOf } from './app/quotas.ts'
+import { rotateCa } from './app/rotate-ca.ts'
 import { useCases } from './app/use-cases.ts'
 import { dataPlaneApp, managementApp } from './http/app.ts'
 import type { ReportError } from './http/errors.ts'
@@ -81,15 +82,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const directory = new Registry(clock)
   directory.onChange((mesh, node) => changes.notify(endpointsTopic({ mesh, name: node })))
   cleanup.defer(every(SWEEP_MS, () => directory.sweep()))
-  const issuer = await openLocalCa({
-    directory: join(state.directory, 'ca'),
-    trustDomain,
-    clock,
-    ...(options.leafLifetimeMs === undefined ? {} : { leafLifetimeMs: options.leafLifetimeMs }),
-  })
-  const keyFile = join(state.directory, 'join-token.key')
-  const tokens = await openJoinTokens({ keyFile, caFingerprint: await issuer.fingerprint(), clock })
-  const mint: JoinTokenMint = (subject, life) => tokens.mint(subject, life)
+  const names = options.dataPlaneNames ?? defaultNames(dataPlaneAddress)
+  const identity = await openIdentity({ ...options, trustDomain }, state.directory, names, clock)
+  const { issuer, mint } = identity
   const stopping = new AbortController()
   const base = { store: state.store, directory, issuer, mint, changes, clock, newUid: randomUUID, trustDomain }
   const cases = useCases({ ...base, quotas: quotasOf(options.quotas ?? {}), stopping: stopping.signal })
@@ -102,19 +97,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     option: '--api-port',
   })
   cleanup.defer(() => api.close())
-  const callers = new JoinTokenIdentity(tokens, trustDomain)
-  const names = options.dataPlaneNames ?? defaultNames(dataPlaneAddress)
-  const tls = await serverTls(issuer, names)
   const dataPlane = await listen({
-    app: dataPlaneApp({ useCases: cases, callers, clock, report }),
+    app: dataPlaneApp({ useCases: cases, callers: identity.callers, clock, report }),
     address: dataPlaneAddress,
     port: dataPlanePort,
     option: '--data-plane-port',
-    tls,
+    tls: identity.tls(),
   })
   cleanup.defer(() => dataPlane.close())
   cleanup.defer(() => stopping.abort())
-  cleanup.defer(keepRenewed(dataPlane, issuer, names, tls.cert))
+  // What is at hand is good for days yet: after a failure the next check tries again.
+  const renew = () => identity.renew(dataPlane).catch((error) => report(error, 'ca-rotation'))
+  cleanup.defer(every(RENEWAL_CHECK_MS, renew))
 
   const running = cleanup.move()
   return {
@@ -157,29 +151,49 @@ function defaultNames(address: string): readonly string[] {
   return address === '0.0.0.0' || address === '::' ? loopback : [...new Set([address, ...loopback])]
 }
 
+/** The CA, and what follows its roots: the listener's TLS, and the join tokens, which pin the root that it shows. */
+async function openIdentity(
+  { trustDomain, leafLifetimeMs }: { readonly trustDomain: string; readonly leafLifetimeMs?: number },
+  stateDirectory: string,
+  names: readonly string[],
+  clock: Clock,
+) {
+  const life = leafLifetimeMs === undefined ? {} : { leafLifetimeMs }
+  const issuer = await openLocalCa({ directory: join(stateDirectory, 'ca'), trustDomain, clock, ...life })
+  const rotate = rotateCa({ issuer, clock })
+  const keyFile = join(stateDirectory, 'join-token.key')
+  const openTokens = async () => openJoinTokens({ keyFile, caFingerprint: await issuer.fingerprint(), clock })
+  await rotate()
+  let tokens = await openTokens()
+  let shown = await serverTls(issuer, names)
+  const mint: JoinTokenMint = (subject, options) => tokens.mint(subject, options)
+  return {
+    issuer,
+    mint,
+    callers: new JoinTokenIdentity(tokens, trustDomain),
+    tls: () => shown.tls,
+    /** Rotates the roots when it is time; renews the listener's TLS when they moved, or its certificate gets old. */
+    async renew(listener: Listener): Promise<void> {
+      await rotate()
+      const { revision } = await issuer.trust()
+      const moved = revision !== shown.revision || (await issuer.fingerprint()) !== shown.signer
+      if (!moved && Date.now() < renewalTime(shown.tls.cert)) return
+      shown = await serverTls(issuer, names)
+      listener.renew(shown.tls)
+      tokens = await openTokens()
+    },
+  }
+}
+
 async function serverTls(issuer: LocalCa, names: readonly string[]) {
   const ips = names.filter((name) => isIP(name) !== 0)
+  const signer = await issuer.fingerprint()
   const { keyPem, chainPem } = await issuer.issueServer({ dns: names.filter((name) => isIP(name) === 0), ips })
-  const { certificates } = await issuer.trust()
-  return { key: keyPem, cert: chainPem, ca: [...certificates] }
+  const { certificates, revision } = await issuer.trust()
+  return { tls: { key: keyPem, cert: chainPem, ca: [...certificates] }, revision, signer }
 }
 
-/** Gives the listener a new certificate when a third of the old one's life is left. */
-function keepRenewed(listener: Listener, issuer: LocalCa, names: readonly string[], firstChain: string): () => void {
-  let renewAtMs = renewalTime(firstChain)
-  return every(RENEWAL_CHECK_MS, async () => {
-    if (Date.now() < renewAtMs) return
-    try {
-      const tls = await serverTls(issuer, names)
-      listener.renew(tls)
-      renewAtMs = renewalTime(tls.cert)
-    } catch (error) {
-      // The old one is good for days yet: the next check tries again.
-      report(error, 'server-certificate-renewal')
-    }
-  })
-}
-
+/** When a third of a certificate's life is left. */
 function renewalTime(chain: string): number {
   const { validFromDate, validToDate } = new X509Certificate(chain)
   return validToDate.getTime() - (validToDate.getTime() - validFromDate.getTime()) / 3

@@ -6,22 +6,26 @@ import {
   randomBytes,
   webcrypto,
 } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import { type JsonGeneralNames, PemConverter, X509Certificate } from '@peculiar/x509'
+import { type JsonGeneralNames, PemConverter, PublicKey, X509Certificate } from '@peculiar/x509'
 import {
   type Authority,
+  BACKDATE_MS,
   csrPublicKey,
   type Issuance,
   rootCertificate,
   serverCertificate,
+  signWith,
   workloadCertificate,
 } from '../ca/certificate.ts'
+import { issuingRoot, MAX_LEAF_LIFETIME_MS, trustedRoots } from '../ca/rotation.ts'
 import { certificatePem, fingerprint, trustBundle } from '../ca/trust-bundle.ts'
 import { parseSpiffeId } from '../model/identity.ts'
 import { MeshError } from '../model/problem.ts'
 import type { TrustBundle } from '../model/sync.ts'
-import type { Clock, Issuer } from '../ports.ts'
+import type { CaRoot, Clock, RotatingIssuer } from '../ports.ts'
 import { readOrCreateSecret } from './secret-file.ts'
 
 const DAY_MS = 86_400_000
@@ -29,14 +33,14 @@ const SERVER_LIFETIME_MS = 30 * DAY_MS
 const P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const
 
 export interface LocalCaOptions {
-  /** Holds `root.pem` (key and certificate, mode 0600); created with mode 0700. */
+  /** Holds `root.pem`, then `root-2.pem` and so on (key and certificate, mode 0600); created with mode 0700. */
   readonly directory: string
   /** Host part of the SPIFFE IDs; fixed when the root is created. */
   readonly trustDomain: string
   readonly clock: Clock
-  /** Default 24 hours. */
+  /** Default 24 hours, at most 7 days: the rotation of the roots counts on it. */
   readonly leafLifetimeMs?: number
-  /** Default 10 years. Counts when the root is created. */
+  /** Default 10 years. Counts when a root is created. */
   readonly caLifetimeMs?: number
 }
 
@@ -45,31 +49,58 @@ export interface LocalCaOptions {
  * directory holds the root of another trust domain, or a file that is damaged or that others can read.
  */
 export async function openLocalCa(options: LocalCaOptions): Promise<LocalCa> {
-  const { directory, trustDomain, clock, leafLifetimeMs = DAY_MS, caLifetimeMs = 3_653 * DAY_MS } = options
+  const { trustDomain, leafLifetimeMs = DAY_MS } = options
   if (!/^[a-z0-9._-]{1,255}$/.test(trustDomain)) {
     throw new MeshError('invalid', `A trust domain is made of a-z, 0-9, dot, dash and underscore, not ${trustDomain}.`)
   }
-  const path = join(directory, 'root.pem')
-  const pem = await readOrCreateSecret(path, () => createRoot(trustDomain, issuance(clock.now(), caLifetimeMs)))
-  return new LocalCa(await readRoot(path, pem, trustDomain), trustDomain, clock, leafLifetimeMs)
+  if (leafLifetimeMs > MAX_LEAF_LIFETIME_MS) {
+    throw new MeshError('invalid', `Workload certificates live 7 days at most, not ${leafLifetimeMs} ms.`)
+  }
+  const ca = new LocalCa(options)
+  await ca.addRoot(0)
+  return ca
 }
 
-export class LocalCa implements Issuer {
-  readonly #authority: Authority
+interface LocalRoot extends CaRoot, Authority {}
+
+export class LocalCa implements RotatingIssuer {
+  readonly #directory: string
   readonly #trustDomain: string
   readonly #clock: Clock
   readonly #leafLifetimeMs: number
+  readonly #caLifetimeMs: number
+  #roots: readonly LocalRoot[] = []
 
   /** @internal Made by {@link openLocalCa}. */
-  constructor(authority: Authority, trustDomain: string, clock: Clock, leafLifetimeMs: number) {
-    this.#authority = authority
+  constructor({ directory, trustDomain, clock, leafLifetimeMs, caLifetimeMs }: LocalCaOptions) {
+    this.#directory = directory
     this.#trustDomain = trustDomain
     this.#clock = clock
-    this.#leafLifetimeMs = leafLifetimeMs
+    this.#leafLifetimeMs = leafLifetimeMs ?? DAY_MS
+    this.#caLifetimeMs = caLifetimeMs ?? 3_653 * DAY_MS
+  }
+
+  async roots(): Promise<readonly CaRoot[]> {
+    const numbers = (await readdir(this.#directory)).flatMap((name) => {
+      const found = /^root(?:-([1-9][0-9]{0,3}))?\.pem$/.exec(name)
+      return found === null ? [] : [Number(found[1] ?? 1)]
+    })
+    this.#roots = await Promise.all(numbers.sort((a, b) => a - b).map((number) => this.#open(number)))
+    return this.#roots
+  }
+
+  async nextRoot(): Promise<'at-will'> {
+    return 'at-will'
+  }
+
+  /** Roots that have had their time stay on disk: a clock that was wrong for a while must not destroy the good one. */
+  async addRoot(count: number): Promise<void> {
+    await this.#open(count + 1)
+    await this.roots()
   }
 
   async trust(): Promise<TrustBundle> {
-    return trustBundle([this.#authority.certificate])
+    return trustBundle(trustedRoots(this.#roots, this.#clock.now()).map(({ certificate }) => certificate))
   }
 
   /** The chain is the leaf alone: the root that signs it is in the trust bundle. */
@@ -79,7 +110,7 @@ export class LocalCa implements Issuer {
     }
     const publicKey = await csrPublicKey(csrPem)
     const times = issuance(this.#clock.now(), this.#leafLifetimeMs)
-    return certificatePem(await workloadCertificate(this.#authority, publicKey, spiffeId, times))
+    return certificatePem(await workloadCertificate(this.#issuing(), publicKey, spiffeId, times))
   }
 
   /**
@@ -100,16 +131,32 @@ export class LocalCa implements Issuer {
     }
     const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
     const times = issuance(this.#clock.now(), SERVER_LIFETIME_MS)
-    const leaf = await serverCertificate(this.#authority, keys.publicKey, alternatives, times)
+    const authority = this.#issuing()
+    const leaf = await serverCertificate(authority, await PublicKey.create(keys.publicKey), alternatives, times)
     return {
       keyPem: await privateKeyPem(keys.privateKey),
-      chainPem: certificatePem(leaf) + certificatePem(this.#authority.certificate),
+      chainPem: certificatePem(leaf) + certificatePem(authority.certificate),
     }
   }
 
-  /** SHA-256 of the root certificate's DER in hex: what a join token pins. */
+  /** SHA-256 of the DER of the root that signs now, in hex: what a join token pins. */
   async fingerprint(): Promise<string> {
-    return fingerprint(this.#authority.certificate)
+    return fingerprint(this.#issuing().certificate)
+  }
+
+  #issuing(): LocalRoot {
+    return issuingRoot(this.#roots, this.#clock.now())
+  }
+
+  /** Makes the root of this number if it is not there. */
+  async #open(number: number): Promise<LocalRoot> {
+    const path = join(this.#directory, number === 1 ? 'root.pem' : `root-${number}.pem`)
+    const times = issuance(this.#clock.now(), this.#caLifetimeMs)
+    const pem = await readOrCreateSecret(path, () => createRoot(this.#trustDomain, times))
+    const authority = await readRoot(path, pem, this.#trustDomain)
+    const { notBefore, notAfter } = authority.certificate
+    const notBeforeMs = notBefore.getTime()
+    return { ...authority, notBeforeMs, notAfterMs: notAfter.getTime(), addedAtMs: notBeforeMs + BACKDATE_MS }
   }
 }
 
@@ -121,7 +168,8 @@ function issuance(nowMs: number, lifetimeMs: number): Issuance {
 
 async function createRoot(trustDomain: string, times: Issuance): Promise<string> {
   const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
-  const certificate = await rootCertificate(trustDomain, keys, times)
+  const publicKey = await PublicKey.create(keys.publicKey)
+  const certificate = await rootCertificate(trustDomain, { publicKey, sign: signWith(keys.privateKey) }, times)
   return (await privateKeyPem(keys.privateKey)) + certificatePem(certificate)
 }
 
@@ -152,6 +200,6 @@ async function readRoot(path: string, pem: string, trustDomain: string): Promise
   return {
     certificate: new X509Certificate(new Uint8Array(certificate.raw)),
     // Not extractable: from here on nothing in this process can write it anywhere.
-    key: key.toCryptoKey(P256, false, ['sign']),
+    sign: signWith(key.toCryptoKey(P256, false, ['sign'])),
   }
 }

@@ -8,11 +8,13 @@ import {
   type JsonGeneralNames,
   KeyUsageFlags,
   KeyUsagesExtension,
+  Name,
   Pkcs10CertificateRequest,
   type PublicKey,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   type X509Certificate,
+  type X509CertificateCreateWithKeyParams,
   X509CertificateGenerator,
 } from '@peculiar/x509'
 import { MeshError } from '../model/problem.ts'
@@ -27,16 +29,27 @@ const MAX_CSR_CHARACTERS = 16_384
 /** SPIFFE ID standard, section 2.3. */
 const MAX_SPIFFE_ID = 2048
 /** Certificates start this much earlier, for hosts whose clocks run late. */
-const BACKDATE_MS = 5 * 60_000
+export const BACKDATE_MS = 5 * 60_000
 const NAME_CONSTRAINTS_OID = '2.5.29.30'
 
 /** The platform's CryptoKey; its name is no global type without the DOM library. */
 type Key = Awaited<ReturnType<typeof crypto.subtle.importKey>>
 
+/**
+ * Signs with the private key of a CA, wherever that is kept: ECDSA on P-256 over the SHA-256 of these bytes. The signature is
+ * the two numbers as Web Crypto has them (IEEE P1363), 64 bytes, not DER.
+ */
+export type Sign = (content: ArrayBuffer) => Promise<ArrayBuffer>
+
 /** A CA that can sign: its certificate and the private key to it. */
 export interface Authority {
   readonly certificate: X509Certificate
-  readonly key: Key
+  readonly sign: Sign
+}
+
+/** Signs with a private key of this process. */
+export function signWith(key: Key): Sign {
+  return (content) => crypto.subtle.sign({ name: P256.name, hash: 'SHA-256' }, key, content)
 }
 
 /** What the caller decides for each certificate. */
@@ -108,7 +121,7 @@ export async function workloadCertificate(
 /** The control plane's own TLS certificate: a server and nothing else, without a SPIFFE ID, so no workload's peer. */
 export async function serverCertificate(
   authority: Authority,
-  publicKey: Key,
+  publicKey: PublicKey,
   names: JsonGeneralNames,
   issuance: Issuance,
 ): Promise<X509Certificate> {
@@ -123,22 +136,20 @@ export async function serverCertificate(
 
 async function sign(
   authority: Authority,
-  publicKey: PublicKey | Key,
+  publicKey: PublicKey,
   { nowMs, lifetimeMs, serial }: Issuance,
   content: { subject?: string; extensions: Extension[] },
 ): Promise<X509Certificate> {
-  const { certificate, key } = authority
+  const { certificate } = authority
   const endMs = Math.min(nowMs + lifetimeMs, certificate.notAfter.getTime())
   if (endMs <= nowMs) {
     const ended = certificate.notAfter.toISOString()
-    throw new MeshError('unavailable', `The mesh CA ended on ${ended}; move its directory away to start a new one.`)
+    throw new MeshError('unavailable', `The root of the mesh CA ended on ${ended}, and none has taken its place yet.`)
   }
-  return X509CertificateGenerator.create({
+  return signed(authority.sign, {
     ...(content.subject !== undefined && { subject: content.subject }),
     issuer: certificate.subjectName,
     publicKey,
-    signingKey: key,
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
     serialNumber: serialNumber(serial),
     notBefore: new Date(nowMs - BACKDATE_MS),
     notAfter: new Date(endMs),
@@ -159,13 +170,14 @@ async function sign(
  */
 export async function rootCertificate(
   trustDomain: string,
-  keys: { readonly publicKey: Key; readonly privateKey: Key },
+  keys: { readonly publicKey: PublicKey; readonly sign: Sign },
   { nowMs, lifetimeMs, serial }: Issuance,
 ): Promise<X509Certificate> {
-  return X509CertificateGenerator.createSelfSigned({
-    name: [{ O: ['Weft'] }, { CN: [`${trustDomain} mesh CA`] }],
-    keys,
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
+  const name = new Name([{ O: ['Weft'] }, { CN: [`${trustDomain} mesh CA`] }])
+  return signed(keys.sign, {
+    subject: name,
+    issuer: name,
+    publicKey: keys.publicKey,
     serialNumber: serialNumber(serial),
     notBefore: new Date(nowMs - BACKDATE_MS),
     notAfter: new Date(nowMs + lifetimeMs),
@@ -177,6 +189,21 @@ export async function rootCertificate(
       new Extension(NAME_CONSTRAINTS_OID, true, permittedUriHost(trustDomain)),
     ],
   })
+}
+
+/**
+ * The library asks its crypto provider for one thing, the signature over the TBSCertificate, so that the key may be
+ * anywhere; it turns the answer into DER.
+ */
+async function signed(
+  sign: Sign,
+  content: Omit<X509CertificateCreateWithKeyParams, 'signingKey' | 'signingAlgorithm'>,
+): Promise<X509Certificate> {
+  const provider = { subtle: { sign: (_algorithm: unknown, _key: unknown, tbs: ArrayBuffer) => sign(tbs) } }
+  const signingKey = { algorithm: P256 } as unknown as Key
+  const signingAlgorithm = { name: P256.name, hash: 'SHA-256' }
+  const parameters = { ...content, signingKey, signingAlgorithm }
+  return X509CertificateGenerator.create(parameters, provider as unknown as typeof crypto)
 }
 
 /** NameConstraints { permittedSubtrees [0] { { base uniformResourceIdentifier [6] host } } } in DER. */

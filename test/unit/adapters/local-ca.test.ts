@@ -10,7 +10,7 @@ import { connect, createServer, type TLSSocket } from 'node:tls'
 import { X509Certificate as Parsed, Pkcs10CertificateRequestGenerator } from '@peculiar/x509'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type LocalCa, openLocalCa } from '../../../runtime/adapters/local-ca.ts'
-import { csrPublicKey, workloadCertificate } from '../../../runtime/ca/certificate.ts'
+import { csrPublicKey, signWith, workloadCertificate } from '../../../runtime/ca/certificate.ts'
 
 const HAS_OPENSSL = spawnSync('openssl', ['version']).status === 0
 const ID = 'spiffe://weft.internal/shop/orders'
@@ -274,7 +274,7 @@ describe('mutual TLS with certificates of the local CA', () => {
     const { csr, keyPem } = await request()
     const issuance = { nowMs: Date.now(), lifetimeMs: 60_000, serial: Buffer.alloc(16, 7) }
     const forged = await workloadCertificate(
-      { certificate: root, key },
+      { certificate: root, sign: signWith(key) },
       await csrPublicKey(csr),
       'spiffe://other.internal/shop/orders',
       issuance,

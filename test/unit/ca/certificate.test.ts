@@ -1,12 +1,13 @@
 import 'reflect-metadata'
 import { generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto'
-import { Pkcs10CertificateRequestGenerator, X509Certificate } from '@peculiar/x509'
+import { Pkcs10CertificateRequestGenerator, PublicKey, X509Certificate } from '@peculiar/x509'
 import { beforeAll, describe, expect, it } from 'vitest'
 import {
   type Authority,
   csrPublicKey,
   type Issuance,
   rootCertificate,
+  signWith,
   workloadCertificate,
 } from '../../../runtime/ca/certificate.ts'
 import { fingerprint, trustBundle } from '../../../runtime/ca/trust-bundle.ts'
@@ -30,7 +31,9 @@ function issuance(lifetimeMs: number, nowMs = NOW): Issuance {
 
 async function authority(lifetimeMs = 24 * HOUR): Promise<Authority> {
   const keys = await pair()
-  return { certificate: await rootCertificate('weft.internal', keys, issuance(lifetimeMs)), key: keys.privateKey }
+  const publicKey = await PublicKey.create(keys.publicKey)
+  const sign = signWith(keys.privateKey)
+  return { certificate: await rootCertificate('weft.internal', { publicKey, sign }, issuance(lifetimeMs)), sign }
 }
 
 describe('a certificate request', () => {
