@@ -3,13 +3,26 @@ import {
   type AttributeValue,
   BatchGetItemCommand,
   BatchWriteItemCommand,
-  type DynamoDBClient,
+  DynamoDBClient,
+  type DynamoDBClientConfig,
   type TransactionCanceledException,
   type WriteRequest,
 } from '@aws-sdk/client-dynamodb'
 import { MeshError } from '../model/problem.ts'
 
 export type Item = Record<string, AttributeValue>
+
+const CLIENT: DynamoDBClientConfig = {
+  // The SDK spreads them over about 3 s: a throttled write is better late than refused.
+  maxAttempts: 7,
+  // The SDK's own client waits for ever for a connection or an answer that does not come.
+  requestHandler: { connectionTimeout: 1_000, requestTimeout: 5_000, throwOnRequestTimeout: true },
+}
+
+/** A client with our patience. Region, credentials and endpoint are found as every AWS client does where they are not given. */
+export function dynamoDbClient(config: DynamoDBClientConfig = {}): DynamoDBClient {
+  return new DynamoDBClient({ ...CLIENT, ...config })
+}
 
 /** DynamoDB's own limits of one batch call. */
 const MAX_WRITES = 25

@@ -7,38 +7,20 @@ import {
   QueryCommand,
 } from '@aws-sdk/client-dynamodb'
 import type { Subject } from '../model/reference.ts'
-import type { Clock, RoleBinding, RoleBindings } from '../ports.ts'
+import type { RoleBinding, RoleBindings } from '../ports.ts'
 import { asMeshError, type Item } from './dynamodb-calls.ts'
 import { key } from './dynamodb-commit.ts'
 import { ROLES, roleKey } from './dynamodb-table.ts'
 import { boundElsewhere } from './role-binding-rules.ts'
 
-export interface DynamoDbRoleBindingsOptions {
-  readonly client: DynamoDBClient
-  readonly table: string
-  readonly clock: Clock
-}
-
-/**
- * How long a process takes a binding that it read for true. Every sync asks for one: without this, the reads of 1,000
- * tasks would cost more than any other part of the control plane. A role that was unbound is let in for so much longer.
- */
-const KEEP_MS = 60_000
-/** Bounds the memory; more roles than a mesh has quotas for. */
-const MAX_KEPT = 10_000
-
 /** Role bindings in the one table; its comment has the keys. */
 export class DynamoDbRoleBindings implements RoleBindings {
   readonly #client: DynamoDBClient
   readonly #table: string
-  readonly #clock: Clock
-  /** By sort key; those that are bound only, so that a new binding counts at once. */
-  readonly #kept = new Map<string, { readonly subject: Subject; readonly untilMs: number }>()
 
-  constructor({ client, table, clock }: DynamoDbRoleBindingsOptions) {
+  constructor(client: DynamoDBClient, table: string) {
     this.#client = client
     this.#table = table
-    this.#clock = clock
   }
 
   async bind(binding: RoleBinding): Promise<void> {
@@ -85,22 +67,12 @@ export class DynamoDbRoleBindings implements RoleBindings {
     } catch (error) {
       if ((error as Error).name !== 'ConditionalCheckFailedException') throw asMeshError(error, this.#table)
     }
-    this.#kept.delete(roleKey(accountId, roleName))
   }
 
   async subjectOf(accountId: string, roleName: string): Promise<Subject | undefined> {
-    const at = roleKey(accountId, roleName)
-    const kept = this.#kept.get(at)
-    if (kept !== undefined && kept.untilMs > this.#clock.now()) return kept.subject
-    const { Item: item } = await this.#call(() =>
-      this.#client.send(new GetItemCommand({ TableName: this.#table, Key: key(ROLES, at), ConsistentRead: true })),
-    )
-    this.#kept.delete(at)
-    if (item === undefined) return undefined
-    const { subject } = bindingOf(item)
-    this.#kept.set(at, { subject, untilMs: this.#clock.now() + KEEP_MS })
-    if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!)
-    return subject
+    const request = { TableName: this.#table, Key: key(ROLES, roleKey(accountId, roleName)), ConsistentRead: true }
+    const { Item: item } = await this.#call(() => this.#client.send(new GetItemCommand(request)))
+    return item && bindingOf(item).subject
   }
 
   async list(mesh: string): Promise<readonly RoleBinding[]> {

@@ -4,7 +4,7 @@ import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { BlobBatch, BlobReader, type BlobRef } from './dynamodb-blobs.ts'
-import { asMeshError, type Item } from './dynamodb-calls.ts'
+import { asMeshError, dynamoDbClient, type Item } from './dynamodb-calls.ts'
 import { checkRecord, discard, fitsKey, flip, key, prepare, sweep } from './dynamodb-commit.ts'
 import { addLog, type LoggedChange, readLog } from './dynamodb-log.ts'
 import { commitKey, HEADS, meshPartition, receiptKey } from './dynamodb-table.ts'
@@ -24,17 +24,10 @@ import {
 export interface DynamoDbStoreOptions {
   /** Name of a table with the keys of `DYNAMODB_TABLE`. */
   readonly table: string
-  /** Region, credentials and endpoint are found as every AWS client does where they are not given. */
-  readonly client?: DynamoDBClientConfig
+  /** A client to share, or how to make one ({@link dynamoDbClient}). Closing the store ends it. */
+  readonly client?: DynamoDBClient | DynamoDBClientConfig
   /** Characters of immutable content kept in memory. Default 32 million. */
   readonly cacheSize?: number
-}
-
-const CLIENT: DynamoDBClientConfig = {
-  // The SDK spreads them over about 3 s: a throttled write is better late than refused.
-  maxAttempts: 7,
-  // The SDK's own client waits for ever for a connection or an answer that does not come.
-  requestHandler: { connectionTimeout: 1_000, requestTimeout: 5_000, throwOnRequestTimeout: true },
 }
 
 /**
@@ -43,7 +36,7 @@ const CLIENT: DynamoDBClientConfig = {
  */
 export function openDynamoDbStore(options: DynamoDbStoreOptions): ResourceStore {
   const { table, client, cacheSize = 32_000_000 } = options
-  return new DynamoDbStore(new DynamoDBClient({ ...CLIENT, ...client }), table, cacheSize)
+  return new DynamoDbStore(client instanceof DynamoDBClient ? client : dynamoDbClient(client), table, cacheSize)
 }
 
 interface Head {

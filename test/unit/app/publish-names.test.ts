@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest'
+import { publishNames } from '../../../runtime/app/publish-names.ts'
+import { buildGraph } from '../../../runtime/compiler/graph.ts'
+import type { StoredResource } from '../../../runtime/ports.ts'
+
+function service(name: string, vip: string): StoredResource {
+  const ref = { kind: 'virtual-service', mesh: 'shop', name } as const
+  return { ref, spec: {}, tags: {}, uid: name, version: 1, createdAtMs: 0, updatedAtMs: 0, vip }
+}
+
+async function published(...services: StoredResource[]): Promise<Record<string, string>> {
+  const calls: [string, ReadonlyMap<string, string>][] = []
+  const publish = publishNames({
+    states: { current: async () => ({ generation: 1, graph: buildGraph(services) }) },
+    publisher: { publish: async (mesh, names) => void calls.push([mesh, names]) },
+    zone: { mesh: 'shop', name: 'shop.internal' },
+  })
+  await publish('shop')
+  await publish('another')
+  expect(calls.map(([mesh]) => mesh)).toEqual(['shop'])
+  return Object.fromEntries(calls[0]![1])
+}
+
+describe('the names of a mesh', () => {
+  it('are those of its virtual services, short ones inside of the zone', async () => {
+    expect(await published(service('orders', '127.64.0.1'), service('Basket.shop.internal', '127.64.0.2'))).toEqual({
+      'orders.shop.internal': '127.64.0.1',
+      'basket.shop.internal': '127.64.0.2',
+    })
+  })
+
+  it('are none for what belongs to another zone, or is no host name', async () => {
+    const odd = [
+      'orders.other.internal',
+      'evilshop.internal',
+      'shop.internal',
+      'a b',
+      '*',
+      '-a',
+      'x'.repeat(64),
+      'a..b',
+    ]
+    expect(await published(...odd.map((name, n) => service(name, `127.64.0.${n + 1}`)))).toEqual({})
+  })
+
+  it('let the full name win where two come to the same, in whatever order they stand', async () => {
+    const [short, full] = [service('orders', '127.64.0.1'), service('orders.shop.internal', '127.64.0.2')]
+    expect(await published(short, full)).toEqual({ 'orders.shop.internal': '127.64.0.2' })
+    expect(await published(full, short)).toEqual({ 'orders.shop.internal': '127.64.0.2' })
+  })
+})
