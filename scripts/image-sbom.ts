@@ -24,7 +24,7 @@ export function imageSbom(name: string, whole: NpmSbom, bundled: ReadonlySet<str
   const components = whole.components.filter((one) => bundled.has(one.name))
   for (const one of bundled) {
     if (components.every((component) => component.name !== one)) {
-      throw new Error(`${one} is bundled into the proxy, but is no dependency of the package; add it to "dependencies"`)
+      throw new Error(`${one} is bundled into the proxy, but not in package-lock.json; run npm install`)
     }
   }
   const refs = new Set([component['bom-ref'], ...components.map((one) => one['bom-ref'])])

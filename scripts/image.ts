@@ -21,9 +21,9 @@ export async function stageImage(root: string, context = join(root, 'proxy-image
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
 }
 
-/** Everything that package-lock.json brings to users, as npm sees it. */
+/** Everything in package-lock.json. `--omit dev` would leave out what a tool of ours depends on, too. */
 function npmSbom(root: string): NpmSbom {
-  const args = ['sbom', '--package-lock-only', '--omit', 'dev', '--sbom-format', 'cyclonedx']
+  const args = ['sbom', '--package-lock-only', '--sbom-format', 'cyclonedx']
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
   const stdio = ['ignore', 'pipe', 'inherit'] as const
   return JSON.parse(
