@@ -1,21 +1,18 @@
 import type { EndpointSet } from '../model/endpoints.ts'
 import { MeshError, type Problem } from '../model/problem.ts'
 import type { Subject } from '../model/reference.ts'
-import type { Clock, EndpointDirectory, ResourceStore } from '../ports.ts'
+import type { EndpointDirectory, ReportedProxy, ResourceStore } from '../ports.ts'
 import { requireContainers, requireSubject } from './describe-resource.ts'
-import type { ProxyStatus, ProxyStatuses } from './proxy-statuses.ts'
 import type { CurrentSnapshot, SnapshotCache } from './snapshot-cache.ts'
 
 export interface InspectDeps {
   readonly store: ResourceStore
   readonly directory: EndpointDirectory
-  readonly statuses: ProxyStatuses
   readonly snapshots: SnapshotCache
-  readonly clock: Clock
 }
 
 /** A proxy as an operator wants to see it: what it runs, and what it should run. */
-export interface InspectedProxy extends ProxyStatus {
+export interface InspectedProxy extends ReportedProxy {
   /** Revision that the control plane has for it; null when there is none. */
   readonly current: string | null
   /** Why its resources as they are now do not compile. */
@@ -28,8 +25,8 @@ export function inspectMesh(deps: InspectDeps) {
   return {
     listProxies: async (mesh: string): Promise<readonly InspectedProxy[]> => {
       await requireContainers(deps.store, { kind: 'virtual-node', mesh })
-      const statuses = deps.statuses.list(mesh, deps.clock.now())
-      return Promise.all(statuses.map(async (status) => ({ ...status, ...(await currentOf(deps, status.subject)) })))
+      const proxies = await deps.directory.proxies(mesh)
+      return Promise.all(proxies.map(async (proxy) => ({ ...proxy, ...(await currentOf(deps, proxy.subject)) })))
     },
     inspectSnapshot: (subject: Subject): Promise<CurrentSnapshot> => deps.snapshots.of(subject),
     inspectEndpoints: async (mesh: string, node: string): Promise<EndpointSet> => {

@@ -3,18 +3,15 @@ import { MeshError } from '../model/problem.ts'
 import type { Subject } from '../model/reference.ts'
 import { SNAPSHOT_SCHEMA, type Snapshot } from '../model/snapshot.ts'
 import type { SyncRequest, SyncResponse } from '../model/sync.ts'
-import type { Clock, EndpointDirectory, Issuer } from '../ports.ts'
+import type { EndpointDirectory, Issuer } from '../ports.ts'
 import { type Changes, endpointsTopic, meshTopic, type Watch } from './changes.ts'
-import type { ProxyStatuses } from './proxy-statuses.ts'
 import type { SnapshotCache } from './snapshot-cache.ts'
 
 export interface SyncDeps {
   readonly snapshots: SnapshotCache
   readonly directory: EndpointDirectory
   readonly issuer: Issuer
-  readonly statuses: ProxyStatuses
   readonly changes: Changes
-  readonly clock: Clock
   /** Aborted when the control plane stops: ends every held call. */
   readonly stopping: AbortSignal
 }
@@ -82,21 +79,16 @@ export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse
       }
     } finally {
       release()
-      if (input.signal.aborted && request.instance.state === 'draining') await depart(deps, input)
+      // A draining instance that closed its connection has ended: no reason to wait for its lapse.
+      const ended = input.signal.aborted && request.instance.state === 'draining'
+      if (ended) await deps.directory.remove(subject, request.instance.id)
     }
   }
 }
 
 async function report(deps: SyncDeps, { subject, request, peerAddress }: SyncInput): Promise<void> {
-  const address = request.instance.address ?? peerAddress
-  await deps.directory.report(subject, { ...request.instance, address }, INSTANCE_TTL_MS)
-  deps.statuses.record(subject, address, request, deps.clock.now())
-}
-
-/** A draining instance that closed its connection has ended: no reason to wait for its lapse. */
-async function depart(deps: SyncDeps, { subject, request }: SyncInput): Promise<void> {
-  await deps.directory.remove(subject, request.instance.id)
-  deps.statuses.forget(subject, request.instance.id)
+  const instance = { ...request.instance, address: request.instance.address ?? peerAddress }
+  await deps.directory.report(subject, { instance, status: request.status }, INSTANCE_TTL_MS)
 }
 
 /**

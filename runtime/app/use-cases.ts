@@ -13,7 +13,6 @@ import { listResources } from './list-resources.ts'
 import { listTags } from './list-tags.ts'
 import { MeshStates } from './mesh-states.ts'
 import { type JoinTokenMint, mintJoinToken } from './mint-join-token.ts'
-import { ProxyStatuses } from './proxy-statuses.ts'
 import type { Quotas } from './quotas.ts'
 import { rollback } from './rollback.ts'
 import { SnapshotCache } from './snapshot-cache.ts'
@@ -40,7 +39,6 @@ export interface ControlPlaneDeps {
 
 /** The use cases of one control plane, sharing its caches. */
 export function useCases(deps: ControlPlaneDeps) {
-  const statuses = new ProxyStatuses()
   const states = new MeshStates(deps.store)
   const snapshots = new SnapshotCache(states, deps.trustDomain)
   const write = { ...deps, states }
@@ -55,13 +53,13 @@ export function useCases(deps: ControlPlaneDeps) {
     untagResource: untagResource(write),
     listTags: listTags(deps),
     effectiveResource: effectiveResource({ states }),
-    ...inspectMesh({ ...deps, statuses, snapshots }),
+    ...inspectMesh({ ...deps, snapshots }),
     readHistory: readHistory(deps),
     readState: readState(deps),
     diffGenerations: diffGenerations(deps),
     rollback: rollback(write),
     mintJoinToken: mintJoinToken(deps),
-    sync: sync({ ...deps, statuses, snapshots }),
+    sync: sync({ ...deps, snapshots }),
     issueCertificate: issueCertificate(deps),
   }
 }

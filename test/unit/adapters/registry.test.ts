@@ -3,14 +3,18 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { Registry } from '../../../runtime/adapters/registry.ts'
 import { EndpointSetSchema } from '../../../runtime/model/endpoints.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
+import type { ProxyReport } from '../../../runtime/ports.ts'
 
 const TTL = 10_000
 const orders: Subject = { kind: 'virtual-node', mesh: 'm', name: 'orders' }
 const gateway: Subject = { kind: 'virtual-gateway', mesh: 'm', name: 'orders' }
 
-function instance(id: string, more: Partial<Parameters<Registry['report']>[1]> = {}) {
+const status = { applied: 'r', rejected: null, certificateNotAfterMs: 2_000_000 }
+
+function instance(id: string, more: Partial<ProxyReport['instance']> = {}): ProxyReport {
   const address = `10.0.0.${1 + (id.charCodeAt(0) % 200)}`
-  return { id, address, meshPort: 15000, protocols: ['http/1.1'], version: '1', state: 'ready' as const, ...more }
+  const fixed = { id, address, meshPort: 15000, protocols: ['http/1.1'], version: '1', state: 'ready' as const }
+  return { instance: { ...fixed, ...more }, status }
 }
 
 describe('the registry', () => {
@@ -163,12 +167,12 @@ describe('the registry', () => {
     await registry.report(gateway, instance('g', { meshPort: null }), TTL)
     await registry.report(orders, instance('a', { state: 'starting' }), TTL)
     expect(changed).toEqual([])
-    expect(registry.instances('m')).toMatchObject([
-      { subject: gateway, id: 'g', meshPort: null, state: 'ready', lastSeenMs: now },
-      { subject: orders, id: 'a', meshPort: 15000, state: 'starting', firstSeenMs: now },
+    expect(await registry.proxies('m')).toMatchObject([
+      { subject: gateway, instance: 'g', meshPort: null, state: 'ready', lastSeenMs: now, ...status },
+      { subject: orders, instance: 'a', meshPort: 15000, state: 'starting', firstSeenMs: now },
     ])
     now += TTL
-    expect(registry.instances('m')).toEqual([])
+    expect(await registry.proxies('m')).toEqual([])
   })
 
   it('takes 1,000 instances of a node, refuses one more, and takes it when another is gone', async () => {
@@ -187,7 +191,7 @@ describe('the registry', () => {
     'refuses the address %j, which is no IP literal',
     async (address) => {
       await expect(registry.report(orders, instance('a', { address }), TTL)).rejects.toMatchObject({ code: 'invalid' })
-      expect(registry.instances('m')).toEqual([])
+      expect(await registry.proxies('m')).toEqual([])
     },
   )
 

@@ -3,7 +3,6 @@ import { MemoryStore } from '../../../runtime/adapters/memory-store.ts'
 import { Registry } from '../../../runtime/adapters/registry.ts'
 import { Changes, endpointsTopic, meshTopic } from '../../../runtime/app/changes.ts'
 import { MeshStates } from '../../../runtime/app/mesh-states.ts'
-import { ProxyStatuses } from '../../../runtime/app/proxy-statuses.ts'
 import { SnapshotCache } from '../../../runtime/app/snapshot-cache.ts'
 import { type SyncInput, sync } from '../../../runtime/app/sync.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
@@ -47,7 +46,7 @@ async function makeShop() {
   const issuer = { trust: async () => trust, issue: async () => 'chain' }
   const snapshots = new SnapshotCache(new MeshStates(store), 'weft.internal')
   const stopping = new AbortController().signal
-  const useCase = () => sync({ snapshots, directory, issuer, statuses: new ProxyStatuses(), changes, clock, stopping })
+  const useCase = () => sync({ snapshots, directory, issuer, changes, stopping })
   return { write, directory, useCase, call: useCase() }
 }
 
