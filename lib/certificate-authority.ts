@@ -1,0 +1,159 @@
+import { Stack } from 'aws-cdk-lib'
+import { CfnCertificate, CfnCertificateAuthority, CfnCertificateAuthorityActivation } from 'aws-cdk-lib/aws-acmpca'
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
+import { type IKey, Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms'
+import type { Construct } from 'constructs'
+
+/** What a mesh needs of its certificate authority. */
+export interface CertificateAuthorityBinding {
+  /** How the control plane finds the authority: `acm-pca:<CA ARN>` or `kms:<key ARN>`. */
+  readonly setting: string
+  /** What the functions that sign workload certificates must be allowed to do, and no more. */
+  readonly signing: PolicyStatement[]
+}
+
+/** Who signs the certificates of a mesh's workloads. */
+export abstract class CertificateAuthority {
+  /**
+   * A root CA of ACM Private CA in short-lived mode, made for the mesh. Its key can't be used but by AWS; it costs
+   * 50 dollars a month, and 0.058 dollars a certificate.
+   */
+  public static acmPca(): CertificateAuthority {
+    return new NewAcmPca()
+  }
+
+  /**
+   * A CA of ACM Private CA that is there already, and active.
+   * @param certificateAuthorityArn `arn:aws:acm-pca:region:account:certificate-authority/id`
+   */
+  public static fromAcmPcaArn(certificateAuthorityArn: string): CertificateAuthority {
+    return new ExistingAcmPca(certificateAuthorityArn)
+  }
+
+  /** A P-256 key of KMS, made for the mesh; the control plane is the CA and KMS signs. Costs 1 dollar a month. */
+  public static kms(): CertificateAuthority {
+    return new NewKmsKey()
+  }
+
+  /** A KMS key that is there already. @param key of spec ECC_NIST_P256, usage SIGN_VERIFY. */
+  public static fromKmsKey(key: IKey): CertificateAuthority {
+    return new ExistingKmsKey(key)
+  }
+
+  /**
+   * Makes what the authority is made of.
+   * @param scope construct below which it is made.
+   * @param trustDomain names the CA's subject.
+   */
+  public abstract bind(scope: Construct, trustDomain: string): CertificateAuthorityBinding
+}
+
+/** The only template that lets the caller name the URI SAN, and no more: it makes leaves, never another CA. */
+const LEAF_TEMPLATE = 'BlankEndEntityCertificate_APIPassthrough/V1'
+const ROOT_TEMPLATE = 'RootCACertificate/V1'
+const ROOT_YEARS = 10
+const KEY_ALGORITHM = 'EC_prime256v1'
+const SIGNING_ALGORITHM = 'SHA256WITHECDSA'
+
+class ExistingAcmPca extends CertificateAuthority {
+  readonly #arn: string
+
+  public constructor(certificateAuthorityArn: string) {
+    super()
+    this.#arn = certificateAuthorityArn
+  }
+
+  public bind(scope: Construct): CertificateAuthorityBinding {
+    return acmPcaBinding(scope, this.#arn)
+  }
+}
+
+class NewAcmPca extends CertificateAuthority {
+  public bind(scope: Construct, trustDomain: string): CertificateAuthorityBinding {
+    const authority = new CfnCertificateAuthority(scope, 'CertificateAuthority', {
+      type: 'ROOT',
+      usageMode: 'SHORT_LIVED_CERTIFICATE',
+      keyAlgorithm: KEY_ALGORITHM,
+      signingAlgorithm: SIGNING_ALGORITHM,
+      subject: { organization: 'Weft', commonName: `${trustDomain} mesh CA`.slice(0, 64) },
+    })
+    const root = new CfnCertificate(scope, 'RootCertificate', {
+      certificateAuthorityArn: authority.attrArn,
+      certificateSigningRequest: authority.attrCertificateSigningRequest,
+      signingAlgorithm: SIGNING_ALGORITHM,
+      templateArn: templateArn(scope, ROOT_TEMPLATE),
+      validity: { type: 'YEARS', value: ROOT_YEARS },
+    })
+    const activation = new CfnCertificateAuthorityActivation(scope, 'RootActivation', {
+      certificateAuthorityArn: authority.attrArn,
+      certificate: root.attrCertificate,
+      status: 'ACTIVE',
+    })
+    activation.node.addDependency(root)
+    return acmPcaBinding(scope, authority.attrArn)
+  }
+}
+
+class ExistingKmsKey extends CertificateAuthority {
+  readonly #key: IKey
+
+  public constructor(key: IKey) {
+    super()
+    this.#key = key
+  }
+
+  public bind(): CertificateAuthorityBinding {
+    return kmsBinding(this.#key)
+  }
+}
+
+class NewKmsKey extends CertificateAuthority {
+  public bind(scope: Construct, trustDomain: string): CertificateAuthorityBinding {
+    const key = new Key(scope, 'CertificateAuthorityKey', {
+      description: `Signs workload certificates of ${trustDomain}`,
+      keySpec: KeySpec.ECC_NIST_P256,
+      keyUsage: KeyUsage.SIGN_VERIFY,
+    })
+    return kmsBinding(key)
+  }
+}
+
+function acmPcaBinding(scope: Construct, arn: string): CertificateAuthorityBinding {
+  return {
+    setting: `acm-pca:${arn}`,
+    signing: [
+      new PolicyStatement({
+        sid: 'IssueWorkloadCertificates',
+        actions: ['acm-pca:IssueCertificate'],
+        resources: [arn],
+        conditions: { StringEquals: { 'acm-pca:TemplateArn': templateArn(scope, LEAF_TEMPLATE) } },
+      }),
+      new PolicyStatement({
+        sid: 'ReadCertificates',
+        actions: [
+          'acm-pca:GetCertificate',
+          'acm-pca:GetCertificateAuthorityCertificate',
+          'acm-pca:DescribeCertificateAuthority',
+        ],
+        resources: [arn],
+      }),
+    ],
+  }
+}
+
+function kmsBinding(key: IKey): CertificateAuthorityBinding {
+  return {
+    setting: `kms:${key.keyArn}`,
+    signing: [
+      new PolicyStatement({
+        sid: 'SignWorkloadCertificates',
+        actions: ['kms:Sign', 'kms:GetPublicKey'],
+        resources: [key.keyArn],
+      }),
+    ],
+  }
+}
+
+function templateArn(scope: Construct, resourceName: string): string {
+  return Stack.of(scope).formatArn({ service: 'acm-pca', region: '', account: '', resource: 'template', resourceName })
+}

@@ -1,0 +1,89 @@
+import { InterfaceVpcEndpoint, InterfaceVpcEndpointAwsService } from 'aws-cdk-lib/aws-ec2'
+import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
+import { FunctionUrlAuthType, type IFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda'
+import type { Construct } from 'constructs'
+import type { MeshAttributes } from '../mesh.ts'
+import type { MeshProps } from '../mesh-props.ts'
+import type { ControlPlane } from './control-plane.ts'
+import { PrivateApi } from './private-api.ts'
+
+/** The doors of a control plane: Function URLs, or one private REST API, and perhaps the WebSocket API. */
+export interface MeshDoors {
+  readonly dataPlane?: IFunction | undefined
+  readonly api?: IFunction | undefined
+  readonly viewer?: IFunction | undefined
+  /** `arn:aws:execute-api:region:account:api/stage`; stands in for the functions. */
+  readonly privateApiArn?: string | undefined
+  /** `arn:aws:execute-api:region:account:api/stage`. */
+  readonly pushApiArn?: string | undefined
+}
+
+/** Lets a task role sync, get its certificate and listen for pushes. */
+export function grantDataPlane(doors: MeshDoors, grantee: IGrantable): Grant {
+  const sync = grantDoor(grantee, doors.dataPlane, doors.privateApiArn, '/POST/v1/dataplane/*')
+  if (doors.pushApiArn === undefined) return sync
+  return sync.combine(grantInvoke(grantee, `${doors.pushApiArn}/$connect`))
+}
+
+/** Reading has a function of its own behind Function URLs, whose IAM knows no methods. */
+export function grantRead(doors: MeshDoors, grantee: IGrantable): Grant {
+  return grantDoor(grantee, doors.viewer, doors.privateApiArn, '/GET/*')
+}
+
+export function grantManage(doors: MeshDoors, grantee: IGrantable): Grant {
+  return grantDoor(grantee, doors.api, doors.privateApiArn, '/*')
+}
+
+function grantDoor(grantee: IGrantable, door: IFunction | undefined, apiArn: string | undefined, path: string): Grant {
+  if (apiArn !== undefined) return grantInvoke(grantee, apiArn + path)
+  if (door !== undefined) return door.grantInvokeUrl(grantee)
+  return Grant.drop(grantee, 'the attributes that the mesh was imported by name no function and no private API')
+}
+
+function grantInvoke(grantee: IGrantable, arn: string): Grant {
+  return Grant.addToPrincipal({ grantee, actions: ['execute-api:Invoke'], resourceArns: [arn] })
+}
+
+interface Opened {
+  readonly doors: MeshDoors
+  readonly urls: { readonly dataPlane: string; readonly api: string; readonly readOnlyApi: string }
+}
+
+/** Function URLs that ask for IAM credentials. */
+export function publicDoors({ api, viewer, dataPlane, push }: ControlPlane): Opened {
+  const urlOf = (door: LambdaFunction) => door.addFunctionUrl({ authType: FunctionUrlAuthType.AWS_IAM }).url
+  return {
+    doors: { api, viewer, dataPlane, ...(push === undefined ? {} : { pushApiArn: push.stageArn }) },
+    urls: { api: urlOf(api), readOnlyApi: urlOf(viewer), dataPlane: urlOf(dataPlane) },
+  }
+}
+
+/** A REST API behind a VPC endpoint. */
+export function privateDoors(scope: Construct, { api, dataPlane, push }: ControlPlane, props: MeshProps): Opened {
+  const endpoint =
+    props.privateApiEndpoint ??
+    new InterfaceVpcEndpoint(scope, 'ApiEndpoint', {
+      vpc: props.vpc,
+      service: InterfaceVpcEndpointAwsService.APIGATEWAY,
+      // The API has a name of its own; private DNS would take the names of all other APIs away from the VPC.
+      privateDnsEnabled: false,
+    })
+  const { url, stageArn } = new PrivateApi(scope, 'PrivateApi', endpoint, api, dataPlane)
+  return {
+    doors: { privateApiArn: stageArn, ...(push === undefined ? {} : { pushApiArn: push.stageArn }) },
+    urls: { api: url, readOnlyApi: url, dataPlane: url },
+  }
+}
+
+/** What the attributes name. */
+export function importedDoors(scope: Construct, attributes: MeshAttributes): MeshDoors {
+  const door = (id: string, functionArn: string | undefined) =>
+    functionArn === undefined ? undefined : LambdaFunction.fromFunctionArn(scope, id, functionArn)
+  return {
+    dataPlane: door('DataPlane', attributes.dataPlaneFunctionArn),
+    api: door('Api', attributes.apiFunctionArn),
+    viewer: door('Viewer', attributes.viewerFunctionArn),
+    privateApiArn: attributes.privateApiArn,
+    pushApiArn: attributes.pushApiArn,
+  }
+}

@@ -1,0 +1,49 @@
+import { Aws } from 'aws-cdk-lib'
+import { AuthorizationType, EndpointType, LambdaIntegration, RestApi } from 'aws-cdk-lib/aws-apigateway'
+import type { IVpcEndpoint } from 'aws-cdk-lib/aws-ec2'
+import { AnyPrincipal, PolicyDocument, PolicyStatement } from 'aws-cdk-lib/aws-iam'
+import type { IFunction } from 'aws-cdk-lib/aws-lambda'
+import { Construct } from 'constructs'
+
+const STAGE = 'weft'
+
+/** One REST API before both functions, reached through a VPC endpoint only: for subnets without a way to the internet. */
+export class PrivateApi extends Construct {
+  /** With the stage as its path: `https://<api>-<endpoint>.execute-api.<region>.amazonaws.com/weft`. */
+  public readonly url: string
+  /** `arn:aws:execute-api:region:account:api/stage`, without method and path. */
+  public readonly stageArn: string
+
+  public constructor(scope: Construct, id: string, endpoint: IVpcEndpoint, api: IFunction, dataPlane: IFunction) {
+    super(scope, id)
+    const restApi = new RestApi(this, 'Api', {
+      description: 'Control plane of a Weft mesh, private',
+      endpointConfiguration: { types: [EndpointType.PRIVATE], vpcEndpoints: [endpoint] },
+      policy: onlyThrough(endpoint),
+      deployOptions: { stageName: STAGE },
+      // Needs an account-wide role that belongs to no mesh; the functions log each call.
+      cloudWatchRole: false,
+      defaultMethodOptions: { authorizationType: AuthorizationType.IAM },
+    })
+    restApi.root.addProxy({ defaultIntegration: new LambdaIntegration(api) })
+    const proxies = restApi.root.addResource('v1').addResource('dataplane')
+    proxies.addProxy({ defaultIntegration: new LambdaIntegration(dataPlane) })
+    // The specific path takes /v1 away from the greedy one, so its other children are named again.
+    restApi.root.getResource('v1')!.addProxy({ defaultIntegration: new LambdaIntegration(api) })
+    const host = `${restApi.restApiId}-${endpoint.vpcEndpointId}.execute-api.${Aws.REGION}.${Aws.URL_SUFFIX}`
+    this.url = `https://${host}/${STAGE}`
+    this.stageArn = restApi.arnForExecuteApi('*', '/*', STAGE).replace(/\/\*\/\*$/, '')
+  }
+}
+
+function onlyThrough(endpoint: IVpcEndpoint): PolicyDocument {
+  const anyCall = { principals: [new AnyPrincipal()], actions: ['execute-api:Invoke'], resources: ['execute-api:/*'] }
+  return new PolicyDocument({
+    statements: [
+      new PolicyStatement({
+        ...anyCall,
+        conditions: { StringEquals: { 'aws:SourceVpce': endpoint.vpcEndpointId } },
+      }),
+    ],
+  })
+}
