@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Policy } from '../runtime/model/policy.ts'
 import type { Problem } from '../runtime/model/problem.ts'
 import type { ResourceKind, ResourceRef } from '../runtime/model/reference.ts'
 import { CliError, EXIT, messageOf } from './commands/output.ts'
-import { collectionPath, itemPath, listMember, nameMember } from './kinds.ts'
+import { collectionPath, itemPath, listMember, nameMember, withoutKind } from './kinds.ts'
 
 /** A resource as the API describes it. */
 export interface DescribedResource {
@@ -53,12 +54,13 @@ export class ApiClient {
   }
 
   async create(ref: ResourceRef, spec: unknown): Promise<void> {
+    if (ref.kind === 'policy') return this.update(ref, spec)
     const body = { [nameMember(ref.kind)]: ref.name, spec }
     await this.request('PUT', collectionPath(ref.kind, ref.mesh, ref.parent), body)
   }
 
   async update(ref: ResourceRef, spec: unknown): Promise<void> {
-    await this.request('PUT', itemPath(ref), { spec })
+    await this.request('PUT', itemPath(ref), ref.kind === 'policy' ? withoutKind(spec as Policy) : { spec })
   }
 
   async remove(ref: ResourceRef): Promise<void> {
@@ -165,9 +167,18 @@ function parse(text: string, url: string): unknown {
 }
 
 function described(ref: ResourceRef, body: unknown): DescribedResource {
+  if (ref.kind === 'policy') return describedPolicy(ref, record(body))
   const { spec, metadata } = record(body)
   const { version, lastUpdatedAt } = record(metadata)
   return { ref, spec: spec ?? {}, version: Number(version ?? 0), lastUpdatedAt: Number(lastUpdatedAt ?? 0) }
+}
+
+function describedPolicy(
+  ref: ResourceRef,
+  { kind, targetRef, mode, spec, version, updatedAt }: Record<string, unknown>,
+) {
+  const policy = { kind, targetRef, ...(mode === undefined ? {} : { mode }), spec }
+  return { ref, spec: policy, version: Number(version), lastUpdatedAt: Date.parse(String(updatedAt)) / 1000 }
 }
 
 function record(value: unknown): Record<string, unknown> {

@@ -1,5 +1,5 @@
 import { Document, isCollection, type Node, YAMLMap, YAMLSeq } from 'yaml'
-import { PARENT_KIND, type ResourceRef, refKey } from '../runtime/model/reference.ts'
+import { type ResourceRef, refKey } from '../runtime/model/reference.ts'
 import { parentMember, typeName } from './kinds.ts'
 
 /** Where a value of an effective view comes from, as the API tells it. */
@@ -22,11 +22,12 @@ export interface EffectiveAnswer {
 
 /** The view as YAML: what the resource itself says stands plain, every other value has its origin as a comment. */
 export function effectiveYaml({ ref, spec }: EffectiveAnswer): string {
+  const within = parentMember(ref.kind)
   const document = new Document({
     kind: typeName(ref.kind),
     ...(ref.kind === 'mesh' ? {} : { mesh: ref.mesh }),
     name: ref.name,
-    ...(PARENT_KIND[ref.kind] === undefined ? {} : { [parentMember(ref.kind)!]: ref.parent }),
+    ...(within === undefined ? {} : { [within]: ref.parent }),
   })
   document.set('spec', nodeOf(document, spec, refKey(ref), 'spec'))
   return document.toString({ lineWidth: 0 }).trimEnd()

@@ -1,7 +1,8 @@
 import { LineCounter, parseAllDocuments, type YAMLMap } from 'yaml'
-import { PARENT_KIND, RESOURCE_KINDS, type ResourceRef } from '../runtime/model/reference.ts'
+import type { Policy } from '../runtime/model/policy.ts'
+import { RESOURCE_KINDS, type ResourceRef } from '../runtime/model/reference.ts'
 import { validateRef, validateSpec } from '../runtime/model/resource/validate.ts'
-import { kindOf, parentMember, typeName } from './kinds.ts'
+import { kindOf, parentMember, typeName, withoutKind } from './kinds.ts'
 
 /** One resource of a file: whom it names, the spec as App Mesh has it, and where it stands. */
 export interface ResourceDocument {
@@ -87,7 +88,9 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
   const mesh = kind === 'mesh' && given.mesh === undefined ? name : text('mesh')
   const within = parentMember(kind)
   const parent = within === undefined ? undefined : text(within)
+  const isPolicy = kind === 'policy'
   const known = ['kind', 'mesh', 'name', 'spec', ...(within === undefined ? [] : [within])]
+  if (isPolicy) known.push('targetRef', 'mode')
   for (const member of Object.keys(given)) {
     if (!known.includes(member)) wrong([member], `\`${member}\` means nothing here; allowed are ${known.join(', ')}`)
   }
@@ -98,9 +101,15 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
   if (!fine) return undefined
   const ref = { kind, mesh, name, ...(parent === undefined ? {} : { parent }) }
   for (const { path, message } of validateRef(ref)) wrong([path === 'parent' ? within! : path], message)
-  const checked = validateSpec(kind, spec)
+  // Of a policy all of the document is what others call the spec.
+  const whole = isPolicy ? policyOf(given, parent) : spec
+  const checked = validateSpec(kind, whole)
   if (!checked.ok) for (const { path, message } of checked.problems) wrong(segments(path), `${path}: ${message}`)
-  return fine ? { ref, spec } : undefined
+  return fine ? { ref, spec: whole } : undefined
+}
+
+function policyOf({ targetRef, mode, spec }: Record<string, unknown>, kind: unknown): object {
+  return { kind, targetRef, ...(mode === undefined ? {} : { mode }), spec }
 }
 
 /** Every resource that several documents define. */
@@ -127,13 +136,13 @@ export function byDependency(documents: readonly ResourceDocument[]): ResourceDo
 
 /** A resource as a file holds it, so that what `get` prints can be applied. */
 export function toDocument(ref: ResourceRef, spec: unknown): Record<string, unknown> {
-  const within = PARENT_KIND[ref.kind] === undefined ? undefined : parentMember(ref.kind)
+  const within = parentMember(ref.kind)
   return {
     kind: typeName(ref.kind),
     ...(ref.kind === 'mesh' ? {} : { mesh: ref.mesh }),
     name: ref.name,
     ...(within === undefined ? {} : { [within]: ref.parent }),
-    spec,
+    ...(ref.kind === 'policy' ? withoutKind(spec as Policy) : { spec }),
   }
 }
 

@@ -17,7 +17,7 @@ export function deleteCommand(): Command {
       'file or directory whose resources to delete (those that are not there are passed over)',
     )
     .option('-m, --mesh <mesh>', 'the mesh (not needed where there is one only)')
-    .option('--in <name>', 'the router of a route, the gateway of a gateway route')
+    .option('--in <name>', 'the router of a route, the gateway of a gateway route, the kind of a policy')
     .action(
       async (
         kind: string | undefined,

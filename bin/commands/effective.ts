@@ -10,7 +10,7 @@ export function effectiveCommand(): Command {
     .argument('<kind>', 'such as virtual-node, VirtualNode, virtualnodes')
     .argument('<name>')
     .option('-m, --mesh <mesh>', 'the mesh (not needed where there is one only)')
-    .option('--in <name>', 'the router of a route, the gateway of a gateway route')
+    .option('--in <name>', 'the router of a route, the gateway of a gateway route, the kind of a policy')
     .addOption(new Option('-o, --output <format>').choices(['yaml', 'json']).default('yaml'))
     .action(
       async (kindWritten: string, name: string, options: ApiOptions & PlaceOptions & { output: 'yaml' | 'json' }) => {

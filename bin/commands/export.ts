@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { exportCliJson, exportScript } from '../../runtime/importers/app-mesh/export.ts'
-import { RESOURCE_KINDS } from '../../runtime/model/reference.ts'
+import { APP_MESH_KINDS } from '../../runtime/model/reference.ts'
 import type { ApiClient, DescribedResource } from '../api-client.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { findRefs, onlyMesh } from './find.ts'
@@ -33,7 +33,7 @@ export function exportCommand(): Command {
 /** @throws CliError when there is no such mesh. */
 async function resourcesOf(api: ApiClient, mesh: string): Promise<DescribedResource[]> {
   const described: DescribedResource[] = []
-  for (const kind of RESOURCE_KINDS) {
+  for (const kind of APP_MESH_KINDS) {
     const refs = await findRefs(api, kind, kind === 'mesh' ? mesh : undefined, { mesh })
     if (kind === 'mesh' && refs.length === 0) {
       throw new CliError(EXIT.failed, `there is no mesh "${mesh}"; see \`weft get mesh\``)

@@ -1,4 +1,11 @@
-import { PARENT_KIND, RESOURCE_KINDS, type ResourceKind, type ResourceRef } from '../../runtime/model/reference.ts'
+import { POLICY_KINDS } from '../../runtime/model/policy.ts'
+import {
+  type AppMeshKind,
+  PARENT_KIND,
+  RESOURCE_KINDS,
+  type ResourceKind,
+  type ResourceRef,
+} from '../../runtime/model/reference.ts'
 import type { ApiClient } from '../api-client.ts'
 import { kindOf, parentMember } from '../kinds.ts'
 import { CliError, EXIT } from './output.ts'
@@ -6,7 +13,7 @@ import { CliError, EXIT } from './output.ts'
 /** Options that say where a resource is. */
 export interface PlaceOptions {
   readonly mesh?: string
-  /** Name of the router or gateway that contains routes. */
+  /** Name of the router or gateway that contains routes; kind of policies. */
   readonly in?: string
 }
 
@@ -19,7 +26,7 @@ export function kindArgument(written: string): ResourceKind {
 
 /**
  * References of a kind: all of the mesh, or those of one name. Without `mesh`, the one mesh there is.
- * Routes are looked for in every router (gateway routes in every gateway) unless `in` names one.
+ * Routes are looked for in every router (gateway routes in every gateway, policies among every kind) unless `in` names one.
  */
 export async function findRefs(
   api: ApiClient,
@@ -29,7 +36,7 @@ export async function findRefs(
 ): Promise<ResourceRef[]> {
   const parentKind = PARENT_KIND[kind]
   if (options.in !== undefined && parentKind === undefined) {
-    throw new CliError(EXIT.usage, `--in is for routes and gateway routes; a ${kind} is in no other resource`)
+    throw new CliError(EXIT.usage, `--in is for routes, gateway routes and policies; a ${kind} is in no other resource`)
   }
   if (kind === 'mesh') {
     const meshes = await api.list('mesh', '')
@@ -40,9 +47,14 @@ export async function findRefs(
     // A name that is given need not be looked for.
     return name === undefined ? api.list(kind, mesh) : [{ kind, mesh, name }]
   }
-  const parents = options.in === undefined ? (await api.list(parentKind, mesh)).map((ref) => ref.name) : [options.in]
+  const parents = options.in === undefined ? await parentsOf(api, parentKind, mesh) : [options.in]
   const found = await Promise.all(parents.map((parent) => api.list(kind, mesh, parent)))
   return found.flat().filter((ref) => name === undefined || ref.name === name)
+}
+
+async function parentsOf(api: ApiClient, kind: AppMeshKind | 'policy-kind', mesh: string): Promise<readonly string[]> {
+  if (kind === 'policy-kind') return POLICY_KINDS
+  return (await api.list(kind, mesh)).map((ref) => ref.name)
 }
 
 /** The one resource of a name. @throws CliError when there is none, or one in several routers. */

@@ -1,15 +1,26 @@
 import { isIP } from 'node:net'
 import type { Checked, Problem } from '../../runtime/model/problem.ts'
 import type { Subject } from '../../runtime/model/reference.ts'
+import { signingScopeOf } from '../../runtime/model/signing-scope.ts'
+import { type AwsEnvironment, readAws } from './aws/environment.ts'
 import { LOG_LEVELS, type LogLevel } from './log.ts'
+import { readTracing, type TracingEnvironment } from './telemetry/tracing-env.ts'
 
 /** Everything that the process environment says to the proxy. */
 export interface ProxyEnvironment {
-  /** Origin of the control plane's data-plane port, such as `https://control.example:7443`. */
+  /** Where the control plane's proxies' API is, such as `https://control.example:7443`; no slash at the end. */
   readonly controlPlaneUrl: string
   readonly subject: Subject
-  /** Join token; null when an identity on disk or of the platform does. A secret. */
+  /** Join token; null when an identity on disk or of the platform does. A secret. It wins over what `aws` says. */
   readonly token: string | null
+  /** Credentials of AWS and what to prove with them; null where there are none. */
+  readonly aws: AwsEnvironment | null
+  /** WebSocket that tells when to sync at once, with the region to sign for; null: intervals alone. */
+  readonly push: { readonly url: string; readonly region: string } | null
+  /** Base of the task metadata, version 4; null where ECS does not run this. */
+  readonly taskMetadataUrl: string | null
+  /** The task belongs to no ECS service, so that nobody else registers it. */
+  readonly selfRegistered: boolean
   /** Where the mesh port, published ports and gateway ports bind. */
   readonly bindAddress: string
   /** Where peers reach this proxy; null: as the control plane sees it. */
@@ -23,6 +34,7 @@ export interface ProxyEnvironment {
   /** Designed port of the admin listener on loopback. */
   readonly adminPort: number
   readonly drainWaitMs: number
+  readonly tracing: TracingEnvironment
 }
 
 /**
@@ -39,6 +51,9 @@ const KNOWN = [
   'WEFT_NODE',
   'WEFT_GATEWAY',
   'WEFT_TOKEN',
+  'WEFT_IDENTITY',
+  'WEFT_PUSH_URL',
+  'WEFT_SELF_REGISTER',
   'WEFT_BIND_ADDRESS',
   'WEFT_ADVERTISE_ADDRESS',
   'WEFT_PORTS',
@@ -55,6 +70,9 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Checked<ProxyEnvironmen
   const reader = new Reader(env, problems)
   const controlPlaneUrl = readUrl(reader)
   const subject = readSubject(reader)
+  const aws = readAws(reader, controlPlaneUrl)
+  const push = readPush(reader, aws)
+  const selfRegistered = reader.oneOf('WEFT_SELF_REGISTER', ['on', 'off']) === 'on'
   const bindAddress = reader.address('WEFT_BIND_ADDRESS') ?? '0.0.0.0'
   const advertiseAddress = reader.address('WEFT_ADVERTISE_ADDRESS') ?? null
   const ports = readPorts(reader)
@@ -69,6 +87,10 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Checked<ProxyEnvironmen
       controlPlaneUrl,
       subject,
       token: reader.text('WEFT_TOKEN') ?? null,
+      aws,
+      push,
+      taskMetadataUrl: reader.text('ECS_CONTAINER_METADATA_URI_V4') ?? null,
+      selfRegistered,
       bindAddress,
       advertiseAddress,
       ports,
@@ -77,6 +99,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Checked<ProxyEnvironmen
       logLevel,
       adminPort,
       drainWaitMs,
+      tracing: readTracing(env),
     },
   }
 }
@@ -126,7 +149,7 @@ class Reader {
   }
 }
 
-/** Only https: the proxy proves who it is by a client certificate, which plain HTTP can't carry. */
+/** Only https: the proxy proves who it is by a client certificate or a signature, and learns whom to trust. */
 function readUrl(reader: Reader): string | undefined {
   const name = 'WEFT_CONTROL_PLANE_URL'
   const value = reader.text(name)
@@ -141,10 +164,31 @@ function readUrl(reader: Reader): string | undefined {
   if (url?.protocol !== 'https:') {
     return reader.problem(name, 'not-https', `${name} must be an https:// URL of the data-plane port.`)
   }
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '' || url.pathname !== '/') {
+  // A stage of API Gateway is a path.
+  const pathname = signingScopeOf(url.hostname) === undefined ? '/' : url.pathname
+  if (url.href !== `${url.origin}${pathname}`) {
     return reader.problem(name, 'not-an-origin', `${name} must be https://host:port and nothing more.`)
   }
-  return url.origin
+  return (url.origin + pathname).replace(/\/+$/, '')
+}
+
+function readPush(reader: Reader, aws: AwsEnvironment | null): ProxyEnvironment['push'] {
+  const name = 'WEFT_PUSH_URL'
+  const value = reader.text(name)
+  if (value === undefined) return null
+  const url = URL.parse(value)
+  if (url?.protocol !== 'wss:' || url.username !== '' || url.search !== '' || url.hash !== '') {
+    reader.problem(name, 'not-wss', `${name} must be the wss:// URL of the mesh's WebSocket stage, without a query.`)
+    return null
+  }
+  const own = aws?.proof.kind === 'signature' ? aws.proof.scope.region : undefined
+  const region = signingScopeOf(url.hostname)?.region ?? own
+  if (aws === null || region === undefined) {
+    const message = `${name} is of use only to a proxy that signs its calls with a task role; remove it.`
+    reader.problem(name, 'no-credentials', message)
+    return null
+  }
+  return { url: url.href, region }
 }
 
 /** WEFT_MESH with WEFT_NODE or WEFT_GATEWAY, or the App Mesh image's own variables. */

@@ -13,6 +13,7 @@ export type Reason =
   // the mesh has no way for it
   | 'no_route'
   | 'egress_denied'
+  | 'unauthorized_caller'
   | 'no_target'
   | 'no_endpoint'
   | 'peer_not_in_mesh'
@@ -42,6 +43,7 @@ export const STATUS: Readonly<Record<Reason, number>> = {
   downstream_closed: 499,
   no_route: 404,
   egress_denied: 403,
+  unauthorized_caller: 403,
   no_target: 503,
   no_endpoint: 503,
   peer_not_in_mesh: 503,

@@ -19,7 +19,8 @@ export interface ExchangeHome {
   readonly edge: 'outbound' | 'gateway' | null
   /** Full lines for an answer of the proxy's own. */
   errorHeaders(exchange: Exchange, error: ProxyError): string
-  errorBody(error: ProxyError): string
+  /** `peer`: the SPIFFE ID of the caller, null for one without. */
+  errorBody(error: ProxyError, peer: string | null): string
 }
 
 /** Whoever sends the request upstream: hears of its body's progress, and of the end. */
@@ -178,11 +179,15 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
       this.stream.abort()
       this.finish()
     } else {
-      this.answerOwn(STATUS[error.reason], this.chain.errorHeaders(this, error), this.chain.errorBody(error))
+      const body = this.chain.errorBody(error, this.stream.peer)
+      this.answerOwn(STATUS[error.reason], this.chain.errorHeaders(this, error), body)
     }
   }
 
-  private finish(): void {
+  /** An attempt was given up, and another one follows. For who watches: an exchange itself counts attempts only. */
+  retried(_reason: string, _endpoint: string): void {}
+
+  protected finish(): void {
     this.over = true
     this.durationMs = performance.now() - this.startedAtMs
     this.forwarding?.release()

@@ -12,6 +12,7 @@ import { MESH_PROTOCOLS, Serving } from './serving.ts'
 import { AccessLogs } from './telemetry/access-log.ts'
 import { Metrics } from './telemetry/metrics.ts'
 import { registerProcessMetrics } from './telemetry/process-metrics.ts'
+import { Tracing } from './telemetry/tracing.ts'
 import { WorkloadIdentity } from './tls/identity.ts'
 import { VERSION } from './version.ts'
 
@@ -31,6 +32,7 @@ export class RunningProxy {
   /** Health checks are told to fail (admin). */
   failing = false
   private readonly accessLogs: AccessLogs
+  private readonly tracing: Tracing | null
   private readonly state: StateDirectory
   private readonly certificates: CertificateClient
   private readonly sync: SyncClient
@@ -47,7 +49,9 @@ export class RunningProxy {
     const rejected = metrics.counter('weft_snapshot_rejected_total', {})
     const failed = metrics.counter('weft_sync_failures_total', {})
     this.accessLogs = new AccessLogs({ onDropped: (lines) => dropped.inc(lines), warn: (text) => log.warning(text) })
-    this.serving = new Serving({ environment, identity, metrics, accessLogs: this.accessLogs, log })
+    this.tracing = this.traces()
+    const { accessLogs, tracing } = this
+    this.serving = new Serving({ environment, identity, metrics, accessLogs, tracing, log })
     this.state = new StateDirectory(environment.stateDir, log)
     const shared = {
       controlPlaneUrl: environment.controlPlaneUrl,
@@ -93,6 +97,17 @@ export class RunningProxy {
     await this.certificates.start()
     await this.sync.startFromState()
     void this.sync.run()
+  }
+
+  private traces(): Tracing | null {
+    const { environment, metrics, log, instanceId } = this
+    const { settings, warnings } = environment.tracing
+    for (const warning of warnings) log.warning(warning)
+    if (settings === null) return null
+    const { origin } = new URL(settings.url)
+    log.info('tracing', { to: origin, ratio: settings.sampling.ratio, signed: settings.signing !== null })
+    const credentials = () => Promise.reject(new Error('this proxy has no credentials of a task role'))
+    return new Tracing({ settings, subject: environment.subject, instanceId, metrics, log, credentials })
   }
 
   private describe(): ReturnType<SyncClientOptions['describe']> {
@@ -146,7 +161,7 @@ export class RunningProxy {
     await this.sync.close()
     serving.close()
     for (const server of this.admin) server.close()
-    await this.accessLogs.close()
+    await Promise.all([this.accessLogs.close(), this.tracing?.close()])
     await this.state.flush()
     log.info('stopped')
   }

@@ -3,12 +3,14 @@ import type { Server } from 'node:tls'
 import type { EndpointSet } from '../../runtime/model/endpoints.ts'
 import { spiffeId } from '../../runtime/model/identity.ts'
 import type { InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
+import { type Authorizer, authorizer } from './chain/authorize.ts'
 import { type Chooser, HttpChain } from './chain/chain.ts'
 import { egressTo } from './chain/egress.ts'
 import { gatewayChooser } from './chain/gateway.ts'
 import { inboundChooser } from './chain/inbound.ts'
 import { outboundChooser, vipChooser } from './chain/outbound.ts'
 import { CompiledTable } from './chain/tables.ts'
+import { TracedChain } from './chain/traced.ts'
 import { actualPort, type ProxyEnvironment } from './env.ts'
 import { HttpDoor } from './listen/door.ts'
 import { inboundLabel, listenerLabel } from './listen/label.ts'
@@ -19,6 +21,7 @@ import type { AccessLogs, LogAccess } from './telemetry/access-log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
 import { seriesOf } from './telemetry/series.ts'
+import type { Tracing } from './telemetry/tracing.ts'
 import type { WorkloadIdentity } from './tls/identity.ts'
 import { createMeshServer } from './tls/server.ts'
 import { createTerminatingServer, type TerminatingServer, type TerminatingSource } from './tls/terminating.ts'
@@ -32,6 +35,8 @@ export interface ServingOptions {
   readonly identity: WorkloadIdentity
   readonly metrics: Metrics
   readonly accessLogs: AccessLogs
+  /** Null: no request is traced, and none pays for it. */
+  readonly tracing: Tracing | null
   readonly log: Log
 }
 
@@ -168,7 +173,11 @@ export class Serving {
     }
     switch (listener.kind) {
       case 'inbound': {
-        for (const port of listener.ports) this.draftInboundPort(port, logAccess, draft)
+        for (const port of listener.ports) {
+          const { authorization } = listener
+          const authorize = authorization && authorizer(authorization, inboundLabel(port), metrics)
+          this.draftInboundPort(port, authorize, logAccess, draft)
+        }
         if (listener.ports.length === 0) return
         draft.ports.push({ ...bind, accept: (socket) => this.mesh().emit('connection', socket) })
         return
@@ -201,11 +210,16 @@ export class Serving {
     }
   }
 
-  private draftInboundPort(port: InboundPort, logAccess: LogAccess | null, draft: Draft): void {
+  private draftInboundPort(
+    port: InboundPort,
+    authorize: Authorizer | null,
+    logAccess: LogAccess | null,
+    draft: Draft,
+  ): void {
     const { environment, metrics } = this.options
     const label = inboundLabel(port)
     if (this.unsupported(port.protocol, label)) return
-    const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics)
+    const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics, authorize)
     const rule = port.published === null ? '' : ruleOf(port.published.tls, port.published)
     const into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port, rule })
     draft.bySni.set(port.sni, into)
@@ -232,8 +246,8 @@ export class Serving {
       rule: string
     },
   ): HttpDoor {
-    const { metrics } = this.options
-    const chain = new HttpChain({
+    const { metrics, tracing } = this.options
+    const chainOptions = {
       listener: new ListenerMetrics(metrics, label),
       unrouted: new RequestMetrics(metrics, { listener: label, route: '', cluster: '' }),
       logAccess: options.logAccess,
@@ -243,7 +257,8 @@ export class Serving {
       // Policies bring the first ones.
       filters: [],
       choose: options.chooser,
-    })
+    }
+    const chain = tracing === null ? new HttpChain(chainOptions) : new TracedChain(chainOptions, tracing)
     const { rule } = options
     const former = this.doors.get(label)
     const door = former?.rule === rule ? former.door : new HttpDoor(chain)

@@ -34,7 +34,8 @@ export async function requireSubject(store: ResourceStore, subject: Subject): Pr
 export function containersOf({ kind, mesh, parent }: Pick<ResourceRef, 'kind' | 'mesh' | 'parent'>): ResourceRef[] {
   if (kind === 'mesh') return []
   const around: ResourceRef[] = [{ kind: 'mesh', mesh, name: mesh }]
-  if (parent !== undefined) {
+  // The kind of a policy is a place, but no resource.
+  if (parent !== undefined && kind !== 'policy') {
     around.push({ kind: kind === 'route' ? 'virtual-router' : 'virtual-gateway', mesh, name: parent })
   }
   return around

@@ -14,11 +14,12 @@ export interface Quotas {
   readonly routesPerVirtualRouter: number
   readonly gatewayRoutesPerVirtualGateway: number
   readonly backendsPerVirtualNode: number
+  readonly policiesPerMesh: number
 }
 
 /**
  * Ten times App Mesh's own (Service Quotas, service code `appmesh`: 15, 200, 200, 200, 3, 50, 10 and 50 in this order).
- * Its quota of 10 weighted targets a route is a bound of the API itself and stays.
+ * Its quota of 10 weighted targets a route is a bound of the API itself and stays. Policies it had none.
  */
 const DEFAULT_QUOTAS: Quotas = {
   meshes: 150,
@@ -29,6 +30,7 @@ const DEFAULT_QUOTAS: Quotas = {
   routesPerVirtualRouter: 500,
   gatewayRoutesPerVirtualGateway: 100,
   backendsPerVirtualNode: 500,
+  policiesPerMesh: 2000,
 }
 
 /** The default limits with some changed. @throws MeshError `invalid` for a name or number that is none. */
@@ -51,6 +53,7 @@ const QUOTA_OF_KIND: Readonly<Record<ResourceKind, keyof Quotas>> = {
   'virtual-gateway': 'virtualGatewaysPerMesh',
   route: 'routesPerVirtualRouter',
   'gateway-route': 'gatewayRoutesPerVirtualGateway',
+  policy: 'policiesPerMesh',
 }
 
 /** Pages of a count; the store gives no larger ones. */
@@ -79,7 +82,7 @@ export function refuseBeyondBackends(quotas: Quotas, { ref, spec }: Pick<StoredR
 }
 
 function countSiblings({ graph }: MeshState, { kind, parent }: ResourceRef): number {
-  if (parent !== undefined) {
+  if (parent !== undefined && kind !== 'policy') {
     return graph.children.get(`${kind === 'route' ? 'virtual-router' : 'virtual-gateway'}/${parent}`)?.length ?? 0
   }
   let count = 0

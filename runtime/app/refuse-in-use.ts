@@ -13,6 +13,7 @@ const PLURALS: Readonly<Record<ResourceKind, string>> = {
   'virtual-service': 'VirtualServices',
   'virtual-gateway': 'VirtualGateways',
   'gateway-route': 'GatewayRoutes',
+  policy: 'Policies',
 }
 
 /** Users that one answer names. */
@@ -35,6 +36,7 @@ function messageOf(ref: ResourceRef, users: readonly [ResourceRef, ...ResourceRe
   if (ref.kind === 'mesh') {
     return `Mesh ${ref.name} for account ${accountId} has active ${plural}, please delete ${plural} before deleting the Mesh`
   }
+  if (kind === 'policy') return `${describe(ref)} cannot be deleted because it has active Policies`
   if (ref.kind === 'virtual-service') {
     return `VirtualService ${ref.name} is being referenced in the following: GATEWAY_ROUTE: [${users.map(({ name }) => name).join(', ')}]`
   }

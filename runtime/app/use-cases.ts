@@ -13,6 +13,7 @@ import { listResources } from './list-resources.ts'
 import { listTags } from './list-tags.ts'
 import { MeshStates } from './mesh-states.ts'
 import { type JoinTokenMint, mintJoinToken } from './mint-join-token.ts'
+import { putPolicy } from './put-policy.ts'
 import type { Quotas } from './quotas.ts'
 import { rollback } from './rollback.ts'
 import { SnapshotCache } from './snapshot-cache.ts'
@@ -48,6 +49,7 @@ export function useCases(deps: ControlPlaneDeps) {
     describeResource: describeResource(deps),
     updateResource: updateResource(write),
     deleteResource: deleteResource(write),
+    putPolicy: putPolicy(write),
     listResources: listResources(deps),
     tagResource: tagResource(write),
     untagResource: untagResource(write),

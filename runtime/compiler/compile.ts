@@ -10,6 +10,7 @@ import { gatewayTable, targetService } from './gateway-routes.ts'
 import { type Graph, gatewayRoutesOf, meshSpec, specOf } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener, vipListeners } from './listeners.ts'
 import { notAppliedOfGateway, notAppliedOfNode } from './not-applied.ts'
+import { authorizationOf } from './policies.ts'
 import { revisionOf } from './revision.ts'
 import { type ServiceTable, serviceTable } from './routes.ts'
 
@@ -57,7 +58,7 @@ function compileNode(graph: Graph, subject: Subject, spec: VirtualNodeSpec, opti
   const names = services.map(({ table }) => table.name)
   return {
     listeners: [
-      inboundListener(subject, listeners),
+      inboundListener(subject, listeners, authorizationOf(graph, subject, options.trustDomain)),
       outboundListener(subject, names, mesh),
       ...vips.flatMap((vip) => vip.listeners),
     ],

@@ -1,3 +1,4 @@
+import { parseSpiffeId } from '../model/identity.ts'
 import type { ResourceRef, Subject } from '../model/reference.ts'
 import type { Logging } from '../model/resource/access-log.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
@@ -10,6 +11,7 @@ import { openTimeout } from './effective-routes.ts'
 import {
   asGiven,
   byDefault,
+  byOrigin,
   complete,
   type Effective,
   type EffectiveObject,
@@ -18,6 +20,7 @@ import {
 } from './effective-values.ts'
 import { type Graph, meshSpec } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener } from './listeners.ts'
+import { authorizationOf } from './policies.ts'
 
 /** Effective views of what proxies are made from. Whatever the user left open is asked of the compiler itself, so that both agree. */
 
@@ -33,7 +36,7 @@ export function effectiveMesh(ref: ResourceRef, spec: SpecOf<'mesh'>): Effective
 
 export function effectiveNode(graph: Graph, ref: ResourceRef & Subject, spec: SpecOf<'virtual-node'>): Effective {
   const listeners = spec.listeners ?? []
-  const inbound = inboundListener(ref, listeners).ports
+  const inbound = inboundListener(ref, listeners, null).ports
   const given = asGiven(spec, ref, 'spec')
   const mesh: ResourceRef = { kind: 'mesh', mesh: ref.mesh, name: ref.mesh }
   const { discovery } = clusterOf(graph, ref, listeners[0])
@@ -57,6 +60,7 @@ export function effectiveNode(graph: Graph, ref: ResourceRef & Subject, spec: Sp
         ? byDefault(null, 'service-discovery')
         : { dns: { responseType: byDefault(response, 'service-discovery') } },
     logging: openLogging(spec.logging, ref),
+    callers: callersOf(graph, ref),
     // The mesh's, which is applied where the node is.
     egressFilter: effectiveMesh(mesh, meshSpec(graph, ref)).egressFilter,
   }
@@ -75,6 +79,21 @@ export function effectiveGateway(ref: ResourceRef & Subject, spec: SpecOf<'virtu
   }
   return complete(asGiven(spec, ref, 'spec'), rest)
 }
+
+/** Whom an authorization policy lets in; null: whoever the listeners let in. */
+function callersOf(graph: Graph, ref: Subject): Effective {
+  const authorization = authorizationOf(graph, ref, ANY_TRUST_DOMAIN)
+  if (authorization === null) return byDefault(null, 'authorization')
+  const { allow, mode, origin } = authorization
+  const names = allow.map((id) => {
+    const { kind, name } = parseSpiffeId(id)!.subject
+    return `${kind}/${name}`
+  })
+  return { allow: byOrigin(names, origin), mode: byOrigin(mode, origin) }
+}
+
+/** Names of resources are shown, not SPIFFE IDs. */
+const ANY_TRUST_DOMAIN = 'any'
 
 /** A peer's view of a listener of this node: it is the callers that check its health and eject its instances. */
 function clusterOf(graph: Graph, { mesh, name }: Subject, listener: NodeListener | undefined): Cluster {

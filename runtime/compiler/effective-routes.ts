@@ -6,6 +6,7 @@ import {
   asGiven,
   byDefault,
   byField,
+  byOrigin,
   complete,
   type Effective,
   type EffectiveObject,
@@ -25,10 +26,20 @@ type Child = ResourceRef & { readonly parent: string }
 
 export function effectiveRoute(graph: Graph, ref: Child, spec: SpecOf<'route'>): Effective {
   const ports = specOf(graph, 'virtual-router', ref.parent)?.listeners ?? []
-  const context = { router: ref.parent, name: ref.name, variant: '', fallback: ports[0]?.portMapping.port }
+  const context = {
+    router: ref.parent,
+    name: ref.name,
+    service: serviceOf(graph, ref.parent),
+    variant: '',
+    fallback: ports[0]?.portMapping.port,
+  }
   const { match, action, targets } = compileRoute(graph, context, spec)
   const { member } = targetsOf(spec)
   const given = spec[member]!
+  const byPolicy = {
+    timeout: action.timeouts.origin.kind === 'policy',
+    retryPolicy: action.retry?.origin.kind === 'policy',
+  }
   const policyPath =
     'retryPolicy' in given && given.retryPolicy !== undefined ? `spec.${member}.retryPolicy` : undefined
   const rest = {
@@ -38,10 +49,26 @@ export function effectiveRoute(graph: Graph, ref: Child, spec: SpecOf<'route'>):
         member === 'tcpRoute' ? { port: byDefault(match.port, 'match') } : openMatch(match, member === 'grpcRoute'),
       action: { weightedTargets: targets.map((target) => ({ port: targetPort(graph, ref, target) })) },
       timeout: openTimeout(action.timeouts, member === 'tcpRoute'),
-      retryPolicy: retry(action.retry, policyPath === undefined ? undefined : { ref, path: policyPath }),
+      retryPolicy: retry(
+        action.retry,
+        policyPath === undefined || byPolicy.retryPolicy ? undefined : { ref, path: policyPath },
+      ),
     },
   }
-  return complete(asGiven(spec, ref, 'spec'), rest)
+  // What a policy of this route takes the place of says nothing any more.
+  const overruled = Object.entries(byPolicy).flatMap(([name, is]) => (is ? [[name, undefined]] : []))
+  const counting = { ...spec, [member]: { ...given, ...Object.fromEntries(overruled) } }
+  return complete(asGiven(counting, ref, 'spec'), rest)
+}
+
+/** The virtual service that a router provides; of several none, since their policies may differ. */
+function serviceOf(graph: Graph, router: string): string | undefined {
+  const provided = [...graph.resources.values()].filter(
+    ({ ref, spec }) =>
+      ref.kind === 'virtual-service' &&
+      (spec as SpecOf<'virtual-service'>).provider?.virtualRouter?.virtualRouterName === router,
+  )
+  return provided.length === 1 ? provided[0]!.ref.name : undefined
 }
 
 export function effectiveGatewayRoute(graph: Graph, ref: Child, spec: SpecOf<'gateway-route'>): Effective {
@@ -150,9 +177,10 @@ const NOTHING = byDefault([], 'match')
 
 /** The timeouts where the user set none. A TCP connection has no request to time out. */
 export function openTimeout(timeouts: ForwardAction['timeouts'], isTcp: boolean): EffectiveObject {
-  const { name } = REQUEST_TIMEOUTS.origin
-  const idle = byDefault(milliseconds(timeouts.idleMs), name)
-  return isTcp ? { idle } : { perRequest: byDefault(milliseconds(timeouts.requestMs), name), idle }
+  // What a user gave only one value of has the other by default.
+  const origin = timeouts.origin.kind === 'policy' ? timeouts.origin : REQUEST_TIMEOUTS.origin
+  const idle = byOrigin(milliseconds(timeouts.idleMs), origin)
+  return isTcp ? { idle } : { perRequest: byOrigin(milliseconds(timeouts.requestMs), origin), idle }
 }
 
 /**
@@ -165,7 +193,7 @@ function retry(
 ): EffectiveObject | undefined {
   if (policy === null) return undefined
   const value = (one: string | number | readonly string[] | ReturnType<typeof milliseconds>) =>
-    given === undefined ? byDefault(one, policy.origin.name) : byField(one, given.ref, given.path)
+    given === undefined ? byOrigin(one, policy.origin) : byField(one, given.ref, given.path)
   return {
     maxRetries: value(policy.maxRetries),
     perRetryTimeout: value(milliseconds(policy.perTryTimeoutMs)),

@@ -1,5 +1,6 @@
 import { type ResourceRef, refKey } from '../model/reference.ts'
 import type { Duration } from '../model/resource/duration.ts'
+import type { Origin } from '../model/snapshot.ts'
 
 /** The tree of an effective view: values with their origins, and how users' values and defaults are put together. */
 
@@ -30,6 +31,14 @@ export type Effective = EffectiveValue | EffectiveObject | readonly Effective[]
 /** A value that nobody set. */
 export function byDefault(value: EffectiveValue['value'], name: string): EffectiveValue {
   return { value, origin: { kind: 'default', name } }
+}
+
+/** A value that a policy gives (its origin is `kind/name`), or nobody. */
+export function byOrigin(value: EffectiveValue['value'], origin: Origin): EffectiveValue {
+  if (origin.kind !== 'policy') return byDefault(value, origin.name)
+  const slash = origin.name.indexOf('/')
+  const [policy, name] = [origin.name.slice(0, slash), origin.name.slice(slash + 1)]
+  return { value, origin: { kind: 'policy', policy, name } }
 }
 
 /** A value that stands in a resource, or follows from what stands at a path of it. */

@@ -3,7 +3,7 @@ import { type ResourceRef, refKey, type Subject } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 import { effectiveGateway, effectiveMesh, effectiveNode, effectiveRouter } from './effective-nodes.ts'
 import { effectiveGatewayRoute, effectiveRoute, effectiveService } from './effective-routes.ts'
-import type { Effective } from './effective-values.ts'
+import { asGiven, type Effective } from './effective-values.ts'
 import { type Graph, meshSpec } from './graph.ts'
 import { notAppliedOfGateway, notAppliedOfNode } from './not-applied.ts'
 
@@ -41,6 +41,8 @@ function viewOf(graph: Graph, ref: ResourceRef, spec: unknown): Effective {
       return effectiveGateway({ ...ref, kind: ref.kind }, spec as SpecOf<'virtual-gateway'>)
     case 'gateway-route':
       return effectiveGatewayRoute(graph, child, spec as SpecOf<'gateway-route'>)
+    case 'policy':
+      return asGiven(spec, ref, 'spec')
   }
 }
 

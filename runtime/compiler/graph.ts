@@ -1,4 +1,5 @@
-import { type ResourceKind, type ResourceRef, refKey, type Subject } from '../model/reference.ts'
+import type { Policy, PolicyKind, PolicyOf } from '../model/policy.ts'
+import { type AppMeshKind, type ResourceRef, refKey, type Subject } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 
 /** What the compiler needs to know of a resource. Its spec went through `validateSpec`. */
@@ -15,19 +16,23 @@ export interface Graph<R extends CompilerResource = CompilerResource> {
   readonly resources: ReadonlyMap<string, R>
   /** Routes by router and gateway routes by gateway: {@link refKey} of the parent. */
   readonly children: ReadonlyMap<string, readonly R[]>
+  /** By {@link policyKey}. There is one policy of a kind for a target at most. */
+  readonly policies: ReadonlyMap<string, R>
 }
 
 /** Indexes the resources of one mesh, the mesh itself among them. Their order does not matter. */
 export function buildGraph<R extends CompilerResource>(resources: readonly R[]): Graph<R> {
   const children = new Map<string, R[]>()
+  const policies = new Map<string, R>()
   for (const resource of resources) {
+    if (resource.ref.kind === 'policy') policies.set(policyKey(resource.spec as Policy), resource)
     const parent = parentOf(resource.ref)
     if (parent === undefined) continue
     const siblings = children.get(refKey(parent))
     if (siblings === undefined) children.set(refKey(parent), [resource])
     else siblings.push(resource)
   }
-  return { resources: new Map(resources.map((resource) => [refKey(resource.ref), resource])), children }
+  return { resources: new Map(resources.map((resource) => [refKey(resource.ref), resource])), children, policies }
 }
 
 /** What a commit does to one resource. */
@@ -35,12 +40,18 @@ export type GraphChange<R extends CompilerResource> =
   | { readonly kind: 'put'; readonly resource: R }
   | { readonly kind: 'remove'; readonly ref: ResourceRef }
 
-/** The graph after these changes; the one before stays as it is. Costs two map copies, however large the specs are. */
+/** The graph after these changes; the one before stays as it is. Costs three map copies, however large the specs are. */
 export function changeGraph<R extends CompilerResource>(graph: Graph<R>, changes: readonly GraphChange<R>[]): Graph<R> {
   const resources = new Map(graph.resources)
   const children = new Map(graph.children)
+  const policies = new Map(graph.policies)
   for (const change of changes) {
     const ref = change.kind === 'put' ? change.resource.ref : change.ref
+    if (ref.kind === 'policy') {
+      const before = resources.get(refKey(ref))
+      if (before !== undefined) policies.delete(policyKey(before.spec as Policy))
+      if (change.kind === 'put') policies.set(policyKey(change.resource.spec as Policy), change.resource)
+    }
     if (change.kind === 'put') resources.set(refKey(ref), change.resource)
     else resources.delete(refKey(ref))
     const parent = parentOf(ref)
@@ -50,16 +61,36 @@ export function changeGraph<R extends CompilerResource>(graph: Graph<R>, changes
     if (siblings.length === 0) children.delete(refKey(parent))
     else children.set(refKey(parent), siblings)
   }
-  return { resources, children }
+  return { resources, children, policies }
 }
 
 /** The router of a route, the gateway of a gateway route; undefined for all others. */
-export function parentOf(ref: ResourceRef): ResourceRef | undefined {
-  if (ref.parent === undefined) return undefined
-  return { kind: ref.kind === 'route' ? 'virtual-router' : 'virtual-gateway', mesh: ref.mesh, name: ref.parent }
+export function parentOf({ kind, mesh, parent }: ResourceRef): ResourceRef | undefined {
+  if (parent === undefined || kind === 'policy') return undefined
+  return { kind: kind === 'route' ? 'virtual-router' : 'virtual-gateway', mesh, name: parent }
 }
 
-type TopKind = Exclude<ResourceKind, 'route' | 'gateway-route'>
+/** What a policy is for: its kind and the {@link refKey} of its target. There is one mesh in a graph. */
+export function policyKey({ kind, targetRef }: Pick<Policy, 'kind' | 'targetRef'>): string {
+  return targetRef.kind === 'mesh' ? `${kind} mesh` : `${kind} ${targetRef.kind}/${targetRef.name}`
+}
+
+/** The policy of a kind for the first of these targets that has one: give the most specific first. */
+export function policyFor<K extends PolicyKind>(
+  graph: Graph,
+  kind: K,
+  targets: readonly Policy['targetRef'][],
+): { readonly name: string; readonly policy: PolicyOf<K> } | undefined {
+  // Most meshes have none, and this is asked for each route.
+  if (graph.policies.size === 0) return undefined
+  for (const targetRef of targets) {
+    const found = graph.policies.get(policyKey({ kind, targetRef }))
+    if (found !== undefined) return { name: found.ref.name, policy: found.spec as PolicyOf<K> }
+  }
+  return undefined
+}
+
+type TopKind = Exclude<AppMeshKind, 'route' | 'gateway-route'>
 
 /** The spec of a resource that has no parent, or undefined when there is no such resource. */
 export function specOf<K extends TopKind>(graph: Graph, kind: K, name: string): SpecOf<K> | undefined {

@@ -22,7 +22,11 @@ import { timeoutsOf } from './timeouts.ts'
 const HTTP_PORT = 80
 
 /** The mesh port and the app ports behind it. */
-export function inboundListener({ mesh, name }: Subject, listeners: readonly NodeListener[]): InboundListener {
+export function inboundListener(
+  { mesh, name }: Subject,
+  listeners: readonly NodeListener[],
+  authorization: InboundListener['authorization'],
+): InboundListener {
   const origin = { kind: 'virtual-node', name } as const
   const ports = listeners.map(({ portMapping: { port, protocol }, timeout, tls }, index): InboundPort => {
     const defaults = protocol === 'tcp' ? TCP_TIMEOUTS : REQUEST_TIMEOUTS
@@ -36,7 +40,7 @@ export function inboundListener({ mesh, name }: Subject, listeners: readonly Nod
       published: publishedAs(tls, FIRST_PUBLISHED_PORT + index),
     }
   })
-  return { kind: 'inbound', origin, port: INBOUND_PORT, ports }
+  return { kind: 'inbound', origin, port: INBOUND_PORT, ports, authorization }
 }
 
 /** STRICT, and no tls at all, take mTLS from peers only. */

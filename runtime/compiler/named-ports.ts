@@ -16,6 +16,7 @@ const KIND_NAMES: Readonly<Record<ResourceKind, string>> = {
   'virtual-service': 'VirtualService',
   'virtual-gateway': 'VirtualGateway',
   'gateway-route': 'GatewayRoute',
+  policy: 'Policy',
 }
 
 /** A resource in the words of App Mesh. */

@@ -1,10 +1,10 @@
 import type { SpecOf } from '../model/resource/spec.ts'
-import type { ForwardAction, Origin, Protocol, Route, RouteMatch, RouteTable, Timeouts } from '../model/snapshot.ts'
+import type { ForwardAction, Origin, Protocol, RetryPolicy, Route, RouteTable, Timeouts } from '../model/snapshot.ts'
 import { GRPC_RETRY, HTTP_RETRY, REQUEST_TIMEOUTS, TCP_TIMEOUTS } from './defaults.ts'
 import { type Graph, routesOf, specOf } from './graph.ts'
 import { ANY, byMatchingOrder, grpcMatch, httpMatch, NO_PRIORITY } from './matches.ts'
+import { type RoutePlace, routeRetry, routeTimeouts } from './policies.ts'
 import { retryOf } from './retries.ts'
-import { timeoutsOf } from './timeouts.ts'
 
 /** One port that a virtual service is declared on, by its router or its node. */
 export interface DeclaredPort {
@@ -49,7 +49,9 @@ type TableHead = Pick<RouteTable, 'name' | 'origin'>
 function routerTable(graph: Graph, router: string, variant: string, head: TableHead): ServiceTable {
   const ports = (specOf(graph, 'virtual-router', router)?.listeners ?? []).map(({ portMapping }) => portMapping)
   const compiled = routesOf(graph, router)
-    .map(({ name, spec }) => compileRoute(graph, { router, name, variant, fallback: ports[0]?.port }, spec))
+    .map(({ name, spec }) =>
+      compileRoute(graph, { router, name, service: head.name, variant, fallback: ports[0]?.port }, spec),
+    )
     .sort(byMatchingOrder)
   const routes = compiled.map(({ name, match, origin, action }): Route => ({ name, origin, match, action }))
   return {
@@ -67,6 +69,7 @@ function nodeTable(graph: Graph, node: string, variant: string, head: TableHead)
     const protocol = listener?.portMapping.protocol ?? 'http'
     const target = targetOf(graph, { node, port: listener?.portMapping.port, protocol, variant })
     const given = listener?.timeout?.[protocol]
+    const place = { route: undefined, service: head.name }
     const route: Route = {
       name: index === 0 ? node : `${node}:${target.port}`,
       origin: { kind: 'virtual-node', name: node },
@@ -75,8 +78,8 @@ function nodeTable(graph: Graph, node: string, variant: string, head: TableHead)
       action: {
         kind: 'forward',
         targets: [{ cluster: target.cluster, weight: 1 }],
-        timeouts: timeoutsOf(given, { kind: 'virtual-node', name: node }, defaultTimeouts(protocol)),
-        retry: defaultRetry(protocol),
+        timeouts: routeTimeouts(graph, place, given, { kind: 'virtual-node', name: node }, defaultTimeouts(protocol)),
+        retry: retryAt(graph, place, protocol, undefined),
       },
     }
     return { route, target }
@@ -96,6 +99,8 @@ function nodeTable(graph: Graph, node: string, variant: string, head: TableHead)
 interface RouteContext {
   readonly router: string
   readonly name: string
+  /** The virtual service whose table it is in; undefined where the route is looked at by itself. */
+  readonly service: string | undefined
   readonly variant: string
   /** The router's first port, for targets that have no listener. */
   readonly fallback: number | undefined
@@ -103,10 +108,11 @@ interface RouteContext {
 
 /** One route as every table that holds it has it; its targets in the order in which they were given. */
 export function compileRoute(graph: Graph, context: RouteContext, spec: SpecOf<'route'>) {
-  const { name, router, variant, fallback } = context
+  const { name, router, service, variant, fallback } = context
   const origin: Origin = { kind: 'route', name: `${router}/${name}` }
-  const { protocol, match, timeouts, retry, weightedTargets } = routeParts(spec, origin)
-  const targets = weightedTargets.map(({ virtualNode, port, weight }) => ({
+  const { protocol, match, route, retryPolicy } = routeParts(spec, origin)
+  const place = { route: origin.name, service }
+  const targets = route.action.weightedTargets.map(({ virtualNode, port, weight }) => ({
     weight,
     target: targetOf(graph, {
       node: virtualNode,
@@ -120,8 +126,8 @@ export function compileRoute(graph: Graph, context: RouteContext, spec: SpecOf<'
   const action: ForwardAction = {
     kind: 'forward',
     targets: targets.map(({ target, weight }) => ({ cluster: target.cluster, weight })),
-    timeouts,
-    retry,
+    timeouts: routeTimeouts(graph, place, route.timeout, origin, defaultTimeouts(protocol)),
+    retry: retryAt(graph, place, protocol, retryPolicy),
   }
   return {
     name,
@@ -134,49 +140,37 @@ export function compileRoute(graph: Graph, context: RouteContext, spec: SpecOf<'
 }
 
 /** The one member of a route's union in common terms. */
-function routeParts(spec: SpecOf<'route'>, origin: Origin) {
-  const { httpRoute, http2Route, grpcRoute, tcpRoute } = spec
+function routeParts({ httpRoute, http2Route, grpcRoute, tcpRoute }: SpecOf<'route'>, origin: Origin) {
   if (grpcRoute !== undefined) {
-    return parts(
-      'grpc',
-      grpcMatch(grpcRoute.match),
-      grpcRoute,
-      retryOf(grpcRoute.retryPolicy, origin) ?? GRPC_RETRY,
-      origin,
-    )
+    const retryPolicy = retryOf(grpcRoute.retryPolicy, origin)
+    return { protocol: 'grpc', match: grpcMatch(grpcRoute.match), route: grpcRoute, retryPolicy } as const
   }
   if (tcpRoute !== undefined) {
-    return parts('tcp', { ...ANY, port: tcpRoute.match?.port ?? null }, tcpRoute, null, origin)
+    const match = { ...ANY, port: tcpRoute.match?.port ?? null }
+    return { protocol: 'tcp', match, route: tcpRoute, retryPolicy: undefined } as const
   }
   const http = (httpRoute ?? http2Route)!
-  const match = { ...httpMatch(http.match), scheme: http.match.scheme ?? null }
-  return parts(
-    httpRoute === undefined ? 'http2' : 'http',
-    match,
-    http,
-    retryOf(http.retryPolicy, origin) ?? HTTP_RETRY,
-    origin,
-  )
-}
-
-function parts(
-  protocol: Protocol,
-  match: RouteMatch,
-  route: NonNullable<SpecOf<'route'>['httpRoute' | 'tcpRoute']>,
-  retry: ForwardAction['retry'],
-  origin: Origin,
-) {
-  const timeouts = timeoutsOf(route.timeout, origin, defaultTimeouts(protocol))
-  return { protocol, match, timeouts, retry, weightedTargets: route.action.weightedTargets }
+  return {
+    protocol: httpRoute === undefined ? 'http2' : 'http',
+    match: { ...httpMatch(http.match), scheme: http.match.scheme ?? null },
+    route: http,
+    retryPolicy: retryOf(http.retryPolicy, origin),
+  } as const
 }
 
 function defaultTimeouts(protocol: Protocol): Timeouts {
   return protocol === 'tcp' ? TCP_TIMEOUTS : REQUEST_TIMEOUTS
 }
 
-function defaultRetry(protocol: Protocol): ForwardAction['retry'] {
+/** A TCP connection that broke can't be told again. */
+function retryAt(
+  graph: Graph,
+  place: RoutePlace,
+  protocol: Protocol,
+  given: RetryPolicy | undefined,
+): ForwardAction['retry'] {
   if (protocol === 'tcp') return null
-  return protocol === 'grpc' ? GRPC_RETRY : HTTP_RETRY
+  return routeRetry(graph, place, given, protocol === 'grpc' ? GRPC_RETRY : HTTP_RETRY)
 }
 
 /** Where App Mesh sends when nobody names a port at all. */

@@ -1,8 +1,9 @@
+import type { Policy } from '../model/policy.ts'
 import type { Problem } from '../model/problem.ts'
 import { type ResourceKind, type ResourceRef, refKey } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 import { targetService } from './gateway-routes.ts'
-import { type CompilerResource, type Graph, parentOf } from './graph.ts'
+import { type CompilerResource, type Graph, parentOf, policyKey } from './graph.ts'
 import { describe, gatewayMember, gatewayRoutePorts, lostPorts, routePorts, targetsOf } from './named-ports.ts'
 
 /** A name in a spec that must be that of an existing resource, and where it stands. */
@@ -14,7 +15,7 @@ interface Reference {
 /**
  * What keeps a resource, valid in itself, from being written into this mesh: code `missing-reference` for anything it
  * names that does not exist (backends excepted, which may come later), `port-not-listening` and `missing-port` for ports
- * of routes, `port-in-use-by-route` for listeners.
+ * of routes, `port-in-use-by-route` for listeners, `one-policy` for a second policy of its kind on one target.
  */
 export function validatePut(graph: Graph, resource: CompilerResource): readonly Problem[] {
   const missing = [...parentReferences(resource.ref), ...references(resource)]
@@ -26,7 +27,17 @@ export function validatePut(graph: Graph, resource: CompilerResource): readonly 
   if (resource.ref.kind === 'gateway-route') {
     return gatewayRoutePorts(graph, resource.ref, resource.spec as SpecOf<'gateway-route'>)
   }
+  if (resource.ref.kind === 'policy') return rivalPolicy(graph, resource.ref, resource.spec as Policy)
   return lostPorts(graph, resource)
+}
+
+/** Of two policies for one target nobody could say which counts. */
+function rivalPolicy(graph: Graph, ref: ResourceRef, policy: Policy): readonly Problem[] {
+  const rival = graph.policies.get(policyKey(policy))
+  if (rival === undefined || rival.ref.name === ref.name) return []
+  const target = `${policy.targetRef.kind} ${policy.targetRef.name}`
+  const message = `${target} has ${policy.kind} policy ${rival.ref.name} already; change that one, or delete it first.`
+  return [{ path: 'targetRef', code: 'one-policy', message }]
 }
 
 /** What keeps a resource from being removed: code `in-use`, one problem for each resource that needs it. */
@@ -90,5 +101,16 @@ function references({ ref, spec }: CompilerResource): readonly Reference[] {
     const path = `spec.${member}.action.target.virtualService.virtualServiceName`
     return [to('virtual-service', targetService(spec as SpecOf<'gateway-route'>), path)]
   }
+  if (ref.kind === 'policy') return [targetOf(ref.mesh, (spec as Policy).targetRef)]
   return []
+}
+
+/** A policy's target; a route is named together with its router. */
+function targetOf(mesh: string, { kind, name }: Policy['targetRef']): Reference {
+  const slash = name.indexOf('/')
+  const ref: ResourceRef =
+    kind === 'route' && slash !== -1
+      ? { kind, mesh, parent: name.slice(0, slash), name: name.slice(slash + 1) }
+      : { kind, mesh, name }
+  return { path: 'targetRef', ref }
 }

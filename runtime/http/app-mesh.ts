@@ -2,7 +2,7 @@ import type { Context, Hono } from 'hono'
 import * as v from 'valibot'
 import type { UseCases } from '../app/use-cases.ts'
 import { MeshError } from '../model/problem.ts'
-import type { ResourceRef } from '../model/reference.ts'
+import type { AppMeshKind, ResourceRef } from '../model/reference.ts'
 import { validateRef } from '../model/resource/validate.ts'
 import type { StoredResource } from '../ports.ts'
 import { type ArnOwner, arnOf } from './arn.ts'
@@ -189,7 +189,7 @@ function refuseOtherOwner(c: Context, { accountId }: ArnOwner): void {
 
 /** The names of a resource and of what it lives in, as members. */
 function names({ ref }: StoredResource): object {
-  const wire = wireOf(ref.kind)
+  const wire = wireOf(ref.kind as AppMeshKind)
   const parent = wire.parentMember === undefined ? {} : { [wire.parentMember]: ref.parent }
   return { meshName: ref.mesh, ...parent, [wire.nameMember]: ref.name }
 }

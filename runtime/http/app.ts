@@ -12,6 +12,7 @@ import { historyRoutes } from './history.ts'
 import { DATA_PLANE_BODY_BYTES, limitBody, MANAGEMENT_BODY_BYTES } from './json-body.ts'
 import { type GuardOptions, managementGuard } from './management-guard.ts'
 import { openApi } from './openapi.ts'
+import { policyRoutes } from './policies.ts'
 import { weftRoutes } from './weft.ts'
 
 export interface ManagementOptions {
@@ -30,6 +31,7 @@ export function managementApp({ useCases, owner, guard, report }: ManagementOpti
   app.route('/', appMeshRoutes({ useCases, owner }))
   app.route('/', weftRoutes(useCases))
   app.route('/', historyRoutes(useCases))
+  app.route('/', policyRoutes({ useCases, accountId: owner.accountId }))
   const description = openApi()
   app.get('/openapi.json', (c) => c.json(description))
   return app

@@ -11,6 +11,10 @@ export interface ArnOwner {
 /** ARN of a resource, such as `arn:aws:appmesh:us-east-1:000000000000:mesh/shop/virtualRouter/r/route/x`. */
 export function arnOf({ accountId, region }: ArnOwner, ref: ResourceRef): string {
   const parts = ['mesh', ref.mesh]
+  if (ref.kind === 'policy') {
+    parts.push('policy', ref.parent!, ref.name)
+    return `arn:aws:appmesh:${region}:${accountId}:${parts.join('/')}`
+  }
   if (ref.parent !== undefined) {
     parts.push(wireOf(ref.kind === 'route' ? 'virtual-router' : 'virtual-gateway').arnSegment, ref.parent)
   }

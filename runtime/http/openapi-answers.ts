@@ -1,4 +1,5 @@
 import { EndpointSetSchema } from '../model/endpoints.ts'
+import { POLICY_KINDS } from '../model/policy.ts'
 import { RESOURCE_KINDS } from '../model/reference.ts'
 import { SPEC_SCHEMAS } from '../model/resource/spec.ts'
 import { SnapshotSchema } from '../model/snapshot.ts'
@@ -78,6 +79,19 @@ const change = oneOfValues('created', 'updated', 'deleted')
 const paths = listOf(text)
 const states = { before: nullable(content), after: nullable(content) }
 
+const policy = objectOf({
+  mesh: text,
+  kind: oneOfValues(...POLICY_KINDS),
+  name: text,
+  targetRef: objectOf({ kind, name: text }),
+  'mode?': oneOfValues('enforce', 'shadow'),
+  spec: anyObject,
+  uid: text,
+  version: count,
+  createdAt: instant,
+  updatedAt: instant,
+})
+
 export const COMPONENTS: Json = {
   Error: objectOf({ message: text, 'problems?': ref('Problems') }),
   ProblemDetails: objectOf({
@@ -132,6 +146,8 @@ export const WEFT_ANSWERS = {
     spec: ref('Effective'),
     warnings: ref('Problems'),
   }),
+  listPolicies: objectOf({ policies: listOf(policy), 'nextToken?': text }),
+  policy,
   mintJoinToken: objectOf({ token: text, expiresAt: instant }),
   readHistory: objectOf({
     entries: listOf(

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { POLICY_SCHEMAS } from '../model/policy.ts'
 import {
   CertificateRequestSchema,
   CertificateResponseSchema,
@@ -10,6 +11,7 @@ import { diffQuery, historyQuery, rollbackRequestSchema, stateQuery } from './hi
 import { COMPONENTS, WEFT_ANSWERS } from './openapi-answers.ts'
 import { type Json, jsonSchema, listOf, objectOf, ref, text } from './openapi-schema.ts'
 import { OPERATIONS, type Operation, TAG_OPERATIONS, type TagOperation } from './operations.ts'
+import { policyListQuery } from './policies.ts'
 import { TAG_SCHEMAS } from './tags.ts'
 import { joinTokenRequestSchema } from './weft.ts'
 
@@ -129,6 +131,12 @@ const WEFT_PATHS: Json = {
   '/v1/meshes/{mesh}/resources': read('readState', '/v1/meshes/{mesh}/resources', stateQuery),
   '/v1/meshes/{mesh}/diff': read('diffGenerations', '/v1/meshes/{mesh}/diff', diffQuery),
   '/v1/meshes/{mesh}/rollback': post('rollback', '/v1/meshes/{mesh}/rollback', rollbackRequestSchema, 200),
+  '/v1/meshes/{mesh}/policies/{kind}': read('listPolicies', '/v1/meshes/{mesh}/policies/{kind}', policyListQuery),
+  '/v1/meshes/{mesh}/policies/{kind}/{name}': {
+    ...read('policy', '/v1/meshes/{mesh}/policies/{kind}/{name}', undefined, 'getPolicy'),
+    put: policyWrite('putPolicy', requestBody({ oneOf: Object.values(POLICY_SCHEMAS).map(policyBody) })),
+    delete: policyWrite('deletePolicy', {}),
+  },
   '/v1/meshes/{mesh}/join-tokens': post('mintJoinToken', '/v1/meshes/{mesh}/join-tokens', joinTokenRequestSchema, 201),
 }
 
@@ -158,6 +166,23 @@ function post(operation: WeftOperation, path: string, request: v.GenericSchema, 
       responses: { [status]: answer(WEFT_ANSWERS[operation]), ...weftErrors(409) },
     },
   }
+}
+
+function policyWrite(operationId: string, body: Json): Json {
+  return {
+    operationId,
+    tags: ['Weft'],
+    parameters: pathParameters('/v1/meshes/{mesh}/policies/{kind}/{name}', text),
+    ...body,
+    responses: { 200: answer(WEFT_ANSWERS.policy), ...weftErrors(409) },
+  }
+}
+
+/** The kind stands in the path. */
+function policyBody(schema: v.GenericSchema): Json {
+  const { properties, required, ...rest } = jsonSchema(schema) as { properties: Json; required: string[] }
+  const { kind: _, ...members } = properties
+  return { ...rest, properties: members, required: required.filter((name) => name !== 'kind') }
 }
 
 function weftErrors(...more: readonly number[]): Json {

@@ -1,10 +1,10 @@
-import type { ResourceKind } from '../model/reference.ts'
+import type { AppMeshKind } from '../model/reference.ts'
 
 export type Verb = 'create' | 'describe' | 'update' | 'delete' | 'list'
 
 /** How App Mesh spells one resource kind on the wire. */
 interface WireKind {
-  readonly kind: ResourceKind
+  readonly kind: AppMeshKind
   /** The word in operation names, such as `CreateVirtualNode`; `plural` in `ListVirtualNodes`. */
   readonly type: string
   readonly plural: string
@@ -128,6 +128,6 @@ export const TAG_OPERATIONS: readonly TagOperation[] = [
 ]
 
 /** The wire names of one kind. */
-export function wireOf(kind: ResourceKind): WireKind {
+export function wireOf(kind: AppMeshKind): WireKind {
   return WIRE_KINDS.find((wire) => wire.kind === kind)!
 }

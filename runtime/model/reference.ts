@@ -1,5 +1,5 @@
 /** The seven App Mesh resource kinds, in the order in which they depend on one another. */
-export const RESOURCE_KINDS = [
+export const APP_MESH_KINDS = [
   'mesh',
   'virtual-node',
   'virtual-router',
@@ -9,12 +9,21 @@ export const RESOURCE_KINDS = [
   'gateway-route',
 ] as const
 
+export type AppMeshKind = (typeof APP_MESH_KINDS)[number]
+
+/** All that a mesh consists of: App Mesh's kinds, and the policies attached to them. In order of dependence. */
+export const RESOURCE_KINDS = [...APP_MESH_KINDS, 'policy'] as const
+
 export type ResourceKind = (typeof RESOURCE_KINDS)[number]
 
-/** The kind that contains resources of a kind below the mesh: routes live in a router, gateway routes in a gateway. */
-export const PARENT_KIND: Readonly<Partial<Record<ResourceKind, ResourceKind>>> = {
+/**
+ * What contains resources of a kind below the mesh: routes live in a router, gateway routes in a gateway, policies among
+ * those of their subject (`authorization`, `retry` ...), which is no resource of its own.
+ */
+export const PARENT_KIND: Readonly<Partial<Record<ResourceKind, AppMeshKind | 'policy-kind'>>> = {
   route: 'virtual-router',
   'gateway-route': 'virtual-gateway',
+  policy: 'policy-kind',
 }
 
 /** Names one resource. For kind `mesh`, `name` equals `mesh`. `parent` is set for exactly the kinds of PARENT_KIND. */

@@ -25,9 +25,10 @@ const origin = v.strictObject({
     'virtual-service',
     'virtual-gateway',
     'gateway-route',
+    'policy',
     'default',
   ]),
-  /** `parent/name` for routes and gateway routes, the plain name otherwise. */
+  /** `parent/name` for routes and gateway routes, `kind/name` for policies, the plain name otherwise. */
   name,
 })
 
@@ -79,6 +80,16 @@ const inboundListener = v.strictObject({
   origin,
   port,
   ports: v.array(inboundPort),
+  /** Who may call, on the mesh port and on published ones alike; null: everybody whom these let in. */
+  authorization: v.nullable(
+    v.strictObject({
+      /** SPIFFE IDs. Whoever shows none is not among them. */
+      allow: v.array(name),
+      /** `shadow`: what would be denied is counted and let through. */
+      mode: v.picklist(['enforce', 'shadow']),
+      origin,
+    }),
+  ),
 })
 
 /** Where the app sends requests by Host header (also as HTTP_PROXY). */

@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
-import type { Cluster, InboundPort, Snapshot } from '../../runtime/model/snapshot.ts'
+import type { Cluster, InboundListener, InboundPort, Snapshot } from '../../runtime/model/snapshot.ts'
 import { createTestCa, type TestCa } from '../support/certificates.ts'
 import { connectRaw, connectRawTls, type RawClient } from '../support/raw-client.ts'
 import { type RawUpstream, startUpstream, type UpstreamScript } from '../support/raw-upstream.ts'
@@ -35,7 +35,12 @@ interface Callee {
 /** An app behind its sidecar. */
 async function startCallee(
   script: UpstreamScript = {},
-  options: { published?: (port: number) => InboundPort['published']; publishedPort?: number; name?: string } = {},
+  options: {
+    published?: (port: number) => InboundPort['published']
+    publishedPort?: number
+    name?: string
+    authorization?: InboundListener['authorization']
+  } = {},
 ): Promise<Callee> {
   const app = await startUpstream(script)
   const meshPort = await freePort()
@@ -44,6 +49,7 @@ async function startCallee(
       listeners: [
         {
           kind: 'inbound',
+          authorization: options.authorization ?? null,
           origin: { kind: 'virtual-node', name: 'callee' },
           port: meshPort,
           ports: [
@@ -184,6 +190,44 @@ describe('a pair of sidecars', () => {
     const raw = await client(port)
     raw.send(GET)
     expect((await raw.answer()).status).toBe(200)
+  })
+})
+
+describe('an authorization policy', () => {
+  const policy = (mode: 'enforce' | 'shadow', ...nodes: string[]) => ({
+    allow: nodes.map((name) => `spiffe://weft.test/shop/${name}`),
+    mode,
+    origin: { kind: 'policy', name: 'authorization/callers' } as const,
+  })
+  it.each([
+    ['lets in whom it names', policy('enforce', 'other', 'caller'), 200, 0],
+    ['keeps out all others, and says so to them and in a metric', policy('enforce', 'other'), 403, 1],
+    ['keeps out everybody when it names nobody', policy('enforce'), 403, 1],
+    ['counts in mode shadow and lets in', policy('shadow', 'other'), 200, 1],
+  ])('%s', async (_what, authorization, status, denied) => {
+    const callee = await startCallee({}, { authorization })
+    const { port } = await startCaller([callee])
+    const raw = await client(port)
+    raw.send(POST)
+    const answer = await raw.answer('POST')
+    expect(answer.status).toBe(status)
+    if (status === 403)
+      expect(answer.body).toContain('authorization/callers does not let spiffe://weft.test/shop/caller')
+    expect(callee.app.requests).toHaveLength(status === 403 ? 0 : 1)
+    const labels = { policy: 'authorization/callers', mode: authorization.mode }
+    expect(callee.proxy.count('weft_authorization_denied_total', labels)).toBe(denied)
+  })
+  it('keeps out strangers on a published port, and tells them nothing', async () => {
+    const publishedPort = await freePort()
+    const open = { tls: 'disabled', certificate: { kind: 'mesh' }, clientValidation: null } as const
+    const callee = await startCallee(
+      {},
+      { authorization: policy('enforce', 'caller'), publishedPort, published: (port) => ({ port, ...open }) },
+    )
+    const raw = await client(publishedPort)
+    raw.send(GET)
+    expect(await raw.answer()).toMatchObject({ status: 403, body: '403\n' })
+    expect(callee.app.requests).toHaveLength(0)
   })
 })
 

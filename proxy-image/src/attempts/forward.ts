@@ -112,7 +112,8 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     this.movedAtMs = now
     const meshReason = attempt.endpoint.sidecar === null ? undefined : head.fields.get(REASON_FIELD)
     head.fields.dropNamed(REASON_FIELD)
-    if (this.retriesHead(head.status, meshReason) && this.tryAgain(attempt, peerDidNotSend(meshReason))) return false
+    const retry = this.retriesHead(head.status, meshReason)
+    if (retry && this.tryAgain(attempt, peerDidNotSend(meshReason), meshReason ?? `${head.status}`)) return false
     this.body?.forget()
     this.exchange.responseHeadMs = now - this.exchange.startedAtMs
     this.exchange.upstreamServiceTimeMs = now - attempt.sentAtMs
@@ -141,13 +142,13 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   onAttemptFailed(attempt: Attempt, error: ProxyError): void {
     const { retry } = this.plan
     if (!this.exchange.headSent && retry !== null && retriesError(retry, error, this.exchange.head.method)) {
-      if (this.tryAgain(attempt, error.retry === 'unsent')) return
+      if (this.tryAgain(attempt, error.retry === 'unsent', error.reason)) return
     }
     this.exchange.fail(error)
   }
 
   /** Starts over with another endpoint if the policy, the body and the budget allow it. */
-  private tryAgain(attempt: Attempt, unsent: boolean): boolean {
+  private tryAgain(attempt: Attempt, unsent: boolean, why: string): boolean {
     const { metrics } = this.exchange
     if (this.retries >= this.plan.retry!.maxRetries) {
       if (this.retries > 0) metrics.retry('limit_reached')
@@ -163,6 +164,7 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     }
     this.retries++
     metrics.retry('performed')
+    this.exchange.retried(why, attempt.endpoint.pool!.address)
     this.body?.detach()
     this.attempt = null
     this.tried = this.tried === null ? [attempt.endpoint] : [...this.tried, attempt.endpoint]

@@ -52,7 +52,7 @@ export class HttpChain implements ExchangeHome {
 
   /** Takes a request whose head has arrived. */
   accept(stream: DownstreamStream): Exchange {
-    const exchange = new Exchange(this, stream)
+    const exchange = this.begin(stream)
     try {
       this.enter(exchange)
     } catch (error) {
@@ -61,14 +61,19 @@ export class HttpChain implements ExchangeHome {
     return exchange
   }
 
+  protected begin(stream: DownstreamStream): Exchange {
+    return new Exchange(this, stream)
+  }
+
   /** Full lines for an answer of the proxy's own: meshed peers learn the reason, strangers never. */
   errorHeaders(exchange: Exchange, error: ProxyError): string {
     return exchange.stream.peer === null ? '' : `${REASON_FIELD}: ${error.reason}\r\n`
   }
 
-  /** The app beside this sidecar, or a peer, reads what went wrong; a stranger at a gateway the status alone. */
-  errorBody(error: ProxyError): string {
-    return this.edge === 'gateway' ? `${STATUS[error.reason]}\n` : `weft: ${error.reason}: ${error.message}\n`
+  /** The app beside this sidecar, or a peer, reads what went wrong; a stranger at a gateway or port the status alone. */
+  errorBody(error: ProxyError, peer: string | null): string {
+    const isStranger = this.edge !== 'outbound' && peer === null
+    return isStranger ? `${STATUS[error.reason]}\n` : `weft: ${error.reason}: ${error.message}\n`
   }
 }
 

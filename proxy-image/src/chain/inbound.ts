@@ -2,6 +2,7 @@ import type { InboundPort, RetryPolicy } from '../../../runtime/model/snapshot.t
 import type { Metrics } from '../telemetry/metrics.ts'
 import { RequestMetrics } from '../telemetry/request-metrics.ts'
 import type { UpstreamCluster } from '../upstream/cluster.ts'
+import type { Authorizer } from './authorize.ts'
 import type { Chooser } from './chain.ts'
 
 /**
@@ -17,12 +18,13 @@ const STALE_CONNECTION: RetryPolicy = {
   origin: { kind: 'default', name: 'default' },
 }
 
-/** From peers to the app beside this sidecar: one way for every request. */
+/** From peers to the app beside this sidecar: one way for every request that `authorize` lets in (null: for all). */
 export function inboundChooser(
   port: InboundPort,
   cluster: UpstreamCluster,
   listener: string,
   metrics: Metrics,
+  authorize: Authorizer | null,
 ): Chooser {
   const target = {
     cluster,
@@ -37,5 +39,6 @@ export function inboundChooser(
     retry: STALE_CONNECTION,
   }
   const choice = { plan, endpoint: null }
-  return () => choice
+  if (authorize === null) return () => choice
+  return (exchange) => authorize(exchange.stream.peer) ?? choice
 }

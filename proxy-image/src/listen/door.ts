@@ -53,7 +53,7 @@ export class HttpDoor implements ServerConnectionOwner {
   }
 
   onInvalidRequest(error: ProxyError, connection: Http1ServerConnection): string {
-    const body = this.chain.errorBody(error)
+    const body = this.chain.errorBody(error, connection.peer)
     this.chain.listener.error(error.reason)
     this.chain.unrouted.record(STATUS[error.reason], 0)
     this.chain.logAccess?.(new RefusedRequest(connection, error, body))

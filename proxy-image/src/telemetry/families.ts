@@ -22,6 +22,11 @@ export const FAMILIES = {
     help: 'Requests that the proxy could not serve as asked, by reason.',
     labels: ['listener', 'reason'],
   },
+  weft_authorization_denied_total: {
+    type: 'counter',
+    help: 'Requests that an authorization policy denies; in mode shadow they are let through.',
+    labels: ['listener', 'policy', 'mode'],
+  },
   weft_retries_total: {
     type: 'counter',
     help: 'Decisions to try a request again, by outcome.',
@@ -75,6 +80,12 @@ export const FAMILIES = {
     type: 'counter',
     help: 'Access log lines lost because their file did not keep up or could not be written.',
     labels: [],
+  },
+  weft_spans_exported_total: { type: 'counter', help: 'Spans that their receiver took.', labels: [] },
+  weft_spans_dropped_total: {
+    type: 'counter',
+    help: 'Spans lost: the queue was full, their export failed, or the receiver turned them down.',
+    labels: ['reason'],
   },
   weft_metric_series_dropped_total: {
     type: 'counter',

@@ -10,6 +10,7 @@ const FLAGS: Readonly<Record<Reason, string>> = {
   downstream_closed: 'DC',
   no_route: 'NR',
   egress_denied: 'NR',
+  unauthorized_caller: 'UAEX',
   no_target: 'NC',
   no_endpoint: 'UH',
   peer_not_in_mesh: 'UF',

@@ -9,10 +9,10 @@ const MAX_ECHO = 80
 
 /** Turns an issue of the validation library into a problem whose message says what was given, what is allowed, what to do. */
 export function toProblem(issue: v.BaseIssue<unknown>, root: string): Problem {
-  const path = (issue.path ?? []).reduce(
-    (text, { key }) => (typeof key === 'number' ? `${text}[${key}]` : `${text}.${String(key)}`),
-    root,
-  )
+  const path = (issue.path ?? [])
+    .reduce((text, { key }) => (typeof key === 'number' ? `${text}[${key}]` : `${text}.${String(key)}`), root)
+    // Of something without a root.
+    .replace(/^\./, '')
   const last = path.slice(path.lastIndexOf('.') + 1)
   const name = issue.expected === 'never' ? String(issue.path?.at(-1)?.key) : last
   return { path, ...describe(issue, name) }

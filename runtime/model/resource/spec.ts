@@ -1,4 +1,5 @@
 import type * as v from 'valibot'
+import { PolicySchema } from '../policy.ts'
 import type { ResourceKind } from '../reference.ts'
 import { GatewayRouteSpecSchema } from './gateway-route.ts'
 import { MeshSpecSchema } from './mesh.ts'
@@ -17,7 +18,8 @@ export const SPEC_SCHEMAS = {
   'virtual-service': VirtualServiceSpecSchema,
   'virtual-gateway': VirtualGatewaySpecSchema,
   'gateway-route': GatewayRouteSpecSchema,
+  policy: PolicySchema,
 } as const satisfies Record<ResourceKind, v.GenericSchema>
 
-/** The spec of a kind, exactly as App Mesh has it. */
+/** The spec of a kind, exactly as App Mesh has it; of a policy, all of it. */
 export type SpecOf<K extends ResourceKind> = v.InferOutput<(typeof SPEC_SCHEMAS)[K]>

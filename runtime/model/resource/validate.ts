@@ -14,7 +14,9 @@ const MAX_NAME = 255
 export function validateSpec<K extends ResourceKind>(kind: K, spec: unknown): Checked<SpecOf<K>> {
   const result = v.safeParse(SPEC_SCHEMAS[kind] as v.GenericSchema<unknown, SpecOf<K>>, spec)
   if (result.success) return { ok: true, value: result.output }
-  return { ok: false, problems: result.issues.slice(0, MAX_PROBLEMS).map((issue) => toProblem(issue, 'spec')) }
+  // A policy is validated as a whole, of which its spec is a member.
+  const root = kind === 'policy' ? '' : 'spec'
+  return { ok: false, problems: result.issues.slice(0, MAX_PROBLEMS).map((issue) => toProblem(issue, root)) }
 }
 
 /**

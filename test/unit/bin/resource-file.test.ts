@@ -38,6 +38,22 @@ describe('a resource file', () => {
     expect(lineOf('')).toBe(2)
   })
 
+  it('holds policies: the kind beside the name, the target beside the spec', () => {
+    const text =
+      'kind: Policy\nmesh: shop\npolicy: authorization\nname: callers\ntargetRef: { kind: mesh, name: shop }\n' +
+      'spec: { allow: [{ virtualNode: web }] }\n'
+    const { documents, problems } = parseResources('f.yaml', text)
+    expect(problems).toEqual([])
+    const { ref, spec } = documents[0]!
+    expect(ref).toEqual({ kind: 'policy', mesh: 'shop', parent: 'authorization', name: 'callers' })
+    expect(parseResources('f.yaml', JSON.stringify(toDocument(ref, spec))).documents[0]).toMatchObject({ ref, spec })
+    expect(problemsOf(text.replace('web', 'web, virtualGateway: edge'))).toEqual([
+      '6: spec.allow[0]: Exactly one of virtualNode, virtualGateway must be set, but virtualNode and virtualGateway are; keep one of them.',
+    ])
+    expect(problemsOf(text.replace('authorization', 'magic'))).toEqual([expect.stringMatching(/^3: .*"magic"/)])
+    expect(problemsOf(text.replace('policy: authorization\n', ''))).toEqual(['1: Policy needs `policy`, a text'])
+  })
+
   it('gives the mesh of a Mesh by its name, and an empty spec', () => {
     const { documents } = parseResources('f.yaml', 'kind: Mesh\nname: shop\n')
     expect(documents[0]).toMatchObject({ ref: { kind: 'mesh', mesh: 'shop', name: 'shop' }, spec: {} })

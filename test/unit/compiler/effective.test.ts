@@ -7,7 +7,7 @@ import { compile } from '../../../runtime/compiler/compile.ts'
 import { effective } from '../../../runtime/compiler/effective.ts'
 import type { EffectiveValue, ValueOrigin } from '../../../runtime/compiler/effective-values.ts'
 import { buildGraph, type CompilerResource, type Graph } from '../../../runtime/compiler/graph.ts'
-import { RESOURCE_KINDS, type ResourceKind, type ResourceRef, type Subject } from '../../../runtime/model/reference.ts'
+import { APP_MESH_KINDS, type ResourceKind, type ResourceRef, type Subject } from '../../../runtime/model/reference.ts'
 import type { Cluster, Listener, Route, RouteTable, Snapshot } from '../../../runtime/model/snapshot.ts'
 import { MESH, randomMesh, SUBJECTS } from './random-mesh.ts'
 
@@ -84,7 +84,7 @@ function compareRoute(graph: Graph, table: RouteTable, { name, origin, match, ac
   const found = plain(tree)
   expect(found.timeout.perRequest ?? 0).toBe(action.timeouts.requestMs)
   expect(found.timeout.idle).toBe(action.timeouts.idleMs)
-  const set = leaves(tree.timeout).some(([, { origin }]) => origin.kind === 'field')
+  const set = leaves(tree.timeout).some(([, { origin }]) => origin.kind !== 'default')
   expect(set).toBe(action.timeouts.origin.kind !== 'default')
   expect(found.match?.port ?? null).toBe(match.port)
   if (action.retry === null) expect(found.retryPolicy).toBeUndefined()
@@ -314,6 +314,6 @@ describe('the effective view of what nobody set', () => {
   it('shows nothing of a resource that is not there, and every kind that is', () => {
     expect(effective(graph, ref('virtual-node', 'nobody'))).toBeUndefined()
     const shown = [...graph.resources.values()].filter(({ ref }) => effective(graph, ref) !== undefined)
-    expect(new Set(shown.map(({ ref }) => ref.kind)).size).toBe(RESOURCE_KINDS.length - 1)
+    expect(new Set(shown.map(({ ref }) => ref.kind)).size).toBe(APP_MESH_KINDS.length - 1)
   })
 })

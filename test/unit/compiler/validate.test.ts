@@ -65,6 +65,24 @@ describe('validatePut', () => {
     ])
   })
 
+  it('wants the target of a policy, and lets it have one policy of a kind', () => {
+    const policy = (name: string, kind: string, target: object) =>
+      resource('policy', name, { kind, targetRef: target, spec: {} }, kind)
+    const onNode = { kind: 'virtual-node', name: 'orders' }
+    const onRoute = { kind: 'route', name: 'orders/split' }
+    const callers = policy('callers', 'authorization', onNode)
+    expect(codes(all, callers)).toEqual([])
+    expect(codes([mesh], callers)).toEqual(['targetRef missing-reference'])
+    expect(codes(all, policy('r', 'retry', onRoute))).toEqual([])
+    expect(codes(all, policy('r', 'retry', { kind: 'route', name: 'split' }))).toEqual(['targetRef missing-reference'])
+    expect(codes([...all, callers], callers)).toEqual([])
+    expect(codes([...all, callers], policy('others', 'authorization', onNode))).toEqual(['targetRef one-policy'])
+    expect(codes([...all, callers], policy('others', 'retry', onRoute))).toEqual([])
+    expect(validateRemove(buildGraph([...all, callers]), node.ref).map(({ message }) => message)).toContain(
+      'VirtualNode with name orders is in use by Policy with name callers; remove or change that first',
+    )
+  })
+
   it('lets backends be missing', () => {
     const caller = resource('virtual-node', 'front', {
       backends: [{ virtualService: { virtualServiceName: 'later' } }],

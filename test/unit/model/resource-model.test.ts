@@ -1,6 +1,6 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import { describe, expect, it } from 'vitest'
-import type { ResourceKind } from '../../../runtime/model/reference.ts'
+import type { AppMeshKind } from '../../../runtime/model/reference.ts'
 import { SPEC_SCHEMAS } from '../../../runtime/model/resource/spec.ts'
 import { shapeOf } from '../../aws/shapes.ts'
 
@@ -19,7 +19,7 @@ interface Schema {
   readonly maxItems?: number
 }
 
-const SPECS: Readonly<Record<ResourceKind, string>> = {
+const SPECS: Readonly<Record<AppMeshKind, string>> = {
   mesh: 'MeshSpec',
   'virtual-node': 'VirtualNodeSpec',
   'virtual-router': 'VirtualRouterSpec',
@@ -80,7 +80,7 @@ function bounds(path: string, given: Bounds, wanted: Bounds): string[] {
 }
 
 describe('the schemas of specs', () => {
-  it.each(Object.entries(SPECS) as [ResourceKind, string][])(
+  it.each(Object.entries(SPECS) as [AppMeshKind, string][])(
     'of a %s have the members, required members, enums and bounds of %s in the model',
     (kind, shapeName) => {
       const schema = toJsonSchema(SPEC_SCHEMAS[kind], { typeMode: 'input', errorMode: 'ignore' }) as Schema

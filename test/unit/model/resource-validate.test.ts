@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ResourceKind } from '../../../runtime/model/reference.ts'
-import { RESOURCE_KINDS } from '../../../runtime/model/reference.ts'
+import { APP_MESH_KINDS } from '../../../runtime/model/reference.ts'
 import { validateRef, validateSpec } from '../../../runtime/model/resource/validate.ts'
 
 /** `path code` of every problem, sorted. */
@@ -109,7 +109,7 @@ describe('validateSpec', () => {
 
   it('never throws, whatever JSON it is given', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...RESOURCE_KINDS), fc.jsonValue(), (kind, spec) => {
+      fc.property(fc.constantFrom(...APP_MESH_KINDS), fc.jsonValue(), (kind, spec) => {
         const checked = validateSpec(kind, spec)
         return checked.ok || checked.problems.every(({ path, message }) => path.startsWith('spec') && message !== '')
       }),

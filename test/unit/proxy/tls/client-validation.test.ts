@@ -100,6 +100,7 @@ describe('tls.validation of a listener', () => {
     const published = { port, tls: 'permissive', certificate: certificate(), clientValidation: validation() } as const
     const listener = {
       kind: 'inbound',
+      authorization: null,
       origin: { kind: 'virtual-node', name: 'callee' },
       port: await freePort(),
       ports: [inboundPort({ port: upstream.port, cluster: 'local', published })],

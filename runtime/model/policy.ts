@@ -1,0 +1,91 @@
+import * as v from 'valibot'
+import { DurationSchema } from './resource/duration.ts'
+import { object } from './resource/object.ts'
+import { exactlyOne } from './resource/rule.ts'
+import { integer, list, resourceName, text } from './resource/values.ts'
+
+/**
+ * Policies hold what App Mesh never had, attached to its resources rather than mixed in (design, section 4). Of those of
+ * one kind the one with the most specific target counts: route, then virtual service, node or gateway, then mesh.
+ */
+
+/** `name` of a route is `router/route`. */
+function targetRef<const K extends readonly [string, ...string[]]>(...kinds: K) {
+  return object({ kind: v.picklist(kinds), name: text(1, 511) })
+}
+
+const caller = v.pipe(
+  object({ virtualNode: v.optional(resourceName), virtualGateway: v.optional(resourceName) }),
+  exactlyOne('virtualNode', 'virtualGateway'),
+)
+
+/** Who may call a virtual node. Callers are known by their certificates; whoever has none is denied. */
+const authorization = object({
+  kind: v.literal('authorization'),
+  targetRef: targetRef('mesh', 'virtual-node'),
+  /** `shadow`: a request that would be denied is let through and counted. Default `enforce`. */
+  mode: v.optional(v.picklist(['enforce', 'shadow'])),
+  /** Empty: nobody. */
+  spec: object({ allow: list(caller) }),
+})
+
+/** What the snapshot knows; see there. */
+const RETRY_EVENTS = [
+  'connect-failure',
+  'refused-stream',
+  'reset',
+  '5xx',
+  'gateway-error',
+  '503',
+  '409',
+  'grpc-cancelled',
+  'grpc-deadline-exceeded',
+  'grpc-internal',
+  'grpc-resource-exhausted',
+  'grpc-unavailable',
+] as const
+
+const ROUTING_TARGETS = ['mesh', 'virtual-service', 'route'] as const
+
+/** Takes the place of the default, and of a route's own `retryPolicy` where the policy's target is that route. */
+const retry = object({
+  kind: v.literal('retry'),
+  targetRef: targetRef(...ROUTING_TARGETS),
+  spec: object({
+    /** Retries after the first attempt; 0 switches them off. */
+    maxRetries: integer(0, 10),
+    /** Default: an attempt may take as long as the request. */
+    perTryTimeout: v.optional(DurationSchema),
+    /** Default: `connect-failure`, `refused-stream`, and of HTTP `reset` and `503`, of gRPC `grpc-unavailable`. */
+    on: v.optional(list(v.picklist(RETRY_EVENTS), 1)),
+    /**
+     * `idempotent` (default of HTTP): only methods that RFC 9110, section 9.2.2, calls so are repeated once they were sent.
+     * `any` is the default of gRPC, where every request is a POST.
+     */
+    methods: v.optional(v.picklist(['idempotent', 'any'])),
+  }),
+})
+
+/** Takes the place of the defaults, and of a route's own `timeout` where the policy's target is that route. */
+const timeout = object({
+  kind: v.literal('timeout'),
+  targetRef: targetRef(...ROUTING_TARGETS),
+  spec: object({
+    /** The whole exchange, retries included. 0: no limit. */
+    request: v.optional(DurationSchema),
+    /** While no byte moves. 0: no limit. */
+    idle: v.optional(DurationSchema),
+  }),
+})
+
+/** The schema of a policy by its kind. */
+export const POLICY_SCHEMAS = { authorization, retry, timeout } as const
+
+export type PolicyKind = keyof typeof POLICY_SCHEMAS
+export const POLICY_KINDS = Object.keys(POLICY_SCHEMAS) as PolicyKind[]
+
+/** A policy as it is stored: what the API takes, and its kind. */
+export const PolicySchema = v.variant('kind', [authorization, retry, timeout])
+
+export type Policy = v.InferOutput<typeof PolicySchema>
+export type PolicyOf<K extends PolicyKind> = Extract<Policy, { kind: K }>

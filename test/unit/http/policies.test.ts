@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest'
+import { openApi } from './api.ts'
+
+const BASE = '/v1/meshes/shop/policies'
+const CALLERS = `${BASE}/authorization/callers`
+const NODE = { virtualNodeName: 'orders', spec: { listeners: [{ portMapping: { port: 8080, protocol: 'http' } }] } }
+const POLICY = { targetRef: { kind: 'virtual-node', name: 'orders' }, spec: { allow: [{ virtualNode: 'web' }] } }
+
+async function shop() {
+  const api = openApi({ quotas: { policiesPerMesh: 2 } })
+  await api.call('PUT', '/v20190125/meshes', { meshName: 'shop' })
+  await api.call('PUT', '/v20190125/meshes/shop/virtualNodes', NODE)
+  return api
+}
+
+describe('the policy API', () => {
+  it('makes, reads, lists, changes and deletes a policy; the same content again writes nothing', async () => {
+    const { call } = await shop()
+    const made = await call('PUT', CALLERS, POLICY)
+    expect(made).toMatchObject({
+      status: 200,
+      json: { mesh: 'shop', kind: 'authorization', name: 'callers', version: 1, ...POLICY },
+    })
+    expect((await call('PUT', CALLERS, POLICY)).json.version).toBe(1)
+    expect((await call('GET', CALLERS)).json).toEqual(made.json)
+    const changed = await call('PUT', CALLERS, { ...POLICY, mode: 'shadow' })
+    expect(changed.json).toMatchObject({ version: 2, mode: 'shadow', uid: made.json.uid })
+    expect((await call('GET', `${BASE}/authorization`)).json).toEqual({ policies: [changed.json] })
+    expect((await call('GET', `${BASE}/retry`)).json).toEqual({ policies: [] })
+    expect((await call('DELETE', CALLERS)).status).toBe(200)
+    expect((await call('GET', CALLERS)).status).toBe(404)
+  })
+
+  it('is part of history and rollback', async () => {
+    const { call } = await shop()
+    await call('PUT', CALLERS, POLICY)
+    await call('DELETE', CALLERS)
+    const { entries } = (await call('GET', '/v1/meshes/shop/history')).json
+    expect(entries[0]).toMatchObject({ change: 'deleted', kind: 'policy', parent: 'authorization', name: 'callers' })
+    await call('POST', '/v1/meshes/shop/rollback', { generation: entries[1].generation })
+    expect((await call('GET', CALLERS)).json).toMatchObject(POLICY)
+  })
+
+  it('says all that is wrong, with paths into the body', async () => {
+    const { call } = await shop()
+    const bad = { targetRef: { kind: 'route', name: 'x' }, mode: 'maybe', spec: { allow: [{}], deny: [] } }
+    const { status, json } = await call('PUT', CALLERS, bad)
+    expect(status).toBe(400)
+    expect(json.problems.map(({ path }: { path: string }) => path).sort()).toEqual([
+      'mode',
+      'spec.allow[0]',
+      'spec.deny',
+      'targetRef.kind',
+    ])
+    expect((await call('PUT', `${BASE}/magic/x`, POLICY)).status).toBe(400)
+    expect((await call('PUT', CALLERS, { ...POLICY, more: 1 })).status).toBe(400)
+  })
+
+  it('wants its target, and one policy of a kind for each', async () => {
+    const { call } = await shop()
+    const nobody = { ...POLICY, targetRef: { kind: 'virtual-node', name: 'nobody' } }
+    expect(await call('PUT', CALLERS, nobody)).toMatchObject({
+      status: 404,
+      json: { detail: 'VirtualNode with name nobody is missing' },
+    })
+    await call('PUT', CALLERS, POLICY)
+    const second = await call('PUT', `${BASE}/authorization/others`, POLICY)
+    expect(second.json.problems[0]).toMatchObject({ code: 'one-policy', path: 'targetRef' })
+    await call('PUT', `${BASE}/timeout/t`, { targetRef: { kind: 'mesh', name: 'shop' }, spec: {} })
+    const third = await call('PUT', `${BASE}/retry/r`, {
+      targetRef: { kind: 'mesh', name: 'shop' },
+      spec: { maxRetries: 1 },
+    })
+    expect(third).toMatchObject({ status: 400, json: { detail: expect.stringContaining('policiesPerMesh') } })
+  })
+
+  it('keeps what it is attached to from being deleted', async () => {
+    const { call } = await shop()
+    await call('PUT', CALLERS, POLICY)
+    const refused = await call('DELETE', '/v20190125/meshes/shop/virtualNodes/orders')
+    expect(refused).toMatchObject({
+      exception: 'ResourceInUseException',
+      json: {
+        message: expect.stringContaining(
+          'VirtualNode with name orders cannot be deleted because it has active Policies',
+        ),
+      },
+    })
+  })
+
+  it('shows in the effective view what a policy sets, by its name', async () => {
+    const { call } = await shop()
+    await call('PUT', CALLERS, POLICY)
+    const { spec } = (await call('GET', '/v1/meshes/shop/effective/virtual-node/orders')).json
+    expect(spec.callers.allow).toEqual({
+      value: ['virtual-node/web'],
+      origin: { kind: 'policy', policy: 'authorization', name: 'callers' },
+    })
+  })
+})
