@@ -18,33 +18,49 @@ export const BUNDLE = {
   banner: { js: "import{createRequire as weftRequire}from'node:module';const require=weftRequire(import.meta.url);" },
 } as const satisfies BuildOptions
 
-const ENTRY = 'proxy-image/src/main.ts'
-const SOURCES = ['proxy-image/src/**/*.ts', 'runtime/model/*.ts', 'package-lock.json']
+/** Something that is shipped as one file: where it begins, and all that can change it (globs below the root). */
+interface Deployable {
+  readonly entry: string
+  readonly sources: readonly string[]
+}
+
+const PROXY: Deployable = {
+  entry: 'proxy-image/src/main.ts',
+  sources: ['proxy-image/src/**/*.ts', 'runtime/model/*.ts', 'package-lock.json'],
+}
 
 /**
  * Path of the proxy as one JavaScript file: the published one, else one bundled from the sources when they are newer.
  * The sources are not run as they are because stripping types costs each proxy tens of megabytes.
  */
 export async function proxyBundle(): Promise<string> {
-  // In the build context of the image, which holds the same file.
-  const published = join(ROOT, 'proxy-image', 'dist', 'proxy.mjs')
-  if (!existsSync(join(ROOT, ENTRY))) return published
-  const newest = Math.max(...globSync(SOURCES, { cwd: ROOT }).map((file) => statSync(join(ROOT, file)).mtimeMs))
-  const built = [published, join(ROOT, '.weft', 'proxy.mjs')]
-  const fresh = built.find((file) => existsSync(file) && statSync(file).mtimeMs >= newest)
-  return fresh ?? bundleProxy(built[1]!)
+  const published = join(ROOT, 'dist', 'proxy.mjs')
+  if (!existsSync(join(ROOT, PROXY.entry))) return published
+  return freshBundle(PROXY, join(ROOT, '.weft', 'proxy.mjs'), published)
 }
 
 /** Bundles the proxy into `outfile` and returns it. Safe while others run or bundle the same file. */
 export async function bundleProxy(outfile: string): Promise<string> {
+  return bundleInto(outfile, PROXY.entry)
+}
+
+/** Path of a bundle that is as new as its sources: one of those `elsewhere`, or `outfile`, bundled anew when it must be. */
+export async function freshBundle(made: Deployable, outfile: string, ...elsewhere: readonly string[]): Promise<string> {
+  const sources = globSync(made.sources, { cwd: ROOT })
+  const newest = Math.max(...sources.map((file) => statSync(join(ROOT, file)).mtimeMs))
+  const fresh = [...elsewhere, outfile].find((file) => existsSync(file) && statSync(file).mtimeMs >= newest)
+  return fresh ?? bundleInto(outfile, made.entry)
+}
+
+async function bundleInto(outfile: string, entry: string): Promise<string> {
   const { build } = await import('esbuild')
   const startedAt = new Date()
   const scratch = `${outfile}.${process.pid}`
   mkdirSync(dirname(outfile), { recursive: true })
-  const entryPoints = [join(ROOT, ENTRY)]
+  const entryPoints = [join(ROOT, entry)]
   const { outputFiles } = await build({ ...BUNDLE, entryPoints, outfile, write: false }).catch(() => {
     // esbuild has printed what is wrong, with the lines.
-    throw new CliError(EXIT.failed, `${ENTRY} cannot be bundled; mend what stands above`)
+    throw new CliError(EXIT.failed, `${entry} cannot be bundled; mend what stands above`)
   })
   try {
     for (const { path, contents } of outputFiles) {

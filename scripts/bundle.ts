@@ -1,0 +1,24 @@
+import { join, resolve } from 'node:path'
+import { freshBundle } from '../bin/proxy-bundle.ts'
+
+/** The functions of the control plane on AWS: `runtime/lambda/<name>.ts`. */
+const LAMBDAS = ['api', 'dataplane', 'custom-resource', 'events', 'push']
+/** `package-lock.json` stands for what is under node_modules. */
+const SOURCES = ['runtime/**/*.ts', 'package-lock.json']
+
+/** Bundles the control plane's functions into `<folder>/<name>/index.mjs`, those that are older than their sources. */
+export async function bundleLambdas(folder: string): Promise<void> {
+  await Promise.all(
+    LAMBDAS.map((name) =>
+      freshBundle({ entry: `runtime/lambda/${name}.ts`, sources: SOURCES }, join(folder, name, 'index.mjs')),
+    ),
+  )
+}
+
+// Constructs are made in one go, so lib/private/bundling.ts has this run by another process and waits for it.
+if (import.meta.main) {
+  await bundleLambdas(resolve(process.argv[2] ?? 'dist/lambda')).catch((error: Error) => {
+    console.error(error.message)
+    process.exitCode = 1
+  })
+}
