@@ -4,6 +4,7 @@ import { Log } from '../../proxy-image/src/log.ts'
 import { Serving } from '../../proxy-image/src/serving.ts'
 import { AccessLogs } from '../../proxy-image/src/telemetry/access-log.ts'
 import { Metrics } from '../../proxy-image/src/telemetry/metrics.ts'
+import type { Tracing } from '../../proxy-image/src/telemetry/tracing.ts'
 import { WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
 import type { Snapshot } from '../../runtime/model/snapshot.ts'
 
@@ -20,7 +21,11 @@ export interface RunningServing {
 /** Puts a snapshot in force on 127.0.0.1. `identity` is needed where the snapshot speaks mTLS. */
 export async function startServing(
   snapshot: Snapshot,
-  options: { identity?: WorkloadIdentity; ports?: ReadonlyMap<number, number> } = {},
+  options: {
+    identity?: WorkloadIdentity
+    ports?: ReadonlyMap<number, number>
+    tracing?: (metrics: Metrics) => Tracing
+  } = {},
 ): Promise<RunningServing> {
   const metrics = new Metrics()
   const accessLogs = new AccessLogs({ onDropped() {}, warn() {} })
@@ -41,10 +46,12 @@ export async function startServing(
     identity: options.identity ?? new WorkloadIdentity(),
     metrics,
     accessLogs,
+      tracing: { settings: null, warnings: [] },
     log: new Log('error'),
   })
   await serving.apply(snapshot)
   // DNS clusters resolve their literal in a later turn.
+    tracing: options.tracing?.(metrics) ?? null,
   await new Promise((resolve) => setTimeout(resolve, 5))
   return {
     serving,

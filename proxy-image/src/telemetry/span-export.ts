@@ -124,10 +124,15 @@ export class SpanExporter {
     const where = `spans can't be exported to ${origin}${pathname}`
     if (answer instanceof Error) {
       const { code } = answer as NodeJS.ErrnoException
-      const why = code === 'ABORT_ERR' || answer.name === 'TimeoutError' ? 'no answer in time' : (code ?? answer.message)
+      const why =
+        code === 'ABORT_ERR' || answer.name === 'TimeoutError' ? 'no answer in time' : (code ?? answer.message)
       return new Error(`${where}: ${why}`, { cause: answer })
     }
-    const said = answer.body.toString('utf8').replace(/[^ -~]+/g, ' ').trim().slice(0, 300)
+    const said = answer.body
+      .toString('utf8')
+      .replace(/[^ -~]+/g, ' ')
+      .trim()
+      .slice(0, 300)
     return new Error(`${where}: ${answer.status} ${said}${hint(answer.status, signing !== null)}`)
   }
 }

@@ -1,9 +1,10 @@
 import type { Fields } from '../codec/http1/fields.ts'
+import { SP } from '../codec/http1/syntax.ts'
 
 /** The fields that carry a trace: W3C Trace Context's two, and X-Ray's. */
-export const TRACEPARENT = 'traceparent'
-export const TRACESTATE = 'tracestate'
-export const AMZN_TRACE_ID = 'x-amzn-trace-id'
+const TRACEPARENT = 'traceparent'
+const TRACESTATE = 'tracestate'
+const AMZN_TRACE_ID = 'x-amzn-trace-id'
 
 /** Where a request stands in a trace, as its sender says. */
 export interface TraceContext {
@@ -17,12 +18,13 @@ export interface TraceContext {
   readonly form: 'w3c' | 'xray'
 }
 
-/** Version, trace, parent and flags; version 00 ends there, later ones may go on (W3C Trace Context, section 3.2). */
-const W3C = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[ -~]*)?$/
+/** Version, trace, parent and flags. Version 00 ends there, later ones may go on (W3C Trace Context, section 3.2). */
+const W3C = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[ -~]*)?$/
+const W3C_LENGTH = 55
 /** Enough for any later version that is well-meant. */
 const MAX_W3C = 256
-const ROOT = /^1-([0-9a-f]{8})-([0-9a-f]{24})$/i
-const PARENT = /^[0-9a-f]{16}$/i
+const ROOT = /^1-[0-9a-f]{8}-[0-9a-f]{24} *$/
+const PARENT = /^[0-9a-f]{16} *$/
 /** X-Ray's own fields and some of the user's; what is longer is nobody's trace. */
 const MAX_XRAY = 512
 /** What every participant must carry (W3C Trace Context, section 3.3.1.5); longer ones travel on, but stay out of spans. */
@@ -30,24 +32,41 @@ const MAX_TRACESTATE = 512
 const ZERO_TRACE = '0'.repeat(32)
 const ZERO_SPAN = '0'.repeat(16)
 
-/** The context that a request came with: `traceparent` before `X-Amzn-Trace-Id`; null without a valid one. */
-export function readContext(fields: Fields): TraceContext | null {
-  const w3c = fields.get(TRACEPARENT)
-  const context = w3c === undefined ? null : parseTraceparent(w3c)
-  if (context !== null) return context
-  const xray = fields.get(AMZN_TRACE_ID)
-  return xray === undefined ? null : parseAmznTraceId(xray)
+/** What a request carries of a trace, valid or not; null for nothing at all, which is what most requests carry. */
+export interface CarriedTrace {
+  readonly context: TraceContext | null
+  readonly hasState: boolean
+}
+
+/** Looks at each field once, and first at the length of its name: this is done for every request. */
+export function readTrace(fields: Fields): CarriedTrace | null {
+  let w3c: string | null = null
+  let xray: string | null = null
+  let hasState = false
+  for (let i = 0, n = fields.count; i < n; i++) {
+    const length = fields.nameLength(i)
+    if (length === TRACEPARENT.length) {
+      // Two of a kind contradict each other: joined, they are valid in neither form.
+      if (fields.nameIs(i, TRACEPARENT)) w3c = w3c === null ? fields.value(i) : `${w3c}, ${fields.value(i)}`
+    } else if (length === AMZN_TRACE_ID.length) {
+      if (fields.nameIs(i, AMZN_TRACE_ID)) xray = xray === null ? fields.value(i) : `${xray}, ${fields.value(i)}`
+    } else if (length === TRACESTATE.length && fields.nameIs(i, TRACESTATE)) hasState = true
+  }
+  if (w3c === null && xray === null && !hasState) return null
+  const context = (w3c === null ? null : parseTraceparent(w3c)) ?? (xray === null ? null : parseAmznTraceId(xray))
+  return { context, hasState }
 }
 
 /** Null for what the specification says to ignore: version ff, zero ids, upper case, anything after version 00. */
 export function parseTraceparent(value: string): TraceContext | null {
-  if (value.length > MAX_W3C) return null
-  const match = W3C.exec(value)
-  if (match === null) return null
-  const [, version, traceId, parentId, flags, rest] = match
-  if (version === 'ff' || (version === '00' && rest !== undefined)) return null
+  if (value.length < W3C_LENGTH || value.length > MAX_W3C || !W3C.test(value) || value.startsWith('ff')) return null
+  if (value.length > W3C_LENGTH && value.startsWith('00')) return null
+  const traceId = value.substring(3, 35)
+  const parentId = value.substring(36, 52)
   if (traceId === ZERO_TRACE || parentId === ZERO_SPAN) return null
-  return { traceId: traceId!, parentId: parentId!, sampled: (Number.parseInt(flags!, 16) & 1) === 1, form: 'w3c' }
+  const flags = value.charCodeAt(54)
+  // The last bit of a hexadecimal digit: of `0`-`9` its own, of `a`-`f` the other way round.
+  return { traceId, parentId, sampled: (flags & 1) === (flags > 57 ? 0 : 1), form: 'w3c' }
 }
 
 /**
@@ -60,38 +79,47 @@ export function parseAmznTraceId(value: string): TraceContext | null {
   let traceId: string | null = null
   let parentId: string | null = null
   let sampled: boolean | null = null
-  for (const part of value.split(';')) {
-    const [key, word = ''] = part.trim().split('=', 2)
-    if (key === 'Root') {
-      const root = ROOT.exec(word)
-      if (root === null || traceId !== null) return null
-      traceId = (root[1]! + root[2]!).toLowerCase()
-    } else if (key === 'Parent') parentId = PARENT.test(word) && word !== ZERO_SPAN ? word.toLowerCase() : null
-    else if (key === 'Sampled') sampled = word === '1' ? true : word === '0' ? false : null
+  for (let at = 0, end = 0; at < value.length; at = end + 1) {
+    end = value.indexOf(';', at)
+    if (end < 0) end = value.length
+    while (value.charCodeAt(at) === SP) at++
+    if (value.startsWith('Root=', at)) {
+      const root = value.substring(at + 5, end)
+      if (traceId !== null || !ROOT.test(root)) return null
+      traceId = root.substring(2, 10) + root.substring(11, 35)
+    } else if (value.startsWith('Parent=', at)) {
+      const parent = value.substring(at + 7, end)
+      parentId = PARENT.test(parent) && !parent.startsWith(ZERO_SPAN) ? parent.substring(0, 16) : null
+    } else if (value.startsWith('Sampled=', at)) {
+      const decision = value.charCodeAt(at + 8)
+      sampled = decision === 49 ? true : decision === 48 ? false : null
+    }
   }
   if (traceId === null || traceId === ZERO_TRACE) return null
   return { traceId, parentId, sampled, form: 'xray' }
 }
 
-/** Takes the place of whatever the request carried: both forms, saying the same. */
-export function writeContext(
+/** Takes the place of what the request carried: both forms, saying the same. */
+export function writeTrace(
   fields: Fields,
-  parent: TraceContext | null,
+  carried: CarriedTrace | null,
   span: { readonly traceId: string; readonly spanId: string; readonly sampled: boolean },
 ): void {
   const { traceId, spanId, sampled } = span
-  fields.dropNamed(TRACEPARENT)
-  fields.dropNamed(AMZN_TRACE_ID)
-  // The state of another trace than the one we go on with (W3C Trace Context, section 4.3).
-  if (parent?.form !== 'w3c') fields.dropNamed(TRACESTATE)
+  if (carried !== null) {
+    fields.dropNamed(TRACEPARENT)
+    fields.dropNamed(AMZN_TRACE_ID)
+    // The state of another trace than the one that goes on (W3C Trace Context, section 4.3).
+    if (carried.hasState && carried.context?.form !== 'w3c') fields.dropNamed(TRACESTATE)
+  }
   fields.add(TRACEPARENT, `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`)
   const root = `1-${traceId.substring(0, 8)}-${traceId.substring(8)}`
   fields.add(AMZN_TRACE_ID, `Root=${root};Parent=${spanId};Sampled=${sampled ? '1' : '0'}`)
 }
 
-/** The `tracestate` that belongs to a context; undefined without one that a span can hold. */
-export function traceStateOf(fields: Fields, context: TraceContext | null): string | undefined {
-  if (context?.form !== 'w3c') return undefined
+/** The `tracestate` of the trace that goes on; undefined without one that a span can hold. */
+export function traceStateOf(fields: Fields, carried: CarriedTrace | null): string | undefined {
+  if (carried === null || !carried.hasState || carried.context?.form !== 'w3c') return undefined
   const state = fields.get(TRACESTATE)
   return state === undefined || state === '' || state.length > MAX_TRACESTATE ? undefined : state
 }

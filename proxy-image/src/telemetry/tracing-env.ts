@@ -181,7 +181,8 @@ class Reader {
     for (const pair of this.text(name)?.split(',') ?? []) {
       const [, key, value] = /^\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*([ -~]*?)\s*$/.exec(pair) ?? []
       const decoded = value === undefined ? undefined : decode(value)
-      if (key === undefined || decoded === undefined) this.warn(`${name} has a part that is not name=value; it is ignored`)
+      if (key === undefined || decoded === undefined)
+        this.warn(`${name} has a part that is not name=value; it is ignored`)
       else pairs[key] = decoded
     }
     return pairs

@@ -9,7 +9,7 @@ import type { SpanExporter } from './span-export.ts'
 import { SpanQueue } from './span-queue.ts'
 import type { AwsCredentials } from './span-signing.ts'
 import { type RequestTrace, resourceOf, type SpanRecord, type SpanScope, spansOf } from './spans.ts'
-import { newSpanId, newTraceId, readContext, traceStateOf, writeContext } from './trace-context.ts'
+import { newSpanId, newTraceId, readTrace, traceStateOf, writeTrace } from './trace-context.ts'
 import type { TracingSettings } from './tracing-env.ts'
 
 export interface TracingOptions {
@@ -69,17 +69,26 @@ export class Tracing {
    * not sample goes on untouched; one that nobody had decided on carries the decision, so that the next proxy keeps to it.
    */
   begin(fields: Fields, gateway: boolean): RequestTrace | null {
-    const parent = readContext(fields)
-    const decided = parent?.sampled ?? null
-    const traceId = parent?.traceId ?? newTraceId(Date.now())
+    const carried = readTrace(fields)
+    const parent = carried === null ? null : carried.context
+    const decided = parent === null ? null : parent.sampled
+    const traceId = parent === null ? newTraceId(Date.now()) : parent.traceId
     const sampled = samples(this.#options.settings.sampling, decided, traceId)
     if (!sampled && decided !== null) return null
     const spanId = newSpanId()
-    const traceState = sampled ? traceStateOf(fields, parent) : undefined
-    writeContext(fields, parent, { traceId, spanId, sampled })
+    const traceState = sampled ? traceStateOf(fields, carried) : undefined
+    writeTrace(fields, carried, { traceId, spanId, sampled })
     if (!sampled) return null
     const serverSpanId = gateway ? newSpanId() : null
-    return { traceId, spanId, serverSpanId, parentId: parent?.parentId ?? null, traceState, retries: [], droppedRetries: 0 }
+    return {
+      traceId,
+      spanId,
+      serverSpanId,
+      parentId: parent?.parentId ?? null,
+      traceState,
+      retries: [],
+      droppedRetries: 0,
+    }
   }
 
   retried(trace: RequestTrace, attempt: number, reason: string, endpoint: string): void {
