@@ -34,6 +34,10 @@ export async function startServing(
       controlPlaneUrl: 'https://127.0.0.1:1',
       subject: { ...snapshot.subject },
       token: null,
+      aws: null,
+      push: null,
+      taskMetadataUrl: null,
+      selfRegistered: false,
       bindAddress: '127.0.0.1',
       advertiseAddress: null,
       ports: options.ports ?? new Map(),
@@ -42,16 +46,16 @@ export async function startServing(
       logLevel: 'error',
       adminPort: 9901,
       drainWaitMs: 0,
+      tracing: { settings: null, warnings: [] },
     },
     identity: options.identity ?? new WorkloadIdentity(),
     metrics,
     accessLogs,
-      tracing: { settings: null, warnings: [] },
+    tracing: options.tracing?.(metrics) ?? null,
     log: new Log('error'),
   })
   await serving.apply(snapshot)
   // DNS clusters resolve their literal in a later turn.
-    tracing: options.tracing?.(metrics) ?? null,
   await new Promise((resolve) => setTimeout(resolve, 5))
   return {
     serving,
