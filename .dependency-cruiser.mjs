@@ -60,7 +60,7 @@ export default {
       [
         model,
         node,
-        ...npm('hono', '@opentelemetry/[^/]+', 'aws4fetch', '@peculiar/x509', 'reflect-metadata', 'valibot'),
+        ...npm('hono', '@opentelemetry/[^/]+', 'aws4fetch', '@peculiar/x509', 'reflect-metadata', 'valibot', 'ws'),
       ],
       'The data plane shares the model with the control plane, nothing else.',
     ),

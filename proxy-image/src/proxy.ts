@@ -3,7 +3,13 @@ import type { Server } from 'node:http'
 import { createAdminApp, createMetricsApp } from './admin/app.ts'
 import { listenAdmin } from './admin/listen.ts'
 import { createAdminView } from './admin/proxy-view.ts'
+import { ContainerCredentials, type CredentialSource, fixedCredentials } from './aws/credentials.ts'
+import { PresignedProof, SignatureProof } from './aws/role-proof.ts'
+import { TaskWatch } from './aws/task-metadata.ts'
 import { CertificateClient } from './control/certificate-client.ts'
+import { JoinTokenProof } from './control/join-token-proof.ts'
+import type { Proof } from './control/proof.ts'
+import { PushClient } from './control/push-client.ts'
 import { StateDirectory } from './control/state.ts'
 import { SyncClient, type SyncClientOptions } from './control/sync-client.ts'
 import { actualPort, type ProxyEnvironment } from './env.ts'
@@ -36,6 +42,10 @@ export class RunningProxy {
   private readonly state: StateDirectory
   private readonly certificates: CertificateClient
   private readonly sync: SyncClient
+  private readonly push: PushClient | null
+  private readonly task: TaskWatch | null
+  /** Null where there are none of AWS. */
+  private readonly credentials: CredentialSource | null
   private readonly instanceId = randomUUID()
   private admin: Server[] = []
   private stopped: Promise<void> | null = null
@@ -49,18 +59,21 @@ export class RunningProxy {
     const rejected = metrics.counter('weft_snapshot_rejected_total', {})
     const failed = metrics.counter('weft_sync_failures_total', {})
     this.accessLogs = new AccessLogs({ onDropped: (lines) => dropped.inc(lines), warn: (text) => log.warning(text) })
+    this.credentials = this.credentialsOfAws()
     this.tracing = this.traces()
     const { accessLogs, tracing } = this
     this.serving = new Serving({ environment, identity, metrics, accessLogs, tracing, log })
     this.state = new StateDirectory(environment.stateDir, log)
+    const proof = this.proof()
     const shared = {
+      proof,
       controlPlaneUrl: environment.controlPlaneUrl,
       subject: environment.subject,
       identity,
       state: this.state,
       log,
     }
-    this.certificates = new CertificateClient({ ...shared, token: environment.token })
+    this.certificates = new CertificateClient(shared)
     this.sync = new SyncClient({
       ...shared,
       describe: () => this.describe(),
@@ -72,12 +85,16 @@ export class RunningProxy {
           throw error
         }
         // Told before the first request can come, so that peers find this instance as soon as it serves.
-        if (this.stopped === null) void this.sync.setState('ready')
+        if (!this.serving.draining) void this.sync.setState('ready')
       },
       onEndpoints: (set) => this.serving.updateEndpoints(set),
       onRefused: () => this.certificates.renewSoon(),
       onFailure: () => failed.inc(),
     })
+    this.push = this.pushed()
+    const { taskMetadataUrl } = environment
+    const onStopping = () => this.beginDrain('ECS stops the task')
+    this.task = taskMetadataUrl === null ? null : new TaskWatch({ url: taskMetadataUrl, log, onStopping })
     metrics.gauge('weft_certificate_expiry_seconds', {}, () => (identity.ready ? identity.notAfterMs / 1000 : 0))
   }
 
@@ -94,9 +111,35 @@ export class RunningProxy {
       const metricsPort = actualPort(environment, METRICS_PORT)
       this.admin.push(await listen(createMetricsApp(view), environment.bindAddress, metricsPort, METRICS_PORT))
     }
-    await this.certificates.start()
+    // The first report names the task, so that it waits for what ECS says of it.
+    await Promise.all([this.certificates.start(), this.task?.start()])
     await this.sync.startFromState()
     void this.sync.run()
+    void this.push?.run()
+  }
+
+  private credentialsOfAws(): CredentialSource | null {
+    const { aws } = this.environment
+    if (aws === null) return null
+    const { credentials } = aws
+    if ('fixed' in credentials) return fixedCredentials(credentials.fixed)
+    return new ContainerCredentials(credentials.endpoint, this.log)
+  }
+
+  /** What this proxy shows: a join token that somebody gave it, else its role. */
+  private proof(): Proof | null {
+    const { environment, credentials, identity } = this
+    const { token, aws, controlPlaneUrl, subject } = environment
+    if (token !== null) return new JoinTokenProof(token, { controlPlaneUrl, subject, identity })
+    if (aws === null || credentials === null) return null
+    if (aws.proof.kind === 'signature') return new SignatureProof(credentials, aws.proof.scope)
+    return new PresignedProof(credentials, controlPlaneUrl, aws.proof.region)
+  }
+
+  private pushed(): PushClient | null {
+    const { environment, credentials, log } = this
+    if (environment.push === null || credentials === null) return null
+    return new PushClient({ ...environment.push, credentials, log, onNews: () => this.sync.syncSoon() })
   }
 
   private traces(): Tracing | null {
@@ -106,7 +149,8 @@ export class RunningProxy {
     if (settings === null) return null
     const { origin } = new URL(settings.url)
     log.info('tracing', { to: origin, ratio: settings.sampling.ratio, signed: settings.signing !== null })
-    const credentials = () => Promise.reject(new Error('this proxy has no credentials of a task role'))
+    const none = () => Promise.reject(new Error('this proxy has no credentials of a task role'))
+    const credentials = () => this.credentials?.get() ?? none()
     return new Tracing({ settings, subject: environment.subject, instanceId, metrics, log, credentials })
   }
 
@@ -116,12 +160,14 @@ export class RunningProxy {
       environment.subject.kind === 'virtual-gateway'
         ? null
         : (serving.ports.actual(environment.bindAddress, MESH_PORT) ?? null)
+    const task = this.task?.task ?? null
     return {
-      id: this.instanceId,
-      address: environment.advertiseAddress,
+      id: task?.id ?? this.instanceId,
+      address: environment.advertiseAddress ?? task?.address ?? null,
       meshPort,
       protocols: [...MESH_PROTOCOLS],
       version: VERSION,
+      ...(environment.selfRegistered ? { selfRegistered: true } : {}),
     }
   }
 
@@ -144,12 +190,22 @@ export class RunningProxy {
     return this.stopped
   }
 
+  /**
+   * Tells the mesh and the clients at hand to go elsewhere, and goes on serving: an app that is asked to end still
+   * finishes what it has, and calls others for it. Resolves when the control plane heard it.
+   */
+  private beginDrain(why: string): Promise<void> {
+    if (!this.serving.draining) this.log.info('draining', { why })
+    this.serving.drain()
+    return this.sync.setState('draining')
+  }
+
   private async drainAndClose(): Promise<void> {
     const { log, serving, environment } = this
-    log.info('draining', { waitMs: environment.drainWaitMs })
     const until = performance.now() + environment.drainWaitMs
-    serving.drain()
-    await Promise.race([this.sync.setState('draining'), sleep(Math.min(2_000, environment.drainWaitMs))])
+    this.task?.close()
+    this.push?.close()
+    await Promise.race([this.beginDrain('this proxy ends'), sleep(Math.min(2_000, environment.drainWaitMs))])
     let quietSince = performance.now()
     while (performance.now() < until) {
       const now = performance.now()

@@ -26,6 +26,8 @@ export const SyncRequestSchema = v.strictObject({
     protocols: v.array(text),
     version: text,
     state: v.picklist(['starting', 'ready', 'draining']),
+    /** The task belongs to no ECS service: nobody but its proxy puts it into the registry of endpoints. */
+    selfRegistered: v.optional(v.boolean()),
   }),
   /** Revisions at hand. */
   known: v.strictObject({ snapshot: revision, endpoints: v.record(text, text), trust: revision }),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CertificateClient } from '../../proxy-image/src/control/certificate-client.ts'
+import { JoinTokenProof } from '../../proxy-image/src/control/join-token-proof.ts'
 import { StateDirectory } from '../../proxy-image/src/control/state.ts'
 import { SyncClient } from '../../proxy-image/src/control/sync-client.ts'
 import { Log } from '../../proxy-image/src/log.ts'
@@ -84,9 +85,10 @@ function proxy(
   const endpoints = new Map<string, EndpointSet>()
   const common = { controlPlaneUrl: controlPlane.dataPlaneUrl, subject, identity, state, log }
   const token = controlPlane.mintJoinToken(subject)
-  const certificates = new CertificateClient({ ...common, token })
+  const certificates = new CertificateClient({ ...common, proof: new JoinTokenProof(token, common) })
   const sync = new SyncClient({
     ...common,
+    proof: null,
     describe: () => ({ id: `${name}-1`, address: '127.0.0.1', meshPort: 15000, protocols: ['http/1.1'], version: '0' }),
     onSnapshot: (snapshot) => {
       const why = refuse(snapshot)

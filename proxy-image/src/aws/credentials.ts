@@ -99,7 +99,8 @@ function keptFrom(answer: unknown): Kept {
   if (typeof AccessKeyId !== 'string' || typeof SecretAccessKey !== 'string' || Number.isNaN(endMs)) {
     throw new Error('the credentials endpoint answered without AccessKeyId, SecretAccessKey and Expiration')
   }
-  if (Token !== undefined && typeof Token !== 'string') throw new Error('the credentials endpoint answered a strange Token')
+  if (Token !== undefined && typeof Token !== 'string')
+    throw new Error('the credentials endpoint answered a strange Token')
   const sessionToken = Token === undefined ? {} : { sessionToken: Token }
   return { credentials: { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, ...sessionToken }, endMs }
 }

@@ -5,7 +5,7 @@ import type { AwsCredentials } from './sign.ts'
 /** How a proxy proves its role: by signing each call, or by a presigned GetCallerIdentity that buys a certificate. */
 type AwsProof =
   | { readonly kind: 'signature'; readonly scope: SigningScope }
-  | { readonly kind: 'sts'; /** null: the global endpoint. */ readonly region: string | null }
+  | { readonly kind: 'sts' /** null: the global endpoint. */; readonly region: string | null }
 
 /** What the environment of a container on AWS says. */
 export interface AwsEnvironment {
@@ -77,7 +77,8 @@ function readProof(reader: Variables, controlPlaneUrl: string | undefined): AwsP
       `${name} is "${value}"; it must be sts, lambda/<region> or execute-api/<region>, and is needed only where the host name of the control plane does not tell.`,
     )
   }
-  const scope = value === undefined && controlPlaneUrl !== undefined && signingScopeOf(new URL(controlPlaneUrl).hostname)
+  const scope =
+    value === undefined && controlPlaneUrl !== undefined && signingScopeOf(new URL(controlPlaneUrl).hostname)
   if (scope) return { kind: 'signature', scope }
   return { kind: 'sts', region: reader.text('AWS_REGION') ?? reader.text('AWS_DEFAULT_REGION') ?? null }
 }

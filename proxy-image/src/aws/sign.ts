@@ -23,7 +23,7 @@ export interface Signable {
   readonly url: URL
   /** To be signed; names in lower case, without `host`. */
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string
+  readonly body: string | Uint8Array
 }
 
 const ALGORITHM = 'AWS4-HMAC-SHA256'
@@ -124,8 +124,8 @@ function uriEncode(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+function sha256(data: string | Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex')
 }
 
 function hmac(key: string | Buffer, text: string): Buffer {

@@ -1,5 +1,7 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { Agent, type RequestOptions, request } from 'node:https'
 import type { SecureContextOptions } from 'node:tls'
+import type { Connection } from './proof.ts'
 
 /** A call that brought no usable answer. `status` is the control plane's, null when there was none. */
 export class CallError extends Error {
@@ -25,32 +27,49 @@ export function createAgent(tls: SecureContextOptions): Agent {
   return new Agent({ ...tls, keepAlive: true, maxSockets: 2, maxCachedSessions: 0, minVersion: 'TLSv1.3' })
 }
 
+/** A keep-alive connection to an endpoint under a public name: the machine's own trust. AWS has some that end at TLS 1.2. */
+export function createPublicAgent(): Agent {
+  return new Agent({ keepAlive: true, maxSockets: 2, minVersion: 'TLSv1.2' })
+}
+
 /** What one call needs. `timeoutMs` bounds it as a whole. */
 interface Call {
-  readonly agent: Agent
+  readonly connection: Connection
   readonly url: string
   readonly body: unknown
-  readonly bearer?: string
   readonly timeoutMs: number
   readonly signal: AbortSignal
 }
 
+/** What came back, whatever it is. */
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+}
+
 /** POSTs JSON, returns the decoded answer. @throws CallError for anything but a 200 with JSON. */
-export async function post(call: Call): Promise<unknown> {
-  const body = JSON.stringify(call.body)
+export async function post({ connection, url, body: value, timeoutMs, signal }: Call): Promise<unknown> {
+  const body = JSON.stringify(value)
+  const proof = await connection.prove?.({ url, body })
   const options: RequestOptions = {
-    agent: call.agent,
+    agent: connection.agent,
     method: 'POST',
     headers: {
       'content-type': 'application/json',
       accept: 'application/json',
       'content-length': Buffer.byteLength(body),
-      ...(call.bearer === undefined ? {} : { authorization: `Bearer ${call.bearer}` }),
+      ...proof,
     },
-    signal: AbortSignal.any([call.signal, AbortSignal.timeout(call.timeoutMs)]),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
   }
-  const { status, text } = await exchange(call.url, options, body)
-  if (status !== 200) throw new CallError(`the control plane answered ${status}: ${detail(text)}`, status)
+  const answer = await exchange(url, options, body)
+  const { status, text } = answer
+  if (status !== 200) {
+    const why = connection.explain?.(answer)
+    const words = `the control plane answered ${status}: ${detail(text)}`
+    throw new CallError(why === undefined ? words : `${words} (${why})`, status)
+  }
   try {
     return JSON.parse(text)
   } catch (cause) {
@@ -58,7 +77,7 @@ export async function post(call: Call): Promise<unknown> {
   }
 }
 
-function exchange(url: string, options: RequestOptions, body: string): Promise<{ status: number; text: string }> {
+function exchange(url: string, options: RequestOptions, body: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const fail = (cause: Error) => {
       const { code } = cause as NodeJS.ErrnoException
@@ -75,7 +94,10 @@ function exchange(url: string, options: RequestOptions, body: string): Promise<{
         if (bytes <= MAX_ANSWER_BYTES) chunks.push(chunk)
         else outgoing.destroy(new CallError(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`, null))
       })
-      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }))
+      answer.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8')
+        resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text })
+      })
       answer.on('error', fail)
     })
     outgoing.on('error', fail)
@@ -83,11 +105,11 @@ function exchange(url: string, options: RequestOptions, body: string): Promise<{
   })
 }
 
-/** The `detail` or `message` of a problem document; the start of anything else. */
+/** The `detail` or `message` of a problem document, or of AWS's; the start of anything else. */
 function detail(text: string): string {
   try {
-    const problem = JSON.parse(text) as { detail?: unknown; message?: unknown }
-    return String(problem.detail ?? problem.message ?? '').slice(0, 300)
+    const problem = JSON.parse(text) as { detail?: unknown; message?: unknown; Message?: unknown }
+    return String(problem.detail ?? problem.message ?? problem.Message ?? '').slice(0, 500)
   } catch {
     return text.slice(0, 300)
   }

@@ -1,5 +1,4 @@
-import { createHash, generateKeyPairSync, X509Certificate } from 'node:crypto'
-import { parseJoinToken } from '../../../runtime/model/join-token.ts'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import { CertificateResponseSchema } from '../../../runtime/model/sync.ts'
 import type { Log } from '../log.ts'
@@ -8,15 +7,15 @@ import { BackOff, pause } from './back-off.ts'
 import { createAgent, post } from './call.ts'
 import { createCsr } from './csr.ts'
 import { decode } from './decode.ts'
-import { fetchPinnedRoot } from './pinned-root.ts'
+import type { Connection, Proof } from './proof.ts'
 import type { StateDirectory } from './state.ts'
 
 interface CertificateClientOptions {
   readonly controlPlaneUrl: string
   /** Who this proxy is set to be; a certificate for anybody else is refused. */
   readonly subject: Subject
-  /** Join token; null when only a saved identity can help. */
-  readonly token: string | null
+  /** null when only a saved identity can help. */
+  readonly proof: Proof | null
   readonly identity: WorkloadIdentity
   readonly state: StateDirectory
   readonly log: Log
@@ -33,9 +32,9 @@ const RETRY_CAP_MS = 30_000
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
- * Keeps the workload certificate: the saved one, a first one for the join token, renewals over mTLS at a random point
- * between half and two thirds of the lifetime, and the token again when the certificate ended. Every certificate has a
- * new P-256 key, which never leaves this process and its state directory.
+ * Keeps the workload certificate: the saved one, a first one for the proof at hand, renewals over mTLS at a random point
+ * between half and two thirds of the lifetime, and the proof again when the certificate ended, or every time where that is
+ * asked for. Every certificate has a new P-256 key, which never leaves this process and its state directory.
  */
 export class CertificateClient {
   readonly #options: CertificateClientOptions
@@ -109,7 +108,7 @@ export class CertificateClient {
     const backOff = new BackOff(RETRY_FIRST_MS, RETRY_CAP_MS)
     for (let attempt = 0; !this.#stopped.signal.aborted; attempt++) {
       try {
-        // A certificate that the control plane does not take any more must not lock out a good token.
+        // A certificate that the control plane does not take any more must not lock out a good proof.
         const credentials = await this.#request(attempt % 2 === 1)
         this.#take(credentials)
         // Certificates start before they are issued; counted from there, a short one would be renewed at once.
@@ -137,53 +136,32 @@ export class CertificateClient {
     })
   }
 
-  async #request(preferToken: boolean): Promise<Credentials> {
+  async #request(preferProof: boolean): Promise<Credentials> {
     const { controlPlaneUrl } = this.#options
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const { agent, bearer } = await this.#authentication(preferToken)
+    const connection = await this.#connect(preferProof)
     try {
       const answer = await post({
-        agent,
+        connection,
         url: `${controlPlaneUrl}/v1/dataplane/certificate`,
         body: { csr: createCsr(privateKey) },
-        ...(bearer === undefined ? {} : { bearer }),
         timeoutMs: CALL_TIMEOUT_MS,
         signal: this.#stopped.signal,
       })
       const { chain, trust } = decode(CertificateResponseSchema, 'the answer to the certificate request', answer)
       return { keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, chainPem: chain, trust }
     } finally {
-      agent.destroy()
+      connection.agent.destroy()
     }
   }
 
-  /** The certificate while it is valid, the join token otherwise; never both. */
-  async #authentication(preferToken: boolean) {
-    const { identity, token } = this.#options
+  /** The certificate while it is valid and enough, the proof otherwise; never both. */
+  async #connect(preferProof: boolean): Promise<Connection> {
+    const { identity, proof } = this.#options
     const valid = identity.ready && identity.notAfterMs > Date.now()
-    if (valid && !(preferToken && token !== null)) return { agent: createAgent(identity.serverOptions()) }
-    if (token === null) throw new Error('there is no valid certificate and no join token; set WEFT_TOKEN')
-    return { agent: createAgent({ ca: await this.#rootOfToken(token) }), bearer: token }
+    const byCertificate = valid && !(proof?.everyCall || (preferProof && proof !== null))
+    if (byCertificate) return { agent: createAgent(identity.serverOptions()) }
+    if (proof !== null) return proof.connect(this.#stopped.signal)
+    throw new Error('there is no valid certificate, no join token and no task role; set WEFT_TOKEN')
   }
-
-  /** The token is said to nobody but a server under the root that the token itself names. */
-  async #rootOfToken(token: string): Promise<string> {
-    const { identity, controlPlaneUrl, subject } = this.#options
-    const claims = parseJoinToken(token)
-    if (claims === undefined) throw new Error('WEFT_TOKEN is not a join token of Weft; make a new one')
-    const whose = claims.subject
-    if (whose.kind !== subject.kind || whose.mesh !== subject.mesh || whose.name !== subject.name) {
-      throw new Error(
-        `WEFT_TOKEN is for ${whose.kind} ${whose.mesh}/${whose.name}, but this proxy is ${subject.kind} ${subject.mesh}/${subject.name}`,
-      )
-    }
-    const atHand = identity.ready ? identity.trust.certificates : []
-    const known = atHand.find((pem) => fingerprintOf(pem) === claims.caFingerprint)
-    const limits = { timeoutMs: CALL_TIMEOUT_MS, signal: this.#stopped.signal }
-    return known ?? (await fetchPinnedRoot(controlPlaneUrl, claims.caFingerprint, limits))
-  }
-}
-
-function fingerprintOf(pem: string): string {
-  return createHash('sha256').update(new X509Certificate(pem).raw).digest('hex')
 }

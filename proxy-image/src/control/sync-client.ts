@@ -1,4 +1,3 @@
-import type { Agent } from 'node:https'
 import type { EndpointSet } from '../../../runtime/model/endpoints.ts'
 import type { Problem } from '../../../runtime/model/problem.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
@@ -9,6 +8,7 @@ import type { WorkloadIdentity } from '../tls/identity.ts'
 import { BackOff, pause } from './back-off.ts'
 import { CallError, createAgent, post } from './call.ts'
 import { decode } from './decode.ts'
+import type { Connection, Proof } from './proof.ts'
 import type { StateDirectory } from './state.ts'
 
 type InstanceState = SyncRequest['instance']['state']
@@ -17,6 +17,8 @@ export interface SyncClientOptions {
   readonly controlPlaneUrl: string
   readonly subject: Subject
   readonly identity: WorkloadIdentity
+  /** Shown where it goes with every call; otherwise the certificate is. */
+  readonly proof: Proof | null
   readonly state: StateDirectory
   readonly log: Log
   /** What this proxy says of itself; asked before each call, since ports are known only once they are bound. */
@@ -34,10 +36,14 @@ export interface SyncClientOptions {
 const WAIT_MS = 30_000
 /** An empty answer that was not held, without a hint when to come back, must not make a tight loop. */
 const EMPTY_PAUSE_MS = 1_000
-/** Beyond the wait: the way there and back. */
-const CALL_TIMEOUT_MS = WAIT_MS + 10_000
+/** The way there and back; a held call has its wait beside it. */
+const CALL_TIMEOUT_MS = 10_000
+/** Of the interval that the control plane names, so that proxies which started together drift apart. */
+const JITTER = 0.2
 const RETRY_FIRST_MS = 100
 const RETRY_CAP_MS = 10_000
+/** Where each call has its price. */
+const PAID_RETRY_CAP_MS = 30_000
 const MAX_PROBLEMS = 20
 const MAX_PROBLEM_CHARACTERS = 500
 
@@ -53,7 +59,10 @@ export class SyncClient {
   #unheard: (() => void)[] = []
   #applied: Snapshot | undefined
   #rejected: { revision: string; problems: Problem[] } | null = null
-  #agent: { readonly revision: string; readonly agent: Agent } | undefined
+  #connection: (Connection & { readonly revision: string }) | undefined
+  /** Somebody asked for a sync while one was under way, which may have been too early to bring what is meant. */
+  #again = false
+  #calling = false
 
   constructor(options: SyncClientOptions) {
     this.#options = options
@@ -83,14 +92,14 @@ export class SyncClient {
   async run(): Promise<void> {
     const { log } = this.#options
     const stopped = this.#stopped.signal
-    const backOff = new BackOff(RETRY_FIRST_MS, RETRY_CAP_MS)
+    const backOff = new BackOff(RETRY_FIRST_MS, this.#held ? RETRY_CAP_MS : PAID_RETRY_CAP_MS)
     while (!stopped.aborted) {
       this.#interrupt = new AbortController()
       const interrupted = AbortSignal.any([stopped, this.#interrupt.signal])
       try {
         const nextMs = await this.#syncOnce(interrupted)
         backOff.reset()
-        await pause(nextMs, interrupted)
+        await pause(this.#again ? 0 : nextMs, interrupted)
       } catch (error) {
         if (interrupted.aborted) continue
         this.#options.onFailure()
@@ -99,7 +108,7 @@ export class SyncClient {
           error: (error as Error).message,
           retryMs,
         })
-        if (error instanceof CallError && error.refused) this.#options.onRefused()
+        if (error instanceof CallError && error.refused && this.#held) this.#options.onRefused()
         await this.#pauseUnlessRenewed(retryMs, interrupted)
       }
     }
@@ -117,10 +126,16 @@ export class SyncClient {
     return heard
   }
 
+  /** Syncs now instead of at the next interval; once more when a call is under way. */
+  syncSoon(): void {
+    if (this.#calling) this.#again = true
+    else this.#interrupt.abort()
+  }
+
   /** Ends a call under way at once. The control plane takes a draining instance out when its connection ends. */
   close(): void {
     this.#stopped.abort()
-    this.#agent?.agent.destroy()
+    this.#connection?.agent.destroy()
     for (const resolve of this.#unheard.splice(0)) resolve()
   }
 
@@ -132,27 +147,38 @@ export class SyncClient {
     stop()
   }
 
+  /** Calls are held until there is news where nothing stands in between that asks its price by the second. */
+  get #held(): boolean {
+    return this.#options.proof?.everyCall !== true
+  }
+
   /** One call; returns milliseconds to wait before the next. Throws when it failed or its content made no sense. */
   async #syncOnce(signal: AbortSignal): Promise<number> {
     const unheard = this.#unheard.splice(0)
     // A report is answered at once, so that it is known to have arrived; without one the call is held.
     const report = unheard.length > 0
+    const held = this.#held && !report
     const startedMs = performance.now()
+    this.#again = false
+    this.#calling = true
     try {
       const answer = await post({
-        agent: this.#currentAgent(),
-        url: `${this.#options.controlPlaneUrl}/v1/dataplane/sync${report ? '' : `?wait=${WAIT_MS / 1000}s`}`,
+        connection: await this.#connect(signal),
+        url: `${this.#options.controlPlaneUrl}/v1/dataplane/sync${held ? `?wait=${WAIT_MS / 1000}s` : ''}`,
         body: this.#request(),
-        timeoutMs: CALL_TIMEOUT_MS,
+        timeoutMs: CALL_TIMEOUT_MS + (held ? WAIT_MS : 0),
         signal,
       })
       for (const resolve of unheard.splice(0)) resolve()
       const response = decode(SyncResponseSchema, 'the answer to the sync', answer) as SyncResponse
       await this.#take(response)
+      const { nextSyncMs } = response
+      if (!this.#held) return Math.max(nextSyncMs * (1 - JITTER / 2 + Math.random() * JITTER), EMPTY_PAUSE_MS)
       if (report) return 0
       const early = isEmpty(response) && performance.now() - startedMs < EMPTY_PAUSE_MS
-      return Math.max(response.nextSyncMs, early ? EMPTY_PAUSE_MS : 0)
+      return Math.max(nextSyncMs, early ? EMPTY_PAUSE_MS : 0)
     } finally {
+      this.#calling = false
       if (this.#stopped.signal.aborted) for (const resolve of unheard) resolve()
       else this.#unheard.unshift(...unheard)
     }
@@ -234,15 +260,18 @@ export class SyncClient {
   }
 
   /** The connection of the current credentials; the one before ends with the call that it carries. */
-  #currentAgent(): Agent {
-    const { identity } = this.#options
-    const revision = `${identity.trust.revision} ${identity.credentials.chainPem}`
-    if (this.#agent?.revision !== revision) {
+  async #connect(signal: AbortSignal): Promise<Connection> {
+    const { identity, proof } = this.#options
+    const { everyCall = false } = proof ?? {}
+    const revision = everyCall ? 'proof' : `${identity.trust.revision} ${identity.credentials.chainPem}`
+    if (this.#connection?.revision !== revision) {
       // Calls come one after another, so nothing is under way here.
-      this.#agent?.agent.destroy()
-      this.#agent = { revision, agent: createAgent(identity.serverOptions()) }
+      this.#connection?.agent.destroy()
+      const connection =
+        proof !== null && everyCall ? await proof.connect(signal) : { agent: createAgent(identity.serverOptions()) }
+      this.#connection = { ...connection, revision }
     }
-    return this.#agent.agent
+    return this.#connection
   }
 }
 

@@ -20,6 +20,10 @@ describe('the proxy environment', () => {
       controlPlaneUrl: 'https://127.0.0.1:7443',
       subject: { kind: 'virtual-node', mesh: 'shop', name: 'orders' },
       token: null,
+      aws: null,
+      push: null,
+      taskMetadataUrl: null,
+      selfRegistered: false,
       bindAddress: '0.0.0.0',
       advertiseAddress: null,
       ports: new Map(),
@@ -28,6 +32,7 @@ describe('the proxy environment', () => {
       logLevel: 'info',
       adminPort: 9901,
       drainWaitMs: 20_000,
+      tracing: { settings: null, warnings: [] },
     })
   })
 

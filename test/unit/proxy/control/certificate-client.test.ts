@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { CertificateClient } from '../../../../proxy-image/src/control/certificate-client.ts'
+import { JoinTokenProof } from '../../../../proxy-image/src/control/join-token-proof.ts'
 import { StateDirectory } from '../../../../proxy-image/src/control/state.ts'
 import { Log } from '../../../../proxy-image/src/log.ts'
 import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
@@ -47,7 +48,8 @@ function client(url: string, token: string | null = joinTokenFor(ca, subject)) {
   const log = new Log('info', (line) => lines.push(line))
   const identity = new WorkloadIdentity()
   const state = new StateDirectory(directory, log)
-  const certificates = new CertificateClient({ controlPlaneUrl: url, subject, token, identity, state, log })
+  const proof = token === null ? null : new JoinTokenProof(token, { controlPlaneUrl: url, subject, identity })
+  const certificates = new CertificateClient({ controlPlaneUrl: url, subject, proof, identity, state, log })
   toClose.push(() => {
     certificates.close()
     return state.flush()

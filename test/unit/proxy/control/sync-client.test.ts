@@ -84,6 +84,7 @@ async function proxy(url: string, options: Partial<SyncClientOptions> = {}) {
     controlPlaneUrl: url,
     subject,
     identity,
+    proof: null,
     state,
     log,
     describe: () => ({ id: 'one', address: '127.0.0.1', meshPort: 15000, protocols: ['http/1.1'], version: '0' }),
