@@ -4,12 +4,12 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
+import { type AwsCredentials, signedHeaders } from '../aws/sign.ts'
 import { http } from '../node-http.ts'
 import { VERSION } from '../version.ts'
-import { type AwsCredentials, signXray } from './span-signing.ts'
 import type { TracingSettings } from './tracing-env.ts'
 
-/** This file brings the serializer and aws4fetch: it is imported late, where tracing is on. */
+/** This file brings the serializer: it is imported late, where tracing is on. */
 
 const gzipped = promisify(gzip)
 
@@ -67,15 +67,15 @@ export class SpanExporter {
     this.#agent.destroy()
   }
 
-  async #encode(spans: ReadableSpan[]): Promise<Buffer<ArrayBuffer>> {
+  async #encode(spans: ReadableSpan[]): Promise<Buffer> {
     const bytes = ProtobufTraceSerializer.serializeRequest(spans)
     if (bytes === undefined) throw new Error('the spans could not be encoded')
     return this.#options.settings.gzip ? gzipped(bytes) : Buffer.from(bytes)
   }
 
   /** An answer, or why there is none. Signed anew each time: a signature holds for minutes. */
-  async #post(body: Buffer<ArrayBuffer>, stopping: AbortSignal): Promise<Answer | Error> {
-    const { settings, credentials } = this.#options
+  async #post(body: Buffer, stopping: AbortSignal): Promise<Answer | Error> {
+    const { settings } = this.#options
     const headers: Record<string, string> = {
       ...settings.headers,
       'content-type': 'application/x-protobuf',
@@ -83,15 +83,20 @@ export class SpanExporter {
       ...(settings.gzip ? { 'content-encoding': 'gzip' } : {}),
     }
     try {
-      const signed =
-        settings.signing === null
-          ? headers
-          : await signXray({ url: settings.url, headers, body, ...settings.signing }, await credentials())
+      const signed = settings.signing === null ? {} : await this.#signature(headers, body, settings.signing)
       const signal = AbortSignal.any([stopping, AbortSignal.timeout(settings.timeoutMs)])
-      return await this.#exchange({ ...signed, 'content-length': String(body.length) }, body, signal)
+      return await this.#exchange({ ...headers, ...signed, 'content-length': String(body.length) }, body, signal)
     } catch (error) {
       return error as Error
     }
+  }
+
+  async #signature(headers: Readonly<Record<string, string>>, body: Buffer, { region }: { readonly region: string }) {
+    const { settings, credentials } = this.#options
+    // What a proxy on the way may change is not signed.
+    const { 'content-type': type = '' } = headers
+    const request = { method: 'POST', url: new URL(settings.url), headers: { 'content-type': type }, body }
+    return signedHeaders(request, { service: 'xray', region }, await credentials())
   }
 
   #exchange(headers: Record<string, string>, body: Buffer, signal: AbortSignal): Promise<Answer> {

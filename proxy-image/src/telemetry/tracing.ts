@@ -1,5 +1,6 @@
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { Subject } from '../../../runtime/model/reference.ts'
+import type { AwsCredentials } from '../aws/sign.ts'
 import type { Fields } from '../codec/http1/fields.ts'
 import type { Log } from '../log.ts'
 import { VERSION } from '../version.ts'
@@ -7,7 +8,6 @@ import type { Metrics } from './metrics.ts'
 import { samples } from './sampler.ts'
 import type { SpanExporter } from './span-export.ts'
 import { SpanQueue } from './span-queue.ts'
-import type { AwsCredentials } from './span-signing.ts'
 import { type RequestTrace, resourceOf, type SpanRecord, type SpanScope, spansOf } from './spans.ts'
 import { newSpanId, newTraceId, readTrace, traceStateOf, writeTrace } from './trace-context.ts'
 import type { TracingSettings } from './tracing-env.ts'
@@ -113,7 +113,7 @@ export class Tracing {
     return (await this.#exporter).send(spans, signal)
   }
 
-  /** The serializer and the signer are loaded with the first batch: half a megabyte that others need not pay for. */
+  /** The serializer is loaded with the first batch. */
   async #load(): Promise<SpanExporter> {
     const { SpanExporter } = await import('./span-export.ts')
     const { settings, credentials, backOffMs } = this.#options
