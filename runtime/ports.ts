@@ -133,6 +133,28 @@ export interface ReportedProxy extends Readonly<SyncRequest['status']> {
   readonly lastSeenMs: number
 }
 
+/** Where instances of a virtual node are registered by others than their proxies. */
+export interface NodeDiscovery {
+  readonly node: string
+  /** Only instances that match all `attributes` count. Null: nowhere, each report counts. */
+  readonly cloudMap: {
+    readonly namespace: string
+    readonly service: string
+    readonly attributes: Readonly<Record<string, string>>
+  } | null
+  /** The app's port, by which an instance without proxy is dialled where its registration names none. Null: it is not listed. */
+  readonly plainPort: number | null
+}
+
+/** What came of a look at a node's registration. */
+export interface DirectoryRefresh {
+  readonly node: string
+  /** False while proxies that have just reported themselves are not registered: worth another look soon. */
+  readonly settled: boolean
+  /** Why it could not be read, and how old the instances are that stay in force. */
+  readonly failure?: string
+}
+
 /** Where the instances of virtual nodes are, and what their proxies run. Knows no resources; an unknown node has an empty set. */
 export interface EndpointDirectory {
   /**
@@ -143,6 +165,11 @@ export interface EndpointDirectory {
   /** Takes an instance out at once. */
   remove(subject: Subject, instanceId: string): Promise<void>
   endpoints(mesh: string, node: string): Promise<EndpointSet>
+  /**
+   * Looks at the registrations of nodes of a mesh: those that are `due`, as far as nobody else does so at this moment, or
+   * all of them `now`. Answers for those it looked at. A registration that can't be read is no error: see `failure`.
+   */
+  refresh(mesh: string, nodes: readonly NodeDiscovery[], when: 'due' | 'now'): Promise<readonly DirectoryRefresh[]>
   /** Every proxy of a mesh that has not lapsed, gateways included, by kind, name and instance. */
   proxies(mesh: string): Promise<readonly ReportedProxy[]>
 }

@@ -1,7 +1,7 @@
 import type { EndpointSet } from '../model/endpoints.ts'
 import { MeshError } from '../model/problem.ts'
 import type { Subject } from '../model/reference.ts'
-import type { Clock, EndpointDirectory, ProxyReport, ReportedProxy } from '../ports.ts'
+import type { Clock, DirectoryRefresh, EndpointDirectory, ProxyReport, ReportedProxy } from '../ports.ts'
 import { checkInstance, endpointOf, endpointSet, holders, reportedProxy, sameInstance } from './endpoint-set.ts'
 
 /** Instances that one virtual node or gateway may have at a time. */
@@ -84,6 +84,11 @@ export class Registry implements EndpointDirectory {
     if (group === undefined) return endpointSet(node, [])
     this.#lapse(group, this.#clock.now())
     return group.set
+  }
+
+  /** Proxies' reports are all there is. */
+  async refresh(): Promise<readonly DirectoryRefresh[]> {
+    return []
   }
 
   async proxies(mesh: string): Promise<readonly ReportedProxy[]> {

@@ -21,17 +21,26 @@ export class MeshStates {
   /** Least recently used first. */
   readonly #states = new Map<string, MeshState>()
   readonly #loading = new Map<string, Promise<MeshState>>()
+  /** When the head of a mesh in `#states` was last read, on the clock of `performance.now()`. */
+  readonly #checkedAt = new Map<string, number>()
 
   constructor(store: ResourceStore) {
     this.#store = store
   }
 
-  /** The mesh as it is now: no older than the head at the time of the call. */
-  async current(mesh: string): Promise<MeshState> {
+  /** The mesh as it is now, or was at most `maxAgeMs` ago: no older than the head at that time. Default: 0. */
+  async current(mesh: string, maxAgeMs = 0): Promise<MeshState> {
+    const startedAt = performance.now()
+    const recent = this.#states.get(mesh)
+    if (recent !== undefined && startedAt - (this.#checkedAt.get(mesh) ?? Number.NEGATIVE_INFINITY) < maxAgeMs)
+      return recent
     const generation = await this.#store.generation(mesh)
     for (;;) {
       const known = this.#states.get(mesh)
-      if (known !== undefined && known.generation >= generation) return known
+      if (known !== undefined && known.generation >= generation) {
+        this.#checkedAt.set(mesh, startedAt)
+        return known
+      }
       // One load for all who wait; one that began before the last write may be too old, hence the loop.
       const loaded = await (this.#loading.get(mesh) ?? this.#load(mesh))
       if (loaded.generation >= generation) return loaded
@@ -57,9 +66,16 @@ export class MeshStates {
     this.#states.delete(mesh)
     const newest = known !== undefined && known.generation > state.generation ? known : state
     // An empty mesh costs nothing to load, and strangers may ask for any name.
-    if (newest.graph.resources.size === 0) return newest
+    if (newest.graph.resources.size === 0) {
+      this.#checkedAt.delete(mesh)
+      return newest
+    }
     this.#states.set(mesh, newest)
-    if (this.#states.size > MAX_MESHES) this.#states.delete(this.#states.keys().next().value!)
+    if (this.#states.size > MAX_MESHES) {
+      const [unused] = this.#states.keys()
+      this.#states.delete(unused!)
+      this.#checkedAt.delete(unused!)
+    }
     return newest
   }
 }

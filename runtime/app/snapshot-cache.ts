@@ -47,7 +47,11 @@ export class SnapshotCache {
    * @throws MeshError `not-found` when the subject does not exist; `unavailable` when it does not compile and never did.
    */
   async of(subject: Subject): Promise<CurrentSnapshot> {
-    const state = await this.#states.current(subject.mesh)
+    return this.at(await this.#states.current(subject.mesh), subject)
+  }
+
+  /** The same, of a state at hand: of that, or of a newer one that was asked for already. */
+  async at(state: MeshState, subject: Subject): Promise<CurrentSnapshot> {
     const known = this.#mesh(subject.mesh, state).subjects.get(refKey(subject))
     return known ?? this.#slices.run(() => this.#compileOnce(this.#mesh(subject.mesh, state), subject))
   }

@@ -1,17 +1,21 @@
-import type { EndpointSet } from '../model/endpoints.ts'
 import { MeshError } from '../model/problem.ts'
 import type { Subject } from '../model/reference.ts'
 import { SNAPSHOT_SCHEMA, type Snapshot } from '../model/snapshot.ts'
 import type { SyncRequest, SyncResponse } from '../model/sync.ts'
 import type { EndpointDirectory, Issuer } from '../ports.ts'
 import { type Changes, endpointsTopic, meshTopic, type Watch } from './changes.ts'
+import type { MeshState, MeshStates } from './mesh-states.ts'
+import type { SyncPace } from './pace.ts'
+import { discoveryOf } from './refresh-endpoints.ts'
 import type { SnapshotCache } from './snapshot-cache.ts'
 
 export interface SyncDeps {
+  readonly states: MeshStates
   readonly snapshots: SnapshotCache
   readonly directory: EndpointDirectory
   readonly issuer: Issuer
   readonly changes: Changes
+  readonly pace: SyncPace
   /** Aborted when the control plane stops: ends every held call. */
   readonly stopping: AbortSignal
 }
@@ -22,22 +26,14 @@ export interface SyncInput {
   readonly request: SyncRequest
   /** The address that the call came from; used when the instance does not name its own. */
   readonly peerAddress: string
-  /** How long the answer may be held when nothing changed; at most {@link MAX_WAIT_MS}. 0 answers at once. */
+  /** How long the answer may be held when nothing changed; at most what the pace allows. 0 answers at once. */
   readonly waitMs: number
   /** Aborted when the client went away. */
   readonly signal: AbortSignal
 }
 
-/** The longest hold: what common load balancers allow a silent connection. */
-export const MAX_WAIT_MS = 60_000
-/** Interval of callers that do not ask to be held. */
-const NEXT_SYNC_MS = 5_000
-/** An instance lapses after this: three of the intervals below, so that one late call loses nobody. */
-const INSTANCE_TTL_MS = 15_000
 /** While a call is held, its open connection speaks for the instance. */
 const HEARTBEAT_MS = 5_000
-/** By then every live instance has reported itself to a control plane that was restarted. */
-const WARM_UP_MS = INSTANCE_TTL_MS
 /** Writes often come in bursts (a directory of files applied): one answer for all of them. */
 const COALESCE_MS = 5
 
@@ -50,7 +46,7 @@ const COALESCE_MS = 5
  */
 export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse> {
   const held = new HeldCalls(deps.stopping)
-  const warmFromMs = performance.now() + WARM_UP_MS
+  const warmFromMs = performance.now() + deps.pace.warmUpMs
   return async (input) => {
     const { subject, request } = input
     if (!request.schemas.includes(SNAPSHOT_SCHEMA)) {
@@ -60,16 +56,17 @@ export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse
       )
     }
     const { signal, release } = held.enter(subject, request.instance.id, input.signal)
-    const deadline = performance.now() + Math.min(Math.max(input.waitMs, 0), MAX_WAIT_MS)
+    const waitMs = Math.min(Math.max(input.waitMs, 0), deps.pace.maxWaitMs)
+    const deadline = performance.now() + waitMs
     try {
       await report(deps, input)
       for (;;) {
         const watch = deps.changes.watch()
         try {
-          const answer = await whatChanged(deps, input, watch, performance.now() < warmFromMs)
+          const { answer, settling } = await whatChanged(deps, input, watch, performance.now() < warmFromMs)
           const leftMs = deadline - performance.now()
           if (!isEmpty(answer) || leftMs <= 0 || signal.aborted) {
-            return { ...answer, nextSyncMs: input.waitMs > 0 && !signal.aborted ? 0 : NEXT_SYNC_MS }
+            return { ...answer, nextSyncMs: waitMs > 0 && !signal.aborted ? 0 : deps.pace.nextSyncMs(settling) }
           }
           if (await hold(watch, Math.min(leftMs, HEARTBEAT_MS), signal)) await sleep(COALESCE_MS)
         } finally {
@@ -88,7 +85,7 @@ export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse
 
 async function report(deps: SyncDeps, { subject, request, peerAddress }: SyncInput): Promise<void> {
   const instance = { ...request.instance, address: request.instance.address ?? peerAddress }
-  await deps.directory.report(subject, { instance, status: request.status }, INSTANCE_TTL_MS)
+  await deps.directory.report(subject, { instance, status: request.status }, deps.pace.instanceTtlMs)
 }
 
 /**
@@ -100,27 +97,45 @@ async function whatChanged(
   input: SyncInput,
   watch: Watch,
   warmingUp: boolean,
-): Promise<Omit<SyncResponse, 'nextSyncMs'>> {
+): Promise<{ readonly answer: Omit<SyncResponse, 'nextSyncMs'>; readonly settling: boolean }> {
   const { subject, request } = input
   const { known, status } = request
-  watch.add(meshTopic(subject.mesh))
-  const { snapshot } = await deps.snapshots.of(subject)
-  const endpoints: EndpointSet[] = []
-  for (const node of nodesOf(snapshot)) {
-    watch.add(endpointsTopic({ mesh: subject.mesh, name: node }))
-    const set = await deps.directory.endpoints(subject.mesh, node)
-    const revision = known.endpoints[node]
+  const { mesh } = subject
+  watch.add(meshTopic(mesh))
+  const state = await deps.states.current(mesh, deps.pace.maxStateAgeMs)
+  const { snapshot } = await deps.snapshots.at(state, subject)
+  const nodes = [...nodesOf(snapshot)]
+  for (const name of nodes) watch.add(endpointsTopic({ mesh, name }))
+  const settling = await refresh(deps, state, subject, nodes)
+  const sets = await Promise.all(nodes.map((node) => deps.directory.endpoints(mesh, node)))
+  const endpoints = sets.filter((set) => {
+    const revision = known.endpoints[set.node]
     const doubtful = warmingUp && set.endpoints.length === 0 && revision !== undefined
-    if (set.revision !== revision && !doubtful) endpoints.push(set)
-  }
+    return set.revision !== revision && !doubtful
+  })
   const trust = await deps.issuer.trust()
   // A snapshot that this proxy could not take is not sent again: it has reported why and waits for another one.
   const news = snapshot.revision !== known.snapshot && snapshot.revision !== status.rejected?.revision
-  return {
+  const answer = {
     ...(news ? { snapshot } : {}),
     endpoints,
     ...(trust.revision === known.trust ? {} : { trust }),
   }
+  return { answer, settling }
+}
+
+/** Looks at registrations of the nodes that the subject calls, and at its own. True: its peers don't see it yet. */
+async function refresh(deps: SyncDeps, state: MeshState, subject: Subject, nodes: readonly string[]): Promise<boolean> {
+  const { kind, mesh, name } = subject
+  const own = kind === 'virtual-node' ? name : undefined
+  const wanted = new Set(own === undefined ? nodes : [...nodes, own])
+  const discoveries = [...wanted].map((node) => discoveryOf(state.graph, mesh, node))
+  const looked = await deps.directory.refresh(
+    mesh,
+    discoveries.filter((found) => found !== undefined),
+    'due',
+  )
+  return looked.some(({ node, settled }) => node === own && !settled)
 }
 
 function isEmpty(answer: Omit<SyncResponse, 'nextSyncMs'>): boolean {

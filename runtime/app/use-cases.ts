@@ -13,8 +13,10 @@ import { listResources } from './list-resources.ts'
 import { listTags } from './list-tags.ts'
 import { MeshStates } from './mesh-states.ts'
 import { type JoinTokenMint, mintJoinToken } from './mint-join-token.ts'
+import { HELD_CALLS, type SyncPace } from './pace.ts'
 import { putPolicy } from './put-policy.ts'
 import type { Quotas } from './quotas.ts'
+import { refreshEndpoints } from './refresh-endpoints.ts'
 import { rollback } from './rollback.ts'
 import { SnapshotCache } from './snapshot-cache.ts'
 import { sync } from './sync.ts'
@@ -34,6 +36,8 @@ export interface ControlPlaneDeps {
   readonly newUid: () => string
   readonly trustDomain: string
   readonly quotas: Quotas
+  /** Default {@link HELD_CALLS}. */
+  readonly pace?: SyncPace
   /** Aborted when the control plane stops. */
   readonly stopping: AbortSignal
 }
@@ -61,7 +65,8 @@ export function useCases(deps: ControlPlaneDeps) {
     diffGenerations: diffGenerations(deps),
     rollback: rollback(write),
     mintJoinToken: mintJoinToken(deps),
-    sync: sync({ ...deps, snapshots }),
+    sync: sync({ pace: HELD_CALLS, ...deps, states, snapshots }),
+    refreshEndpoints: refreshEndpoints({ ...deps, states }),
     issueCertificate: issueCertificate(deps),
   }
 }

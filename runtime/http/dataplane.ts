@@ -2,7 +2,6 @@ import type { TLSSocket } from 'node:tls'
 import type { HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
-import { MAX_WAIT_MS } from '../app/sync.ts'
 import type { UseCases } from '../app/use-cases.ts'
 import { MeshError } from '../model/problem.ts'
 import { CertificateRequestSchema, type SyncRequest, SyncRequestSchema } from '../model/sync.ts'
@@ -48,7 +47,7 @@ export function dataPlaneRoutes({ useCases, callers, clock, credentials }: DataP
       subject,
       request,
       peerAddress: credentials === undefined ? connectionAddress(c) : ownAddress(request),
-      waitMs: Math.min(wait, MAX_WAIT_MS),
+      waitMs: wait,
       signal: c.req.raw.signal,
     })
     return c.json(answer)

@@ -3,6 +3,7 @@ import { MemoryStore } from '../../../runtime/adapters/memory-store.ts'
 import { Registry } from '../../../runtime/adapters/registry.ts'
 import { Changes, endpointsTopic, meshTopic } from '../../../runtime/app/changes.ts'
 import { MeshStates } from '../../../runtime/app/mesh-states.ts'
+import { HELD_CALLS, polledEvery, type SyncPace } from '../../../runtime/app/pace.ts'
 import { SnapshotCache } from '../../../runtime/app/snapshot-cache.ts'
 import { type SyncInput, sync } from '../../../runtime/app/sync.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
@@ -44,10 +45,12 @@ async function makeShop() {
   directory.onChange((mesh, name) => changes.notify(endpointsTopic({ mesh, name })))
   const trust = { revision: 'trust', certificates: [] }
   const issuer = { trust: async () => trust, issue: async () => 'chain' }
-  const snapshots = new SnapshotCache(new MeshStates(store), 'weft.internal')
+  const states = new MeshStates(store)
+  const snapshots = new SnapshotCache(states, 'weft.internal')
   const stopping = new AbortController().signal
-  const useCase = () => sync({ snapshots, directory, issuer, changes, stopping })
-  return { write, directory, useCase, call: useCase() }
+  const deps = { states, snapshots, directory, issuer, changes, stopping }
+  const useCase = (pace: SyncPace = HELD_CALLS) => sync({ ...deps, pace })
+  return { write, directory, store, useCase, call: useCase() }
 }
 
 function input(name: string, options: Partial<SyncInput> & { known?: Partial<SyncRequest['known']> } = {}): SyncInput {
@@ -127,6 +130,61 @@ describe('sync', () => {
     const { request, ...rest } = input('cart')
     await call({ ...rest, request: { ...request, instance: { ...request.instance, address: null } } })
     expect((await directory.endpoints('shop', 'cart')).endpoints).toMatchObject([{ address: '10.0.0.9' }])
+  })
+
+  it('answers at once on Lambda whatever hold is asked for, and spreads the next calls around the interval', async () => {
+    const { useCase } = await makeShop()
+    const polled = useCase(polledEvery(30_000))
+    const { known } = input('web', { known: knownFrom(await polled(input('web'))) }).request
+    const pauses: number[] = []
+    for (let n = 0; n < 200; n++) {
+      const { nextSyncMs, ...answer } = await polled(input('web', { known, waitMs: 30_000 }))
+      expect(answer).toEqual({ endpoints: [] })
+      pauses.push(nextSyncMs)
+    }
+    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(24_000)
+    expect(Math.max(...pauses)).toBeLessThanOrEqual(36_000)
+    expect(Math.max(...pauses) - Math.min(...pauses)).toBeGreaterThan(6_000)
+  })
+
+  it('reads the head once for all who call within a quarter of a second on Lambda, and sees a write after that', async () => {
+    const { useCase, store, write } = await makeShop()
+    const polled = useCase(polledEvery(30_000))
+    const first = await polled(input('web'))
+    const known = knownFrom(first)
+    const heads = vi.spyOn(store, 'generation')
+    await vi.advanceTimersByTimeAsync(300)
+    for (let n = 0; n < 50; n++) await polled(input('web', { known }))
+    expect(heads).toHaveBeenCalledTimes(1)
+    await write(['virtual-node', 'web', { backends: [] }])
+    await vi.advanceTimersByTimeAsync(250)
+    expect((await polled(input('web', { known }))).snapshot?.revision).not.toBe(first.snapshot?.revision)
+  })
+
+  it('loses no instance on Lambda to a few polls that did not come', async () => {
+    const { useCase, directory } = await makeShop()
+    await useCase(polledEvery(30_000))(input('cart'))
+    await vi.advanceTimersByTimeAsync(20 * 60_000)
+    expect((await directory.endpoints('shop', 'cart')).endpoints).toHaveLength(1)
+  })
+
+  it('has the registrations of the nodes it calls and of its own looked at, and calls again soon while not seen', async () => {
+    const { useCase, directory, write } = await makeShop()
+    const cloudMap = { namespaceName: 'prod', serviceName: 'cart', attributes: [{ key: 'color', value: 'blue' }] }
+    const listeners = [{ portMapping: { port: 8080, protocol: 'http' }, tls: undefined }]
+    await write(['virtual-node', 'cart', { listeners, serviceDiscovery: { awsCloudMap: cloudMap } }])
+    const refresh = vi.spyOn(directory, 'refresh').mockImplementation(async () => [{ node: 'web', settled: false }])
+    const { nextSyncMs } = await useCase(polledEvery(30_000))(input('web'))
+    const cart = { namespace: 'prod', service: 'cart', attributes: { color: 'blue' } }
+    const asked = [
+      { node: 'cart', cloudMap: cart, plainPort: 8080 },
+      { node: 'web', cloudMap: null, plainPort: null },
+    ]
+    expect(refresh).toHaveBeenCalledExactlyOnceWith('shop', asked, 'due')
+    expect(nextSyncMs).toBeLessThanOrEqual(6_000)
+    // Somebody else's registration is no reason to hurry.
+    refresh.mockImplementation(async () => [{ node: 'cart', settled: false }])
+    expect((await useCase(polledEvery(30_000))(input('web'))).nextSyncMs).toBeGreaterThanOrEqual(24_000)
   })
 
   it('refuses a proxy that can read none of its snapshots, naming both sides', async () => {
