@@ -172,7 +172,9 @@ export class Mesh extends MeshBase {
     this.table = controlPlane.table
     this.serviceToken = controlPlane.customResource.functionArn
     const { doors, urls } =
-      props.privateApi === true ? privateDoors(this, controlPlane, props) : publicDoors(controlPlane)
+      props.privateApi === true
+        ? privateDoors(this, controlPlane, props, this.memberSecurityGroup)
+        : publicDoors(controlPlane)
     this._doors = doors
     this.dataPlaneUrl = urls.dataPlane
     this.apiUrl = urls.api

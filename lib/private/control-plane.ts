@@ -12,6 +12,7 @@ import type { CertificateAuthority } from '../certificate-authority.ts'
 import type { LambdaBundle } from './bundling.ts'
 import { MeshFunction } from './mesh-function.ts'
 import { HEADS_PARTITION, MeshTable } from './mesh-table.ts'
+import { argueWildcard } from './nag.ts'
 import { PushApi } from './push-api.ts'
 
 export interface ControlPlaneProps {
@@ -69,9 +70,9 @@ export class ControlPlane extends Construct {
       committing,
     )
     const refreshing = [reading, this.table.writingButResources(), discovering, naming, ...authority.signing]
-    if (this.push !== undefined) refreshing.push(this.push.sending())
     this.events = this.#function('Events', 'events', 'Endpoints, names and news', 512, 60, refreshing)
     if (this.push !== undefined) {
+      this.push.letSend(this.events)
       const connecting = [reading, this.table.writingButResources()]
       this.push.connect(this.#function('Connections', 'push', 'Who listens for pushes', 256, 10, connecting))
     }
@@ -97,6 +98,9 @@ export class ControlPlane extends Construct {
       removalPolicy,
     })
     for (const statement of statements) made.addToRolePolicy(statement.copy())
+    if (statements.some(({ resources }) => resources.includes('*'))) {
+      argueWildcard(made.role!, '*', 'servicediscovery:DiscoverInstances knows no resources, only all of them')
+    }
     return made
   }
 

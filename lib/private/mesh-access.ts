@@ -1,4 +1,10 @@
-import { InterfaceVpcEndpoint, InterfaceVpcEndpointAwsService } from 'aws-cdk-lib/aws-ec2'
+import {
+  InterfaceVpcEndpoint,
+  InterfaceVpcEndpointAwsService,
+  type ISecurityGroup,
+  type IVpc,
+  type IVpcEndpoint,
+} from 'aws-cdk-lib/aws-ec2'
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
 import { FunctionUrlAuthType, type IFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda'
 import type { Construct } from 'constructs'
@@ -20,28 +26,36 @@ export interface MeshDoors {
 
 /** Lets a task role sync, get its certificate and listen for pushes. */
 export function grantDataPlane(doors: MeshDoors, grantee: IGrantable): Grant {
-  const sync = grantDoor(grantee, doors.dataPlane, doors.privateApiArn, '/POST/v1/dataplane/*')
+  const sync = grantDoor(grantee, doors.dataPlane, doors.privateApiArn, [
+    '/POST/v1/dataplane/sync',
+    '/POST/v1/dataplane/certificate',
+  ])
   if (doors.pushApiArn === undefined) return sync
   return sync.combine(grantInvoke(grantee, `${doors.pushApiArn}/$connect`))
 }
 
 /** Reading has a function of its own behind Function URLs, whose IAM knows no methods. */
 export function grantRead(doors: MeshDoors, grantee: IGrantable): Grant {
-  return grantDoor(grantee, doors.viewer, doors.privateApiArn, '/GET/*')
+  return grantDoor(grantee, doors.viewer, doors.privateApiArn, ['/GET/*'])
 }
 
 export function grantManage(doors: MeshDoors, grantee: IGrantable): Grant {
-  return grantDoor(grantee, doors.api, doors.privateApiArn, '/*')
+  return grantDoor(grantee, doors.api, doors.privateApiArn, ['/*'])
 }
 
-function grantDoor(grantee: IGrantable, door: IFunction | undefined, apiArn: string | undefined, path: string): Grant {
-  if (apiArn !== undefined) return grantInvoke(grantee, apiArn + path)
+function grantDoor(
+  grantee: IGrantable,
+  door: IFunction | undefined,
+  apiArn: string | undefined,
+  paths: readonly string[],
+): Grant {
+  if (apiArn !== undefined) return grantInvoke(grantee, ...paths.map((path) => apiArn + path))
   if (door !== undefined) return door.grantInvokeUrl(grantee)
-  return Grant.drop(grantee, 'the attributes that the mesh was imported by name no function and no private API')
+  return Grant.drop(grantee, 'the attributes that the mesh was imported by name neither function nor private API')
 }
 
-function grantInvoke(grantee: IGrantable, arn: string): Grant {
-  return Grant.addToPrincipal({ grantee, actions: ['execute-api:Invoke'], resourceArns: [arn] })
+function grantInvoke(grantee: IGrantable, ...resourceArns: string[]): Grant {
+  return Grant.addToPrincipal({ grantee, actions: ['execute-api:Invoke'], resourceArns })
 }
 
 interface Opened {
@@ -59,20 +73,31 @@ export function publicDoors({ api, viewer, dataPlane, push }: ControlPlane): Ope
 }
 
 /** A REST API behind a VPC endpoint. */
-export function privateDoors(scope: Construct, { api, dataPlane, push }: ControlPlane, props: MeshProps): Opened {
-  const endpoint =
-    props.privateApiEndpoint ??
-    new InterfaceVpcEndpoint(scope, 'ApiEndpoint', {
-      vpc: props.vpc,
-      service: InterfaceVpcEndpointAwsService.APIGATEWAY,
-      // The API has a name of its own; private DNS would take the names of all other APIs away from the VPC.
-      privateDnsEnabled: false,
-    })
+export function privateDoors(
+  scope: Construct,
+  { api, dataPlane, push }: ControlPlane,
+  { vpc, privateApiEndpoint }: MeshProps,
+  members: ISecurityGroup,
+): Opened {
+  const endpoint = privateApiEndpoint ?? apiEndpoint(scope, vpc, members)
   const { url, stageArn } = new PrivateApi(scope, 'PrivateApi', endpoint, api, dataPlane)
   return {
     doors: { privateApiArn: stageArn, ...(push === undefined ? {} : { pushApiArn: push.stageArn }) },
     urls: { api: url, readOnlyApi: url, dataPlane: url },
   }
+}
+
+/** Members of the mesh may reach it, nobody else. */
+function apiEndpoint(scope: Construct, vpc: IVpc, members: ISecurityGroup): IVpcEndpoint {
+  const endpoint = new InterfaceVpcEndpoint(scope, 'ApiEndpoint', {
+    vpc,
+    service: InterfaceVpcEndpointAwsService.APIGATEWAY,
+    // The API has a name of its own; private DNS would take the names of all other APIs away from the VPC.
+    privateDnsEnabled: false,
+    open: false,
+  })
+  endpoint.connections.allowDefaultPortFrom(members, 'Members of the mesh')
+  return endpoint
 }
 
 /** What the attributes name. */

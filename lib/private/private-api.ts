@@ -4,8 +4,10 @@ import type { IVpcEndpoint } from 'aws-cdk-lib/aws-ec2'
 import { AnyPrincipal, PolicyDocument, PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import type { IFunction } from 'aws-cdk-lib/aws-lambda'
 import { Construct } from 'constructs'
+import { argue } from './nag.ts'
 
 const STAGE = 'weft'
+const ACCOUNT_ROLE = 'Needs a role for the whole account that belongs to no mesh; the functions log each call'
 
 /** One REST API before both functions, reached through a VPC endpoint only: for subnets without a way to the internet. */
 export class PrivateApi extends Construct {
@@ -21,7 +23,6 @@ export class PrivateApi extends Construct {
       endpointConfiguration: { types: [EndpointType.PRIVATE], vpcEndpoints: [endpoint] },
       policy: onlyThrough(endpoint),
       deployOptions: { stageName: STAGE },
-      // Needs an account-wide role that belongs to no mesh; the functions log each call.
       cloudWatchRole: false,
       defaultMethodOptions: { authorizationType: AuthorizationType.IAM },
     })
@@ -32,6 +33,11 @@ export class PrivateApi extends Construct {
     restApi.root.getResource('v1')!.addProxy({ defaultIntegration: new LambdaIntegration(api) })
     const host = `${restApi.restApiId}-${endpoint.vpcEndpointId}.execute-api.${Aws.REGION}.${Aws.URL_SUFFIX}`
     this.url = `https://${host}/${STAGE}`
+    argue(this, 'COG4', 'Callers are tasks and operators of the account: IAM authorizes each method')
+    argue(this, 'APIG1', ACCOUNT_ROLE)
+    argue(this, 'APIG6', ACCOUNT_ROLE)
+    argue(this, 'APIG2', 'The functions check each request by the schemas of the API and name every problem')
+    argue(this, 'APIG3', 'Reached through a VPC endpoint only, with IAM credentials')
     this.stageArn = restApi.arnForExecuteApi('*', '/*', STAGE).replace(/\/\*\/\*$/, '')
   }
 }
