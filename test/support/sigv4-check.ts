@@ -50,6 +50,30 @@ export function signatureFault(request: WireRequest, signer: ExpectedSigner): st
   return wanted === signature ? undefined : `the signature is ${signature}, not ${wanted}`
 }
 
+/** The same for a signature that stands in the query (presigned, as for a WebSocket's handshake). */
+export function querySignatureFault(request: WireRequest, signer: ExpectedSigner): string | undefined {
+  const [path = '', query = ''] = request.target.split('?', 2)
+  const parameters = new URLSearchParams(query)
+  const shown = (name: string) => parameters.get(`X-Amz-${name}`) ?? ''
+  if (shown('Algorithm') !== 'AWS4-HMAC-SHA256') return 'no SigV4 in the query'
+  const date = shown('Date')
+  const at = Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))
+  const ageMs = (signer.nowMs ?? Date.now()) - at
+  if (!(ageMs > -300_000 && ageMs < Number(shown('Expires')) * 1000)) return `signed at ${date}, which is over`
+  const scope = `${date.slice(0, 8)}/${signer.region}/${signer.service}/aws4_request`
+  if (shown('Credential') !== `${signer.accessKeyId}/${scope}`)
+    return `the credential is ${shown('Credential')}, not for ${scope}`
+  if ((parameters.get('X-Amz-Security-Token') ?? undefined) !== signer.sessionToken)
+    return 'not the session token expected'
+  const names = shown('SignedHeaders').split(';')
+  if (!names.includes('host')) return 'the host is not signed'
+  const signature = shown('Signature')
+  const unsigned = query.split('&').filter((pair) => !pair.startsWith('X-Amz-Signature='))
+  const bare = { ...request, target: `${path}?${unsigned.join('&')}` }
+  const wanted = signatureOf(bare, names, date, scope, signer.secretAccessKey)
+  return wanted === signature ? undefined : `the signature is ${signature}, not ${wanted}`
+}
+
 function signatureOf(
   request: WireRequest,
   names: readonly string[],
