@@ -14,6 +14,7 @@ import { createHash } from 'node:crypto'
  * | `m#<mesh>` | `receipt#<digest>`    | what a client token stands for; `expires` (epoch seconds) is the table's TTL  |
  * | `roles`    | `<account>/<role>`    | `mesh`, `kind` and `subject` that an IAM role stands for; `owner`, who says so |
  * | `push`     | connection id         | `mesh`, `kind` and `subject` of a proxy that listens for news; `expires`      |
+ * | `ca`       | `root#<position>`     | `arn` of the key or CA behind a root, its `certificate`, `addedAtMs`; immutable |
  *
  * A commit writes its intent and blobs, as many as it takes, which nobody can see yet. Then one transaction of three or
  * four small items flips the head on condition that it did not move, adds `commit#`, and takes the intent away. So no limit of
@@ -39,6 +40,8 @@ export const DYNAMODB_TABLE = {
 export const DYNAMODB_TTL = { AttributeName: 'expires', Enabled: true } as const
 
 export const HEADS = 'heads'
+
+export const CA_ROOTS = 'ca'
 export const ROLES = 'roles'
 export const PUSH = 'push'
 
@@ -57,6 +60,10 @@ export function blobKey(id: string, n: number): string {
 
 export function intentKey(id: string): string {
   return `intent#${id}`
+}
+
+export function rootKey(position: number): string {
+  return `root#${padded(position)}`
 }
 
 /** Tokens are of any length and content; keys are not. */
