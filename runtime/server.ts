@@ -3,11 +3,14 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { IamIdentity } from './adapters/iam-identity.ts'
 import { JoinTokenIdentity, openJoinTokens } from './adapters/join-tokens.ts'
 import { type LocalCa, openLocalCa } from './adapters/local-ca.ts'
 import { MemoryStore } from './adapters/memory-store.ts'
 import { Registry } from './adapters/registry.ts'
+import { openSqliteRoleBindings } from './adapters/sqlite-role-bindings.ts'
 import { openSqliteStore } from './adapters/sqlite-store.ts'
+import { StsIdentity } from './adapters/sts-identity.ts'
 import { Changes, endpointsTopic } from './app/changes.ts'
 import type { JoinTokenMint } from './app/mint-join-token.ts'
 import { quotasOf } from './app/quotas.ts'
@@ -18,7 +21,7 @@ import type { ReportError } from './http/errors.ts'
 import { type Listener, listen } from './http/listener.ts'
 import { MeshError } from './model/problem.ts'
 import type { Subject } from './model/reference.ts'
-import type { Clock } from './ports.ts'
+import type { CallerIdentity, Clock, RoleBindings } from './ports.ts'
 
 /** Where state lives: resources, CA root and token key. `memory` ends with the process. */
 type StateOptions = { readonly stateDirectory: string } | { readonly memory: true }
@@ -46,6 +49,11 @@ export type ControlPlaneOptions = StateOptions & {
   readonly quotas?: Readonly<Record<string, number>>
   /** Life of workload certificates. Default 24 hours. */
   readonly leafLifetimeMs?: number
+  /**
+   * Takes a proxy's AWS role, which STS confirms, in place of a join token. Bindings of roles are made through the API.
+   * Such proxies must dial one of `dataPlaneNames`. Default: no.
+   */
+  readonly awsIdentity?: boolean
 }
 
 export interface ControlPlane {
@@ -89,16 +97,25 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const base = { store: state.store, directory, issuer, mint, changes, clock, newUid: randomUUID, trustDomain }
   const cases = useCases({ ...base, quotas: quotasOf(options.quotas ?? {}), stopping: stopping.signal })
 
+  const bindings = openSqliteRoleBindings(join(state.directory, 'weft.db'))
+  cleanup.defer(() => bindings.close())
+  const callers = options.awsIdentity ? orByRole(identity.callers, bindings, names, clock) : identity.callers
   const guard = { loopback: isLoopback(apiAddress), ...(apiToken === undefined ? {} : { apiToken }) }
   const api = await listen({
-    app: managementApp({ useCases: cases, owner: { accountId, region }, guard, report }),
+    app: managementApp({
+      useCases: cases,
+      owner: { accountId, region },
+      guard,
+      roles: { store: state.store, bindings },
+      report,
+    }),
     address: apiAddress,
     port: apiPort,
     option: '--api-port',
   })
   cleanup.defer(() => api.close())
   const dataPlane = await listen({
-    app: dataPlaneApp({ useCases: cases, callers: identity.callers, clock, report }),
+    app: dataPlaneApp({ useCases: cases, callers, clock, report }),
     address: dataPlaneAddress,
     port: dataPlanePort,
     option: '--data-plane-port',
@@ -117,6 +134,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     mintJoinToken: (subject, { ttlMs = DAY_MS } = {}) => mint(subject, { ttlMs }).token,
     close: () => running.disposeAsync(),
   }
+}
+
+/** Callers by certificate or token, and by the AWS role that they show a presigned request of. */
+function orByRole(
+  others: CallerIdentity,
+  bindings: RoleBindings,
+  audiences: readonly string[],
+  clock: Clock,
+): CallerIdentity {
+  const { AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL } = process.env
+  const endpoint = AWS_ENDPOINT_URL_STS || AWS_ENDPOINT_URL
+  const roles = new IamIdentity(bindings, clock)
+  return new StsIdentity({ roles, others, audiences, clock, ...(endpoint ? { endpoint } : {}) })
 }
 
 async function openState(options: StateOptions, cleanup: AsyncDisposableStack) {

@@ -14,6 +14,7 @@ interface Options {
   readonly dataPlaneName?: string[]
   readonly state: string
   readonly trustDomain?: string
+  readonly awsIdentity?: boolean
   readonly quota: Readonly<Record<string, number>>
 }
 
@@ -27,6 +28,7 @@ export function controlPlaneCommand(): Command {
     .option('--data-plane-name <name...>', 'DNS names and IP addresses by which proxies reach this machine')
     .option('--state <directory>', 'resources, CA root and token key', '.weft/control-plane')
     .option('--trust-domain <domain>', 'of the SPIFFE IDs (default: "weft.internal")')
+    .option('--aws-identity', 'take the AWS roles of proxies, too; bind them by /v1/meshes/{mesh}/role-bindings')
     .option(
       '--quota <name=number>',
       'a limit other than the default (docs/app-mesh-api.md); may be given several times',

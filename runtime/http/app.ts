@@ -13,17 +13,20 @@ import { DATA_PLANE_BODY_BYTES, limitBody, MANAGEMENT_BODY_BYTES } from './json-
 import { type GuardOptions, managementGuard } from './management-guard.ts'
 import { openApi } from './openapi.ts'
 import { policyRoutes } from './policies.ts'
+import { type RoleBindingOptions, roleBindingRoutes } from './role-bindings.ts'
 import { weftRoutes } from './weft.ts'
 
 export interface ManagementOptions {
   readonly useCases: UseCases
   readonly owner: ArnOwner
   readonly guard: GuardOptions
+  /** Where people bind AWS roles by hand; on AWS, the stacks do. */
+  readonly roles?: RoleBindingOptions
   readonly report: ReportError
 }
 
 /** The API of people and tools: App Mesh's, Weft's own, and their description. */
-export function managementApp({ useCases, owner, guard, report }: ManagementOptions) {
+export function managementApp({ useCases, owner, guard, roles, report }: ManagementOptions) {
   const app = base(report)
   const health = new Hono().get('/healthz', (c) => c.json({ status: 'ok' }))
   app.route('/', health)
@@ -32,6 +35,7 @@ export function managementApp({ useCases, owner, guard, report }: ManagementOpti
   app.route('/', weftRoutes(useCases))
   app.route('/', historyRoutes(useCases))
   app.route('/', policyRoutes({ useCases, accountId: owner.accountId }))
+  if (roles !== undefined) app.route('/', roleBindingRoutes(roles))
   const description = openApi()
   app.get('/openapi.json', (c) => c.json(description))
   return app

@@ -79,6 +79,13 @@ const change = oneOfValues('created', 'updated', 'deleted')
 const paths = listOf(text)
 const states = { before: nullable(content), after: nullable(content) }
 
+const roleBinding = objectOf({
+  accountId: text,
+  roleName: text,
+  kind: oneOfValues('virtual-node', 'virtual-gateway'),
+  name: text,
+})
+
 const policy = objectOf({
   mesh: text,
   kind: oneOfValues(...POLICY_KINDS),
@@ -149,6 +156,8 @@ export const WEFT_ANSWERS = {
   listPolicies: objectOf({ policies: listOf(policy), 'nextToken?': text }),
   policy,
   mintJoinToken: objectOf({ token: text, expiresAt: instant }),
+  listRoleBindings: objectOf({ roleBindings: listOf(roleBinding) }),
+  roleBinding,
   readHistory: objectOf({
     entries: listOf(
       objectOf({ generation: count, at: instant, actor: text, 'rolledBackTo?': count, change, ...named, ...states }),

@@ -12,6 +12,7 @@ import { COMPONENTS, WEFT_ANSWERS } from './openapi-answers.ts'
 import { type Json, jsonSchema, listOf, objectOf, ref, text } from './openapi-schema.ts'
 import { OPERATIONS, type Operation, TAG_OPERATIONS, type TagOperation } from './operations.ts'
 import { policyListQuery } from './policies.ts'
+import { roleBindingRequestSchema } from './role-bindings.ts'
 import { TAG_SCHEMAS } from './tags.ts'
 import { joinTokenRequestSchema } from './weft.ts'
 
@@ -119,6 +120,8 @@ type WeftOperation = keyof typeof WEFT_ANSWERS
 
 const EFFECTIVE = '/v1/meshes/{mesh}/effective/{kind}'
 
+const ROLES = '/v1/meshes/{mesh}/role-bindings'
+
 const WEFT_PATHS: Json = {
   '/healthz': read('health', '/healthz'),
   '/openapi.json': read('describeApi', '/openapi.json'),
@@ -138,6 +141,13 @@ const WEFT_PATHS: Json = {
     delete: policyWrite('deletePolicy', {}),
   },
   '/v1/meshes/{mesh}/join-tokens': post('mintJoinToken', '/v1/meshes/{mesh}/join-tokens', joinTokenRequestSchema, 201),
+  [ROLES]: {
+    ...read('listRoleBindings', ROLES),
+    put: roleWrite('bindRole', ROLES, requestBody(jsonSchema(roleBindingRequestSchema))),
+  },
+  [`${ROLES}/{accountId}/{roleName}`]: {
+    delete: roleWrite('unbindRole', `${ROLES}/{accountId}/{roleName}`, {}),
+  },
 }
 
 function read(
@@ -175,6 +185,16 @@ function policyWrite(operationId: string, body: Json): Json {
     parameters: pathParameters('/v1/meshes/{mesh}/policies/{kind}/{name}', text),
     ...body,
     responses: { 200: answer(WEFT_ANSWERS.policy), ...weftErrors(409) },
+  }
+}
+
+function roleWrite(operationId: string, path: string, body: Json): Json {
+  return {
+    operationId,
+    tags: ['Weft'],
+    parameters: pathParameters(path, text),
+    ...body,
+    responses: { 200: answer(WEFT_ANSWERS.roleBinding), ...weftErrors(409) },
   }
 }
 
