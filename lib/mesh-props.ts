@@ -28,7 +28,7 @@ export interface MeshProps {
   /** Where the mesh's tasks run. Virtual services' names are known in it. */
   readonly vpc: IVpc
   /**
-   * Letters, digits and hyphens, 63 at most. It can't change later.
+   * Letters, digits, hyphens and underscores, 63 at most. It can't change later.
    * @default - made of the construct's path
    */
   readonly meshName?: string

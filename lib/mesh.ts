@@ -1,4 +1,4 @@
-import { Duration, type IResource, Names, RemovalPolicy, Resource, Stack } from 'aws-cdk-lib'
+import { Duration, type IResource, Names, RemovalPolicy, Resource, Stack, Token } from 'aws-cdk-lib'
 import { CfnMesh } from 'aws-cdk-lib/aws-appmesh'
 import type { IAlarm, Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch'
 import type { Table } from 'aws-cdk-lib/aws-dynamodb'
@@ -40,8 +40,6 @@ export interface IMesh extends IResource {
   readonly dataPlaneUrl: string
   /** The management API (App Mesh's and Weft's own). */
   readonly apiUrl: string
-  /** The management API for those who may only read (`grantRead`); the same as `apiUrl` where the API is private. */
-  readonly readOnlyApiUrl: string
   /** Where sidecars listen for "sync now" (`wss://...`): `WEFT_PUSH_URL`. Undefined when push is turned off. */
   readonly pushUrl?: string
   /** Provider of the custom resources (`Custom::Weft...`). */
@@ -65,8 +63,6 @@ export interface MeshAttributes {
   readonly zoneName?: string
   readonly dataPlaneUrl: string
   readonly apiUrl: string
-  /** @default - the same as `apiUrl` */
-  readonly readOnlyApiUrl?: string
   /** @default - proxies get no pushes; they sync at their interval */
   readonly pushUrl?: string
   readonly serviceToken: string
@@ -75,7 +71,7 @@ export interface MeshAttributes {
   readonly dataPlaneFunctionArn?: string
   /** Behind `apiUrl`. @default - `grantManage` grants nothing, unless there is a private API */
   readonly apiFunctionArn?: string
-  /** Behind `readOnlyApiUrl`. @default - `grantRead` grants nothing, unless there is a private API */
+  /** Behind `Mesh.readOnlyApiUrl`. @default - `grantRead` grants nothing, unless there is a private API */
   readonly viewerFunctionArn?: string
   /** Stage of the private API, `arn:aws:execute-api:region:account:api/stage`. @default - the mesh has Function URLs */
   readonly privateApiArn?: string
@@ -91,7 +87,6 @@ abstract class MeshBase extends Resource implements IMesh {
   public abstract readonly zoneName: string
   public abstract readonly dataPlaneUrl: string
   public abstract readonly apiUrl: string
-  public abstract readonly readOnlyApiUrl: string
   public abstract readonly pushUrl?: string
   public abstract readonly serviceToken: string
   public abstract readonly memberSecurityGroup: ISecurityGroup
@@ -128,6 +123,7 @@ export class Mesh extends MeshBase {
   public readonly zoneName: string
   public readonly dataPlaneUrl: string
   public readonly apiUrl: string
+  /** The management API for those who may only read (`grantRead`); the same as `apiUrl` where the API is private. */
   public readonly readOnlyApiUrl: string
   public readonly pushUrl?: string
   public readonly serviceToken: string
@@ -145,7 +141,7 @@ export class Mesh extends MeshBase {
   public constructor(scope: Construct, id: string, props: MeshProps) {
     super(scope, id)
     this.meshName = props.meshName ?? Names.uniqueResourceName(this, { maxLength: 40 }).toLowerCase()
-    this.zoneName = props.zoneName ?? `${this.meshName.toLowerCase()}.internal`
+    this.zoneName = props.zoneName ?? defaultZoneName(this.meshName)
     this.vpc = props.vpc
     this.node.addValidation({ validate: () => meshProblems(props, this.meshName, this.zoneName) })
 
@@ -235,7 +231,6 @@ class ImportedMesh extends MeshBase {
   public readonly zoneName: string
   public readonly dataPlaneUrl: string
   public readonly apiUrl: string
-  public readonly readOnlyApiUrl: string
   public readonly pushUrl?: string
   public readonly serviceToken: string
   public readonly memberSecurityGroup: ISecurityGroup
@@ -248,13 +243,17 @@ class ImportedMesh extends MeshBase {
     this.meshArn = Stack.of(this).formatArn({ service: 'appmesh', resource: 'mesh', resourceName: attributes.meshName })
     this.vpc = attributes.vpc
     this.namespace = attributes.namespace
-    this.zoneName = attributes.zoneName ?? `${attributes.meshName.toLowerCase()}.internal`
+    this.zoneName = attributes.zoneName ?? defaultZoneName(attributes.meshName)
     this.dataPlaneUrl = attributes.dataPlaneUrl
     this.apiUrl = attributes.apiUrl
-    this.readOnlyApiUrl = attributes.readOnlyApiUrl ?? attributes.apiUrl
     if (attributes.pushUrl !== undefined) this.pushUrl = attributes.pushUrl
     this.serviceToken = attributes.serviceToken
     this.memberSecurityGroup = attributes.memberSecurityGroup
     this._doors = importedDoors(this, attributes)
   }
+}
+
+/** `Shop_EU` is no name of DNS. What else may be wrong with the mesh's name is told at synth. */
+function defaultZoneName(meshName: string): string {
+  return `${Token.isUnresolved(meshName) ? 'mesh' : meshName.toLowerCase().replaceAll(/[^a-z0-9-]/g, '-')}.internal`
 }

@@ -58,7 +58,7 @@ export class ControlPlane extends Construct {
 
     this.api = this.#function('Api', 'api', 'Management API', 512, 29, [reading, writing, discovering])
     this.viewer = this.#function('Viewer', 'api', 'Management API, read only', 512, 29, [reading, discovering])
-    const syncing = [reading, this.table.writingButResources(), discovering, ...authority.signing]
+    const syncing = [reading, this.table.writingReports(), discovering, ...authority.signing]
     this.dataPlane = this.#function('DataPlane', 'dataplane', "The proxies' API", 512, 15, syncing)
     const committing = [reading, writing, naming]
     this.customResource = this.#function(
@@ -69,11 +69,11 @@ export class ControlPlane extends Construct {
       300,
       committing,
     )
-    const refreshing = [reading, this.table.writingButResources(), discovering, naming, ...authority.signing]
+    const refreshing = [reading, this.table.writingReports(), discovering, naming, ...authority.signing]
     this.events = this.#function('Events', 'events', 'Endpoints, names and news', 512, 60, refreshing)
     if (this.push !== undefined) {
       this.push.letSend(this.events)
-      const connecting = [reading, this.table.writingButResources()]
+      const connecting = [reading, this.table.writingConnections()]
       this.push.connect(this.#function('Connections', 'push', 'Who listens for pushes', 256, 10, connecting))
     }
     this.#listen()
@@ -99,7 +99,11 @@ export class ControlPlane extends Construct {
     })
     for (const statement of statements) made.addToRolePolicy(statement.copy())
     if (statements.some(({ resources }) => resources.includes('*'))) {
-      argueWildcard(made.role!, '*', 'servicediscovery:DiscoverInstances knows no resources, only all of them')
+      argueWildcard(
+        made.role!,
+        '*',
+        'DiscoverInstances, and the ListStreams that CDK adds for the stream, know no single resources',
+      )
     }
     return made
   }
@@ -143,7 +147,7 @@ function environmentOf(props: ControlPlaneProps, table: MeshTable, authority: st
     WEFT_ZONE_ID: props.zone.hostedZoneId,
     WEFT_ZONE_NAME: props.zone.zoneName,
     WEFT_ZONE_MESH: props.meshName,
-    WEFT_SYNC_INTERVAL_S: String(props.syncInterval.toSeconds()),
+    WEFT_SYNC_INTERVAL_S: String(props.syncInterval.toSeconds({ integral: false })),
     ...(push === undefined ? {} : { WEFT_PUSH_ENDPOINT: push.managementEndpoint }),
     ...(props.quotas === undefined ? {} : { WEFT_QUOTAS: props.quotas }),
   }

@@ -103,7 +103,10 @@ function apiEndpoint(scope: Construct, vpc: IVpc, members: ISecurityGroup): IVpc
 /** What the attributes name. */
 export function importedDoors(scope: Construct, attributes: MeshAttributes): MeshDoors {
   const door = (id: string, functionArn: string | undefined) =>
-    functionArn === undefined ? undefined : LambdaFunction.fromFunctionArn(scope, id, functionArn)
+    // The function's own policy belongs to its stack; within an account the grantee's is enough.
+    functionArn === undefined
+      ? undefined
+      : LambdaFunction.fromFunctionAttributes(scope, id, { functionArn, skipPermissions: true })
   return {
     dataPlane: door('DataPlane', attributes.dataPlaneFunctionArn),
     api: door('Api', attributes.apiFunctionArn),

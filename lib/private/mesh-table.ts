@@ -5,8 +5,10 @@ import type { Construct } from 'constructs'
 
 /** Partition of the heads of all meshes (runtime/adapters/dynamodb-table.ts): what changes with each commit. */
 export const HEADS_PARTITION = 'heads'
-/** Resources, commits and receipts, a partition each mesh. */
-const MESH_PARTITIONS = 'm#*'
+/** Connections that listen for pushes. */
+const PUSH_PARTITION = 'push'
+/** What only operators and deployments decide: heads and resources (a partition each mesh), and which role is which node. */
+const DECIDED_PARTITIONS = [HEADS_PARTITION, 'm#*', 'roles']
 
 /** The one table of the control plane, as runtime/adapters/dynamodb-table.ts describes it. */
 export class MeshTable extends Table {
@@ -37,17 +39,26 @@ export class MeshTable extends Table {
     return new PolicyStatement({ sid: 'WriteTable', actions: WRITES, resources: [this.tableArn] })
   }
 
-  /** To write what is derived or reported, but no resource, whatever the code does: those lie in other partitions. */
-  public writingButResources(): PolicyStatement {
+  /**
+   * To write what is derived or reported, but neither resources nor who is who, whatever the code does: those lie in
+   * partitions of their own.
+   */
+  public writingReports(): PolicyStatement {
+    return this.#writingWhere({ 'ForAllValues:StringNotLike': { 'dynamodb:LeadingKeys': DECIDED_PARTITIONS } })
+  }
+
+  /** To write who listens for pushes, and nothing else. */
+  public writingConnections(): PolicyStatement {
+    return this.#writingWhere({ 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [PUSH_PARTITION] } })
+  }
+
+  #writingWhere(condition: Record<string, object>): PolicyStatement {
     return new PolicyStatement({
-      sid: 'WriteTableButResources',
+      sid: 'WriteSomeOfTable',
       actions: WRITES,
       resources: [this.tableArn],
-      conditions: {
-        'ForAllValues:StringNotLike': { 'dynamodb:LeadingKeys': [HEADS_PARTITION, MESH_PARTITIONS] },
-        // ForAllValues holds when there is no key at all.
-        Null: { 'dynamodb:LeadingKeys': 'false' },
-      },
+      // ForAllValues also holds when there is no key at all.
+      conditions: { ...condition, Null: { 'dynamodb:LeadingKeys': 'false' } },
     })
   }
 }

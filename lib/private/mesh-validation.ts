@@ -1,34 +1,19 @@
 import { Token } from 'aws-cdk-lib'
 import type { MeshProps } from '../mesh-props.ts'
 
-/** The name is a label of DNS names and a segment of SPIFFE IDs. */
-const MESH_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/
-const DNS_NAME = /^(?=.{1,200}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}$/
-/** SPIFFE ID, section 2.1. */
-const TRUST_DOMAIN = /^[a-z0-9._-]{1,255}$/
+/** A segment of SPIFFE IDs and ARNs. */
+const MESH_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$/
+const HOST_NAME = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$/
+const NAME_REMEDY = 'use letters, digits, hyphens and underscores, 63 at most, a letter or digit at either end'
+const HOST_REMEDY = 'give a DNS name of lower-case letters, digits and hyphens with a dot in it, such as'
 const SYNC_SECONDS = { min: 5, max: 300 }
 
 /** What is wrong with a mesh's props, each with the way out. */
 export function meshProblems(props: MeshProps, meshName: string, zoneName: string): string[] {
   return [
-    ...mismatch(
-      'meshName',
-      meshName,
-      MESH_NAME,
-      'use letters, digits and hyphens, 63 at most, no hyphen at either end',
-    ),
-    ...mismatch(
-      'zoneName',
-      zoneName,
-      DNS_NAME,
-      'give a DNS name in lower case with a dot in it, such as shop.internal',
-    ),
-    ...mismatch(
-      'trustDomain',
-      props.trustDomain,
-      TRUST_DOMAIN,
-      'use lower-case letters, digits, dots, hyphens and underscores',
-    ),
+    ...mismatch('meshName', meshName, MESH_NAME, NAME_REMEDY),
+    ...mismatch('zoneName', zoneName, HOST_NAME, `${HOST_REMEDY} shop.internal`),
+    ...mismatch('trustDomain', props.trustDomain, HOST_NAME, `${HOST_REMEDY} shop.example.com`),
     ...namespaceProblems(props, zoneName),
     ...syncProblems(props),
     ...apiProblems(props),
@@ -37,7 +22,8 @@ export function meshProblems(props: MeshProps, meshName: string, zoneName: strin
 }
 
 function mismatch(name: string, value: string | undefined, pattern: RegExp, remedy: string): string[] {
-  if (value === undefined || Token.isUnresolved(value) || pattern.test(value)) return []
+  if (value === undefined || pattern.test(value)) return []
+  if (Token.isUnresolved(value)) return [`${name} is known to CloudFormation only; give it as plain text.`]
   return [`${name} is "${value}"; ${remedy}.`]
 }
 
