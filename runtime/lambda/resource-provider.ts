@@ -1,0 +1,182 @@
+import type { UseCases } from '../app/use-cases.ts'
+import { revisionOf } from '../compiler/revision.ts'
+import { type ArnOwner, arnOf, refOfArn } from '../http/arn.ts'
+import type { WIRE_KINDS } from '../http/operations.ts'
+import { MeshError } from '../model/problem.ts'
+import type { ResourceRef } from '../model/reference.ts'
+import type { ResourceStore, StoredResource } from '../ports.ts'
+import { errorFields, log } from './log.ts'
+import type { Made, Provider, ProviderRequest } from './provider.ts'
+import {
+  OWNER_TAGS,
+  type Properties,
+  pascal,
+  type Requester,
+  readProperties,
+  refOfProperties,
+  type WantedResource,
+} from './resource-properties.ts'
+
+export interface ResourceProviderDeps {
+  readonly cases: Pick<
+    UseCases,
+    'createResource' | 'updateResource' | 'deleteResource' | 'tagResource' | 'untagResource'
+  >
+  readonly store: ResourceStore
+  readonly owner: ArnOwner
+  /** Makes the names of a mesh's virtual services resolve. */
+  readonly publishNames: (mesh: string) => Promise<void>
+}
+
+const ACTOR = 'cloudformation'
+
+/**
+ * The life of App Mesh's seven kinds under CloudFormation. Every step may come twice, or after one that was cut off: each
+ * resource carries tags that say which resource of which stack made it, so that what an earlier attempt left is taken up, and
+ * what is somebody else's is never touched.
+ */
+export function resourceProvider(wire: (typeof WIRE_KINDS)[number], deps: ResourceProviderDeps): Provider {
+  const { cases, store, owner } = deps
+  const read = (request: ProviderRequest) => readProperties(wire, request.properties, request, owner.accountId)
+
+  /** Makes it, or brings what this stack's resource made earlier to what is wanted now. */
+  async function put(request: ProviderRequest, wanted: WantedResource): Promise<StoredResource> {
+    const { ref, spec } = wanted
+    const tags = { ...wanted.tags, ...ownerTags(request) }
+    try {
+      return await cases.createResource({ ref, spec, tags, actor: actorOf(request), clientToken: request.requestId })
+    } catch (error) {
+      if (!(error instanceof MeshError) || error.code !== 'conflict') throw error
+      const found = await store.get(ref)
+      if (found === undefined) throw error
+      if (ownership(found, request) !== 'ours') throw foreign(found)
+      return change(request, found, wanted)
+    }
+  }
+
+  async function change(
+    request: ProviderRequest,
+    found: StoredResource,
+    wanted: WantedResource,
+    oldTags: readonly string[] = [],
+  ): Promise<StoredResource> {
+    const { ref, spec } = wanted
+    const actor = actorOf(request)
+    const same = revisionOf(found.spec) === revisionOf(spec)
+    const changed = same
+      ? found
+      : await cases.updateResource({ ref, spec, actor, clientToken: `update-${request.requestId}` })
+    // Tags that somebody added by hand stay; those that the template had go with it.
+    const gone = oldTags.filter((key) => !Object.hasOwn(wanted.tags, key) && Object.hasOwn(found.tags, key))
+    if (gone.length > 0) await cases.untagResource({ ref, keys: gone, actor })
+    await cases.tagResource({ ref, tags: { ...wanted.tags, ...ownerTags(request) }, actor })
+    return changed
+  }
+
+  async function remove(request: Requester & { readonly requestId: string }, ref: ResourceRef, unmarked: boolean) {
+    const found = await store.get(ref)
+    if (found === undefined) return
+    const whose = ownership(found, request)
+    if (whose === 'foreign' || (whose === 'unmarked' && !unmarked)) return
+    try {
+      await cases.deleteResource({ ref, actor: actorOf(request), accountId: owner.accountId })
+    } catch (error) {
+      if (!(error instanceof MeshError) || error.code !== 'not-found') throw error
+    }
+    await publish(ref, () => true)
+  }
+
+  /** So that what CloudFormation makes next finds the name. The table's stream has it done again where that is `forgiven`. */
+  async function publish(ref: ResourceRef, forgiven: (error: unknown) => boolean): Promise<void> {
+    if (ref.kind !== 'virtual-service') return
+    try {
+      await deps.publishNames(ref.mesh)
+    } catch (error) {
+      if (!forgiven(error)) throw error
+      log('warn', 'names are not published yet', { mesh: ref.mesh, ...errorFields(error) })
+    }
+  }
+
+  function made(resource: StoredResource): Made {
+    const { ref, uid } = resource
+    const arn = arnOf(owner, ref)
+    const parent = wire.parentMember === undefined ? {} : { [pascal(wire.parentMember)]: ref.parent! }
+    const owners = { MeshOwner: owner.accountId, ResourceOwner: owner.accountId }
+    const names = { MeshName: ref.mesh, ...parent, [pascal(wire.nameMember)]: ref.name }
+    return { physicalId: arn, data: { Arn: arn, Id: arn, Uid: uid, ...owners, ...names } }
+  }
+
+  async function done(resource: StoredResource): Promise<Made> {
+    await publish(resource.ref, (error) => error instanceof MeshError && error.code === 'throttled')
+    return made(resource)
+  }
+
+  return {
+    create: async (request) => done(await put(request, read(request))),
+
+    async update(request) {
+      const wanted = read(request)
+      const { ref } = wanted
+      // Another name, mesh or parent is another resource: CloudFormation deletes the old one when all else has succeeded.
+      if (arnOf(owner, ref) !== request.physicalId) return done(await put(request, wanted))
+      const found = await store.get(ref)
+      // Somebody took it away behind CloudFormation's back.
+      if (found === undefined) return done(await put(request, wanted))
+      if (ownership(found, request) === 'foreign') throw foreign(found)
+      const changed = await change(request, found, wanted, tagKeys(request.oldProperties))
+      // The way back from a replacement that failed: what it made before it failed is nobody's any more.
+      const before = tryRef(() => refOfProperties(wire, request.oldProperties, request))
+      if (before !== undefined && arnOf(owner, before) !== request.physicalId) await remove(request, before, false)
+      return done(changed)
+    },
+
+    async remove(request) {
+      const isArn = request.physicalId.startsWith('arn:')
+      // What failed to be made has no ARN; its properties may be what it failed for.
+      const ref = tryRef(() =>
+        isArn ? refOfArn(owner, request.physicalId) : refOfProperties(wire, request.properties, request),
+      )
+      if (ref !== undefined && ref.kind === wire.kind) await remove(request, ref, isArn)
+    },
+  }
+}
+
+function tryRef(read: () => ResourceRef): ResourceRef | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof MeshError) return undefined
+    throw error
+  }
+}
+
+function tagKeys({ Tags }: Properties): readonly string[] {
+  return Array.isArray(Tags) ? Tags.map((tag) => String(tag?.Key)) : []
+}
+
+function ownerTags({ StackId, LogicalResourceId }: Requester): Readonly<Record<string, string>> {
+  return { [OWNER_TAGS.stack]: StackId, [OWNER_TAGS.logicalId]: LogicalResourceId }
+}
+
+function ownership({ tags }: StoredResource, requester: Requester): 'ours' | 'foreign' | 'unmarked' {
+  const wanted = ownerTags(requester)
+  const marks = Object.keys(wanted).filter((key) => Object.hasOwn(tags, key))
+  if (marks.length === 0) return 'unmarked'
+  return Object.entries(wanted).every(([key, value]) => tags[key] === value) ? 'ours' : 'foreign'
+}
+
+function foreign({ ref, tags }: StoredResource): MeshError {
+  const stack = tags[OWNER_TAGS.stack]
+  const whose =
+    stack === undefined
+      ? 'it was made by hand or by another tool'
+      : `it belongs to ${tags[OWNER_TAGS.logicalId] ?? 'another resource'} of stack ${stack}`
+  return new MeshError(
+    'conflict',
+    `${ref.kind} '${ref.name}' of mesh '${ref.mesh}' exists already, and ${whose}; choose another name, or delete that one first`,
+  )
+}
+
+function actorOf({ StackId, LogicalResourceId }: Requester): string {
+  return `${ACTOR}:${StackId.split('/')[1] ?? StackId}/${LogicalResourceId}`
+}
