@@ -22,6 +22,8 @@ export const BUNDLE = {
 interface Deployable {
   readonly entry: string
   readonly sources: readonly string[]
+  /** Where it differs from the others. */
+  readonly options?: BuildOptions
 }
 
 const PROXY: Deployable = {
@@ -41,7 +43,7 @@ export async function proxyBundle(): Promise<string> {
 
 /** Bundles the proxy into `outfile` and returns it. Safe while others run or bundle the same file. */
 export async function bundleProxy(outfile: string): Promise<string> {
-  return bundleInto(outfile, PROXY.entry)
+  return bundleInto(outfile, PROXY)
 }
 
 /** Path of a bundle that is as new as its sources: one of those `elsewhere`, or `outfile`, bundled anew when it must be. */
@@ -49,16 +51,16 @@ export async function freshBundle(made: Deployable, outfile: string, ...elsewher
   const sources = globSync(made.sources, { cwd: ROOT })
   const newest = Math.max(...sources.map((file) => statSync(join(ROOT, file)).mtimeMs))
   const fresh = [...elsewhere, outfile].find((file) => existsSync(file) && statSync(file).mtimeMs >= newest)
-  return fresh ?? bundleInto(outfile, made.entry)
+  return fresh ?? bundleInto(outfile, made)
 }
 
-async function bundleInto(outfile: string, entry: string): Promise<string> {
+async function bundleInto(outfile: string, { entry, options }: Deployable): Promise<string> {
   const { build } = await import('esbuild')
   const startedAt = new Date()
   const scratch = `${outfile}.${process.pid}`
   mkdirSync(dirname(outfile), { recursive: true })
   const entryPoints = [join(ROOT, entry)]
-  const { outputFiles } = await build({ ...BUNDLE, entryPoints, outfile, write: false }).catch(() => {
+  const { outputFiles } = await build({ ...BUNDLE, ...options, entryPoints, outfile, write: false }).catch(() => {
     // esbuild has printed what is wrong, with the lines.
     throw new CliError(EXIT.failed, `${entry} cannot be bundled; mend what stands above`)
   })
