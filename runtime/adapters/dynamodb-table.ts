@@ -14,6 +14,10 @@ import { createHash } from 'node:crypto'
  * | `m#<mesh>` | `receipt#<digest>`    | what a client token stands for; `expires` (epoch seconds) is the table's TTL  |
  * | `roles`    | `<account>/<role>`    | `mesh`, `kind` and `subject` that an IAM role stands for; `owner`, who says so |
  * | `push`     | connection id         | `mesh`, `kind` and `subject` of a proxy that listens for news; `expires`      |
+ * | `e#<mesh>` | `head`                | `version`: counts the changes of endpoint sets; proxies' polls read it        |
+ * | `e#<mesh>` | `set#<node>`          | gzipped JSON: a node's endpoints and registered instances; `n` counts writes  |
+ * | `e#<mesh>` | `look#<node>`         | `refresh`: when to ask Cloud Map again, taken as a lease; `found`: last answer |
+ * | `e#<mesh>` | `report#<kind>#...`   | what a proxy last said, `since` when, `at`, `lapses` (all ms); `expires`      |
  * | `ca`       | `root#<position>`     | `arn` of the key or CA behind a root, its `certificate`, `addedAtMs`; immutable |
  *
  * A commit writes its intent and blobs, as many as it takes, which nobody can see yet. Then one transaction of three or
@@ -74,6 +78,31 @@ export function receiptKey(token: string): string {
 /** Neither account ids nor role names hold a slash. Text order is by account, then role. */
 export function roleKey(accountId: string, roleName: string): string {
   return `${accountId}/${roleName}`
+}
+
+/** Partition of what is known of the instances of a mesh. */
+export function endpointsPartition(mesh: string): string {
+  return `e#${mesh}`
+}
+
+export const ENDPOINTS_HEAD = 'head'
+
+export function setKey(node: string): string {
+  return `set#${node}`
+}
+
+export function lookKey(node: string): string {
+  return `look#${node}`
+}
+
+export const REPORTS = 'report#'
+
+/** The length of the name keeps a name that holds the separator apart from the id behind it. */
+export function reportKey(
+  { kind, name }: { readonly kind: string; readonly name: string },
+  instanceId: string,
+): string {
+  return `${REPORTS}${kind}#${name.length}#${name}#${instanceId}`
 }
 
 function padded(n: number): string {

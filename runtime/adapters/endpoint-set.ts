@@ -77,6 +77,7 @@ export function sameInstance(a: Instance, b: Instance): boolean {
     a.meshPort === b.meshPort &&
     a.state === b.state &&
     a.version === b.version &&
+    a.selfRegistered === b.selfRegistered &&
     a.protocols.length === b.protocols.length &&
     a.protocols.every((protocol, index) => protocol === b.protocols[index])
   )
@@ -87,6 +88,18 @@ export function reportedProxy(
   subject: Subject,
   { instance, status, firstSeenMs, lastSeenMs }: ProxyReport & { firstSeenMs: number; lastSeenMs: number },
 ): ReportedProxy {
-  const { id, address, meshPort, version, state } = instance
-  return { subject, instance: id, address, meshPort, version, state, firstSeenMs, lastSeenMs, ...status }
+  const { id, address, meshPort, version, state, metricsPort, zone } = instance
+  return {
+    subject,
+    instance: id,
+    address,
+    meshPort,
+    version,
+    state,
+    ...(metricsPort === undefined ? {} : { metricsPort }),
+    ...(zone === undefined ? {} : { zone }),
+    firstSeenMs,
+    lastSeenMs,
+    ...status,
+  }
 }

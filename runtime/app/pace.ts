@@ -25,7 +25,7 @@ export const HELD_CALLS: SyncPace = {
 }
 
 /** Long enough that a control plane out of reach for a while loses nobody; tasks that stop are told of by ECS. */
-const POLLED_TTL_MS = 25 * 60_000
+const POLLED_TTL_MS = 50 * 60_000
 /** How soon a proxy that is not seen by its peers yet calls again. */
 const SETTLING_MS = 5_000
 

@@ -1,0 +1,190 @@
+import {
+  DeleteItemCommand,
+  type DynamoDBClient,
+  GetItemCommand,
+  QueryCommand,
+  type QueryCommandInput,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb'
+import { MeshError } from '../model/problem.ts'
+import type { Subject } from '../model/reference.ts'
+import type { ProxyReport } from '../ports.ts'
+import type { Item } from './dynamodb-calls.ts'
+import { fitsKey, key } from './dynamodb-commit.ts'
+import { endpointsPartition, REPORTS, reportKey } from './dynamodb-table.ts'
+import type { KeptReport } from './endpoint-join.ts'
+import { sameInstance } from './endpoint-set.ts'
+
+/** A report is written again when so much of its life is over: with 50 minutes, each 20. */
+const HEARTBEAT_AFTER = 0.4
+/** DynamoDB may take a report away so long after it lapsed: that of a registered instance counts until then. */
+const KEEP_LAPSED_MS = 24 * 3_600_000
+/** A Cloud Map service holds 1,000 instances, and a rolling deployment doubles them. */
+const MAX_INSTANCES = 2_000
+/** Reports remembered as they were last written, each about 1 KB. */
+const MAX_REMEMBERED = 10_000
+/** What operators are shown of a refused snapshot: an item holds 400 KB, and each write is paid by the KB. */
+const MAX_PROBLEMS = 5
+const MAX_PROBLEM_CHARACTERS = 300
+
+export interface SubjectReport extends KeptReport {
+  readonly subject: Subject
+}
+
+/**
+ * What proxies said last, in the one table. A report that says the same again is written only as a rare heartbeat, so
+ * that idle proxies cost nothing but their calls.
+ */
+export class DynamoDbReports {
+  readonly #client: DynamoDBClient
+  readonly #table: string
+  /** Least recently used first. Other processes may have written since: a heartbeat looks before it writes. */
+  readonly #written = new Map<string, KeptReport>()
+
+  constructor(client: DynamoDBClient, table: string) {
+    this.#client = client
+    this.#table = table
+  }
+
+  /** True when the instance is new or another one than before, as its peers see it. Throws as EndpointDirectory says. */
+  async write(subject: Subject, given: ProxyReport, ttlMs: number, nowMs: number): Promise<boolean> {
+    const report = { instance: given.instance, status: shortened(given.status) }
+    const at = key(endpointsPartition(subject.mesh), reportKey(subject, report.instance.id))
+    if (!fitsKey(at.pk!.S!) || !fitsKey(at.sk!.S!)) {
+      throw new MeshError('invalid', 'The names of the mesh, the node and the instance are too long together.')
+    }
+    const cacheKey = cacheKeyOf(at)
+    const isCurrent = (known: KeptReport | undefined) =>
+      known !== undefined && sameReport(known, report) && nowMs - known.lastSeenMs < ttlMs * HEARTBEAT_AFTER
+    const known = this.#written.get(cacheKey)
+    if (isCurrent(known)) return false
+    if (known === undefined || sameReport(known, report)) {
+      const kept = await this.#read(at)
+      if (kept !== undefined) this.#remember(cacheKey, kept)
+      if (isCurrent(kept)) return false
+      if (kept === undefined) await this.#refuseTooMany(subject, nowMs)
+    }
+    const before = await this.#put(at, subject, report, ttlMs, nowMs)
+    const times = { firstSeenMs: before?.firstSeenMs ?? nowMs, lastSeenMs: nowMs, lapsesAtMs: nowMs + ttlMs }
+    this.#remember(cacheKey, { ...report, ...times })
+    return before === undefined || before.lapsesAtMs <= nowMs || !sameInstance(before.instance, report.instance)
+  }
+
+  /** Takes a report out; the one that was there. */
+  async remove(subject: Subject, instanceId: string): Promise<SubjectReport | undefined> {
+    const at = key(endpointsPartition(subject.mesh), reportKey(subject, instanceId))
+    this.#written.delete(cacheKeyOf(at))
+    const request = new DeleteItemCommand({ TableName: this.#table, Key: at, ReturnValues: 'ALL_OLD' })
+    const { Attributes: old } = await this.#client.send(request)
+    return old && reportOf(old)
+  }
+
+  /** Reports of one subject, or of all of a mesh; lapsed ones too as far as they are still there. */
+  async list(mesh: string, subject?: Subject): Promise<readonly SubjectReport[]> {
+    const found: SubjectReport[] = []
+    const prefix = subject === undefined ? REPORTS : reportKey(subject, '')
+    for await (const { Items: items } of this.#query(mesh, prefix, {}, { ConsistentRead: true })) {
+      found.push(...(items ?? []).map(reportOf))
+    }
+    return found
+  }
+
+  async #read(at: Item): Promise<KeptReport | undefined> {
+    const { Item: item } = await this.#client.send(new GetItemCommand({ TableName: this.#table, Key: at }))
+    return item && reportOf(item)
+  }
+
+  /** Returns what was there before. A slower process with an older report does not undo a newer one. */
+  async #put(
+    at: Item,
+    subject: Subject,
+    report: ProxyReport,
+    ttlMs: number,
+    nowMs: number,
+  ): Promise<KeptReport | undefined> {
+    const request = new UpdateItemCommand({
+      TableName: this.#table,
+      Key: at,
+      UpdateExpression:
+        'SET report = :report, #at = :now, lapses = :lapses, expires = :expires, since = if_not_exists(since, :now)',
+      ConditionExpression: 'attribute_not_exists(#at) OR #at <= :now',
+      ExpressionAttributeNames: { '#at': 'at' },
+      ExpressionAttributeValues: {
+        ':report': { S: JSON.stringify({ subject, ...report }) },
+        ':now': { N: String(nowMs) },
+        ':lapses': { N: String(nowMs + ttlMs) },
+        ':expires': { N: String(Math.ceil((nowMs + ttlMs + KEEP_LAPSED_MS) / 1000)) },
+      },
+      ReturnValues: 'ALL_OLD',
+      ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+    })
+    try {
+      const { Attributes: old } = await this.#client.send(request)
+      return old && reportOf(old)
+    } catch (error) {
+      const { name, Item: newer } = error as Error & { Item?: Item }
+      if (name !== 'ConditionalCheckFailedException' || newer === undefined) throw error
+      return reportOf(newer)
+    }
+  }
+
+  async #refuseTooMany(subject: Subject, nowMs: number): Promise<void> {
+    let count = 0
+    const counted = { Select: 'COUNT', FilterExpression: 'lapses > :now' } as const
+    const values = { ':now': { N: String(nowMs) } }
+    for await (const { Count } of this.#query(subject.mesh, reportKey(subject, ''), values, counted))
+      count += Count ?? 0
+    if (count < MAX_INSTANCES) return
+    throw new MeshError(
+      'limit-exceeded',
+      `${subject.kind} ${subject.name} has ${MAX_INSTANCES} instances already; stop some, or split the node.`,
+    )
+  }
+
+  async *#query(mesh: string, prefix: string, values: Item, more: Omit<QueryCommandInput, 'TableName'>) {
+    let from: Item | undefined
+    do {
+      const answer = await this.#client.send(
+        new QueryCommand({
+          TableName: this.#table,
+          KeyConditionExpression: 'pk = :pk AND begins_with(sk, :sk)',
+          ExpressionAttributeValues: { ':pk': { S: endpointsPartition(mesh) }, ':sk': { S: prefix }, ...values },
+          ...more,
+          ...(from && { ExclusiveStartKey: from }),
+        }),
+      )
+      yield answer
+      from = answer.LastEvaluatedKey
+    } while (from !== undefined)
+  }
+
+  #remember(cacheKey: string, report: KeptReport): void {
+    this.#written.delete(cacheKey)
+    this.#written.set(cacheKey, report)
+    if (this.#written.size > MAX_REMEMBERED) this.#written.delete(this.#written.keys().next().value!)
+  }
+}
+
+function cacheKeyOf(at: Item): string {
+  return `${at.pk!.S}\n${at.sk!.S}`
+}
+
+function reportOf(item: Item): SubjectReport {
+  const { subject, instance, status } = JSON.parse(item.report!.S!)
+  const [firstSeenMs, lastSeenMs, lapsesAtMs] = [Number(item.since!.N), Number(item.at!.N), Number(item.lapses!.N)]
+  return { subject, instance, status, firstSeenMs, lastSeenMs, lapsesAtMs }
+}
+
+function sameReport(a: ProxyReport, b: ProxyReport): boolean {
+  return sameInstance(a.instance, b.instance) && JSON.stringify(a.status) === JSON.stringify(b.status)
+}
+
+function shortened({ applied, rejected, certificateNotAfterMs }: ProxyReport['status']): ProxyReport['status'] {
+  if (rejected === null) return { applied, rejected, certificateNotAfterMs }
+  const problems = rejected.problems.slice(0, MAX_PROBLEMS).map(({ path, code, message }) => ({
+    path: path.slice(0, MAX_PROBLEM_CHARACTERS),
+    code: code.slice(0, MAX_PROBLEM_CHARACTERS),
+    message: message.slice(0, MAX_PROBLEM_CHARACTERS),
+  }))
+  return { applied, rejected: { revision: rejected.revision, problems }, certificateNotAfterMs }
+}
