@@ -15,8 +15,6 @@ import { awsFailure, isThrottled } from './aws-failure.ts'
 /** Common name of every workload certificate: it takes the place of a subject in the CSR, and means nothing to anybody. */
 export const PCA_COMMON_NAME = 'weft workload'
 
-/** Issuing takes about a second. A proxy gives up after 10 s, so an answer after that would be for nobody. */
-const ISSUE_MS = 8_000
 const FIRST_POLL_MS = 150
 const LONGEST_POLL_MS = 1_000
 const MAX_CERTIFICATES = 8
@@ -59,15 +57,17 @@ interface IssueOptions {
   readonly spiffeId: string
   readonly nowMs: number
   readonly notAfterMs: number
+  /** How long the CA may take. */
+  readonly withinMs: number
 }
 
 /**
  * Asks for a certificate and waits until it is made. The chain in PEM, leaf first, without its root.
- * @throws MeshError `throttled`; `unavailable` when it is not made within 8 s
+ * @throws MeshError `throttled`; `unavailable` when it is not made in time
  */
 export async function issueCertificate(client: ACMPCAClient, options: IssueOptions): Promise<readonly string[]> {
-  const { arn } = options
-  const deadline = performance.now() + ISSUE_MS
+  const { arn, withinMs } = options
+  const deadline = performance.now() + withinMs
   const doing = `issue a certificate by the CA ${arn}`
   const { CertificateArn } = await client.send(issueCommand(options)).catch((error: unknown) => {
     throw awsFailure(error, doing, HINTS)
@@ -83,8 +83,8 @@ export async function issueCertificate(client: ACMPCAClient, options: IssueOptio
     } catch (error) {
       const soon = (error as Error).name === 'RequestInProgressException' || isThrottled(error)
       if (!soon) throw awsFailure(error, doing, HINTS)
-      if (performance.now() + LONGEST_POLL_MS > deadline) {
-        throw new MeshError('unavailable', `The CA ${arn} has not made the certificate in ${ISSUE_MS} ms; try again.`)
+      if (performance.now() + pollMs > deadline) {
+        throw new MeshError('unavailable', `The CA ${arn} has not made the certificate in ${withinMs} ms; try again.`)
       }
     }
   }

@@ -12,6 +12,8 @@ import { CaRoots, type RootLog, type RootRecord } from './ca-roots.ts'
 
 /** In short-lived mode a certificate spans 7 days at most, its backdated start included. */
 const LONGEST_MS = MAX_LEAF_LIFETIME_MS - BACKDATE_MS
+/** Issuing takes about a second. A proxy gives up after 10 s, so an answer after that would be for nobody. */
+const ISSUE_MS = 8_000
 /** A CA's certificate is renewed once in years. */
 const CACHE_MS = 300_000
 /** Of the 25 IssueCertificate calls a second that an account has by default. */
@@ -65,7 +67,8 @@ export class AcmPca implements RotatingIssuer {
     await this.#pace.turn()
     const nowMs = clock.now()
     const notAfterMs = Math.min(nowMs + leafLifetimeMs, caEndMs)
-    const chain = await issueCertificate(client, { arn, signingAlgorithm, csrPem, spiffeId, nowMs, notAfterMs })
+    const asked = { arn, signingAlgorithm, csrPem, spiffeId, nowMs, notAfterMs, withinMs: ISSUE_MS }
+    const chain = await issueCertificate(client, asked)
     const { certificates: roots } = await this.#roots.trust()
     checkIssued(chain, { spiffeId, publicKey, subject: `CN=${PCA_COMMON_NAME}`, nowMs, notAfterMs, roots })
     return chain.join('')
