@@ -36,7 +36,7 @@ const PROXY: Deployable = {
  * The sources are not run as they are because stripping types costs each proxy tens of megabytes.
  */
 export async function proxyBundle(): Promise<string> {
-  const published = join(ROOT, 'dist', 'proxy.mjs')
+  const published = join(ROOT, 'proxy-image', 'dist', 'proxy.mjs')
   if (!existsSync(join(ROOT, PROXY.entry))) return published
   return freshBundle(PROXY, join(ROOT, '.weft', 'proxy.mjs'), published)
 }

@@ -1,7 +1,9 @@
-import { rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import { BUNDLE } from '../bin/proxy-bundle.ts'
+import { bundleLambdas } from './bundle.ts'
 import { stageImage } from './image.ts'
 
 /** What is published: Node refuses to strip types under node_modules, so everything is compiled to JavaScript. */
@@ -10,6 +12,8 @@ const dist = join(root, 'dist')
 rmSync(dist, { recursive: true, force: true })
 
 await stageImage(root)
+await bundleLambdas(join(dist, 'lambda'))
+compileConstructs()
 await build({
   ...BUNDLE,
   entryPoints: { cli: join(root, 'bin', 'cli.ts') },
@@ -27,3 +31,14 @@ await build({
   outdir: join(dist, 'shop'),
   outExtension: { '.js': '.mjs' },
 })
+
+/** `dist/lib` with its declarations, and what of the model it needs, in `dist/runtime`. */
+function compileConstructs(): void {
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  execFileSync(process.execPath, [tsc, '-p', join(root, 'lib')], { stdio: 'inherit' })
+  // The compiler rewrites the extensions of imports in JavaScript only.
+  for (const file of globSync('{lib,runtime}/**/*.d.ts', { cwd: dist })) {
+    const text = readFileSync(join(dist, file), 'utf8')
+    writeFileSync(join(dist, file), text.replaceAll(/((?:from|import) ?\(?')(\.[^']*)\.ts'/g, "$1$2.js'"))
+  }
+}
