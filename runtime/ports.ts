@@ -129,6 +129,8 @@ export interface ReportedProxy extends Readonly<SyncRequest['status']> {
   readonly meshPort: number | null
   readonly version: string
   readonly state: SyncRequest['instance']['state']
+  readonly metricsPort?: number
+  readonly zone?: string
   readonly firstSeenMs: number
   readonly lastSeenMs: number
 }

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Snapshot } from '../../runtime/model/snapshot.ts'
 import { createAdminApp, createMetricsApp } from './admin/app.ts'
 import { listenAdmin } from './admin/listen.ts'
 import { createAdminView } from './admin/proxy-view.ts'
@@ -20,6 +22,7 @@ import { Metrics } from './telemetry/metrics.ts'
 import { registerProcessMetrics } from './telemetry/process-metrics.ts'
 import { Tracing } from './telemetry/tracing.ts'
 import { WorkloadIdentity } from './tls/identity.ts'
+import { AppPorts } from './upstream/app-ports.ts'
 import { VERSION } from './version.ts'
 
 /** Design, section 5: the mTLS-only port, and scraping on the task's address. */
@@ -37,6 +40,8 @@ export class RunningProxy {
   readonly serving: Serving
   /** Health checks are told to fail (admin). */
   failing = false
+  private readonly app: AppPorts
+  private readonly ending = new AbortController()
   private readonly accessLogs: AccessLogs
   private readonly tracing: Tracing | null
   private readonly state: StateDirectory
@@ -48,6 +53,7 @@ export class RunningProxy {
   private readonly credentials: CredentialSource | null
   private readonly instanceId = randomUUID()
   private admin: Server[] = []
+  private metricsPort = METRICS_PORT
   private stopped: Promise<void> | null = null
 
   constructor(environment: ProxyEnvironment, log: Log) {
@@ -58,6 +64,7 @@ export class RunningProxy {
     const dropped = metrics.counter('weft_access_log_dropped_total', {})
     const rejected = metrics.counter('weft_snapshot_rejected_total', {})
     const failed = metrics.counter('weft_sync_failures_total', {})
+    this.app = new AppPorts((designed) => actualPort(environment, designed))
     this.accessLogs = new AccessLogs({ onDropped: (lines) => dropped.inc(lines), warn: (text) => log.warning(text) })
     this.credentials = this.credentialsOfAws()
     this.tracing = this.traces()
@@ -84,8 +91,7 @@ export class RunningProxy {
           rejected.inc()
           throw error
         }
-        // Told before the first request can come, so that peers find this instance as soon as it serves.
-        if (!this.serving.draining) void this.sync.setState('ready')
+        void this.reportReady(snapshot)
       },
       onEndpoints: (set) => this.serving.updateEndpoints(set),
       onRefused: () => this.certificates.renewSoon(),
@@ -111,11 +117,19 @@ export class RunningProxy {
       const metricsPort = actualPort(environment, METRICS_PORT)
       this.admin.push(await listen(createMetricsApp(view), environment.bindAddress, metricsPort, METRICS_PORT))
     }
+    // On loopback alone the admin port is the one that a scraper on this host reaches.
+    this.metricsPort = (this.admin.at(-1)!.address() as AddressInfo).port
     // The first report names the task, so that it waits for what ECS says of it.
     await Promise.all([this.certificates.start(), this.task?.start()])
     await this.sync.startFromState()
     void this.sync.run()
     void this.push?.run()
+  }
+
+  /** Peers send requests from then on, so the app has to be there. */
+  private async reportReady({ clusters }: Snapshot): Promise<void> {
+    await this.app.listening(clusters, this.ending.signal)
+    if (!this.serving.draining) await this.sync.setState('ready')
   }
 
   private credentialsOfAws(): CredentialSource | null {
@@ -167,6 +181,8 @@ export class RunningProxy {
       meshPort,
       protocols: [...MESH_PROTOCOLS],
       version: VERSION,
+      metricsPort: this.metricsPort,
+      ...(task === null || task.zone === null ? {} : { zone: task.zone }),
       ...(environment.selfRegistered ? { selfRegistered: true } : {}),
     }
   }
@@ -195,6 +211,7 @@ export class RunningProxy {
    * finishes what it has, and calls others for it. Resolves when the control plane heard it.
    */
   private beginDrain(why: string): Promise<void> {
+    this.ending.abort()
     if (!this.serving.draining) this.log.info('draining', { why })
     this.serving.drain()
     return this.sync.setState('draining')

@@ -14,6 +14,7 @@ import { listTags } from './list-tags.ts'
 import { MeshStates } from './mesh-states.ts'
 import { type JoinTokenMint, mintJoinToken } from './mint-join-token.ts'
 import { HELD_CALLS, type SyncPace } from './pace.ts'
+import { prometheusTargets } from './prometheus-targets.ts'
 import { putPolicy } from './put-policy.ts'
 import type { Quotas } from './quotas.ts'
 import { refreshEndpoints } from './refresh-endpoints.ts'
@@ -60,6 +61,7 @@ export function useCases(deps: ControlPlaneDeps) {
     listTags: listTags(deps),
     effectiveResource: effectiveResource({ states }),
     ...inspectMesh({ ...deps, snapshots }),
+    prometheusTargets: prometheusTargets(deps),
     readHistory: readHistory(deps),
     readState: readState(deps),
     diffGenerations: diffGenerations(deps),

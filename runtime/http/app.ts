@@ -13,6 +13,7 @@ import { DATA_PLANE_BODY_BYTES, limitBody, MANAGEMENT_BODY_BYTES } from './json-
 import { type GuardOptions, managementGuard } from './management-guard.ts'
 import { openApi } from './openapi.ts'
 import { policyRoutes } from './policies.ts'
+import { prometheusRoutes } from './prometheus-targets.ts'
 import { type RoleBindingOptions, roleBindingRoutes } from './role-bindings.ts'
 import { weftRoutes } from './weft.ts'
 
@@ -33,6 +34,7 @@ export function managementApp({ useCases, owner, guard, roles, report }: Managem
   app.use(managementGuard(guard), limitBody(MANAGEMENT_BODY_BYTES))
   app.route('/', appMeshRoutes({ useCases, owner }))
   app.route('/', weftRoutes(useCases))
+  app.route('/', prometheusRoutes(useCases))
   app.route('/', historyRoutes(useCases))
   app.route('/', policyRoutes({ useCases, accountId: owner.accountId }))
   if (roles !== undefined) app.route('/', roleBindingRoutes(roles))

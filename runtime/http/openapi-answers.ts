@@ -44,6 +44,8 @@ const proxy = objectOf({
   meshPort: nullable(count),
   version: text,
   state: oneOfValues('starting', 'ready', 'draining'),
+  'metricsPort?': count,
+  'zone?': text,
   firstSeenMs: milliseconds,
   lastSeenMs: milliseconds,
   applied: nullable(text),
@@ -140,6 +142,9 @@ export const WEFT_ANSWERS = {
   health: objectOf({ status: { const: 'ok' } }),
   describeApi: anyObject,
   listProxies: objectOf({ proxies: listOf(ref('Proxy')) }),
+  prometheusTargets: listOf(
+    objectOf({ targets: listOf(text), labels: { type: 'object', additionalProperties: text } }),
+  ),
   inspectSnapshot: objectOf({
     snapshot: ref('Snapshot'),
     generation: count,

@@ -12,6 +12,7 @@ import { COMPONENTS, WEFT_ANSWERS } from './openapi-answers.ts'
 import { type Json, jsonSchema, listOf, objectOf, ref, text } from './openapi-schema.ts'
 import { OPERATIONS, type Operation, TAG_OPERATIONS, type TagOperation } from './operations.ts'
 import { policyListQuery } from './policies.ts'
+import { PROMETHEUS_TARGETS, targetsQuery } from './prometheus-targets.ts'
 import { roleBindingRequestSchema } from './role-bindings.ts'
 import { TAG_SCHEMAS } from './tags.ts'
 import { joinTokenRequestSchema } from './weft.ts'
@@ -125,6 +126,7 @@ const ROLES = '/v1/meshes/{mesh}/role-bindings'
 const WEFT_PATHS: Json = {
   '/healthz': read('health', '/healthz'),
   '/openapi.json': read('describeApi', '/openapi.json'),
+  [PROMETHEUS_TARGETS]: read('prometheusTargets', PROMETHEUS_TARGETS, targetsQuery),
   '/v1/meshes/{mesh}/proxies': read('listProxies', '/v1/meshes/{mesh}/proxies'),
   '/v1/meshes/{mesh}/snapshots/{kind}/{name}': read('inspectSnapshot', '/v1/meshes/{mesh}/snapshots/{kind}/{name}'),
   '/v1/meshes/{mesh}/endpoints/{node}': read('inspectEndpoints', '/v1/meshes/{mesh}/endpoints/{node}'),

@@ -28,6 +28,10 @@ export const SyncRequestSchema = v.strictObject({
     state: v.picklist(['starting', 'ready', 'draining']),
     /** The task belongs to no ECS service: nobody but its proxy puts it into the registry of endpoints. */
     selfRegistered: v.optional(v.boolean()),
+    /** Where `/metrics` is scraped at its address. */
+    metricsPort: v.optional(port),
+    /** Availability zone of the task. */
+    zone: v.optional(text),
   }),
   /** Revisions at hand. */
   known: v.strictObject({ snapshot: revision, endpoints: v.record(text, text), trust: revision }),

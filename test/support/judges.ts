@@ -51,6 +51,23 @@ export async function mavenTool(name: string, artifact: string): Promise<Judge> 
   return reason === undefined ? { bin: directory } : { missing: `${artifact} can't be fetched by mvn here: ${reason}` }
 }
 
+/**
+ * Commands of a Debian package, unpacked and not installed: no service is started and no rights are needed; `bin` is the
+ * folder of its commands. What stands on the PATH is taken as it is.
+ */
+export async function debianTool(command: string, name: string): Promise<Judge> {
+  const onPath = process.env.PATH?.split(':').find((folder) => existsSync(join(folder, command)))
+  if (onPath !== undefined) return { bin: onPath }
+  const directory = join(CACHE, `deb-${name}`)
+  const reason = await installed(directory, name, async () => {
+    mkdirSync(directory, { recursive: true })
+    await run('apt-get', ['download', name], { cwd: directory, timeout: INSTALL_MS })
+    await run('sh', ['-c', 'dpkg -x ./*.deb .'], { cwd: directory, timeout: INSTALL_MS })
+  })
+  const bin = join(directory, 'usr', 'bin')
+  return reason === undefined ? { bin } : { missing: `${command} is not here, and apt has no ${name}: ${reason}` }
+}
+
 /** Fills a folder of the cache once for each `version` of its content; what kept it from that, if anything did. */
 async function installed(
   directory: string,

@@ -8,6 +8,8 @@ export interface Task {
   readonly id: string
   /** Address of the task's network interface; null where the task has none of its own (network mode host). */
   readonly address: string | null
+  /** Availability zone; Fargate names it. */
+  readonly zone: string | null
   /** ECS wants the task to end: it stops its containers one after another from now on. */
   readonly stopping: boolean
 }
@@ -83,10 +85,11 @@ export class TaskWatch {
 }
 
 function taskFrom(answer: unknown): Task {
-  const { TaskARN, DesiredStatus, Containers } = (answer ?? {}) as Record<string, unknown>
+  const { TaskARN, DesiredStatus, Containers, AvailabilityZone } = (answer ?? {}) as Record<string, unknown>
   const id = typeof TaskARN === 'string' ? /\/([\w-]{1,255})$/.exec(TaskARN)?.[1] : undefined
   if (id === undefined) throw new Error('the task metadata name no task (TaskARN)')
-  return { id, address: addressOf(Containers), stopping: DesiredStatus === 'STOPPED' }
+  const zone = typeof AvailabilityZone === 'string' && /^[\w-]{1,64}$/.test(AvailabilityZone) ? AvailabilityZone : null
+  return { id, address: addressOf(Containers), zone, stopping: DesiredStatus === 'STOPPED' }
 }
 
 /** In network mode awsvpc all containers share one interface, and each of them shows it. */
