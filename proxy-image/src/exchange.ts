@@ -1,6 +1,7 @@
 import type { RequestView } from '../../runtime/model/match.ts'
 import { RequestBody } from './attempts/request-body.ts'
-import type { RequestHead, ResponseHead } from './codec/http1/head.ts'
+import type { FieldSection } from './codec/field-section.ts'
+import type { RequestHead, ResponseHead } from './codec/message.ts'
 import type { DownstreamStream, RequestReceiver } from './codec/stream.ts'
 import { type ProxyError, type Reason, STATUS } from './errors.ts'
 import type { AccessLogRecord, LogAccess } from './telemetry/access-log.ts'
@@ -119,7 +120,7 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
     this.forwarding?.onRequestData()
   }
 
-  onRequestEnd(trailers: string): void {
+  onRequestEnd(trailers: FieldSection | null): void {
     this.body!.end(trailers)
     this.forwarding?.onRequestEnd()
   }
@@ -155,7 +156,7 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   }
 
   /** The upstream's answer is complete. */
-  complete(trailers: string): void {
+  complete(trailers: FieldSection | null): void {
     if (this.over) return
     this.stream.end(trailers)
     this.finish()

@@ -1,6 +1,6 @@
-import type { Http1ClientConnection } from '../codec/http1/client-connection.ts'
-import type { ResponseHead } from '../codec/http1/head.ts'
-import type { ResponseReceiver } from '../codec/stream.ts'
+import type { FieldSection } from '../codec/field-section.ts'
+import type { OutgoingRequest, ResponseHead } from '../codec/message.ts'
+import type { ResponseReceiver, UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
@@ -17,8 +17,8 @@ const DISCARD_MS = 1_000
 export interface AttemptOwner {
   readonly exchange: Exchange
   readonly cluster: UpstreamCluster
-  /** The request head as it goes upstream. */
-  readonly requestText: string
+  /** The request as it goes upstream. */
+  readonly request: OutgoingRequest
   /** True: the answer is passed on. False: it was put aside, and another attempt comes. */
   onHead(attempt: Attempt, head: ResponseHead): boolean
   onData(chunk: Buffer, start: number, end: number): void
@@ -37,7 +37,7 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
   private deadline: Deadline | null
   private readonly perTryTimeoutMs: number
   private body: RequestBody | null = null
-  private connection: Http1ClientConnection | null = null
+  private stream: UpstreamStream | null = null
   private cancelDial: (() => void) | null = null
   private discarding = false
   private discarded = 0
@@ -58,23 +58,21 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
     this.cancelDial = this.endpoint.pool!.acquire(this)
   }
 
-  onConnection(connection: Http1ClientConnection): void {
+  onStream(stream: UpstreamStream): void {
     this.cancelDial = null
-    if (this.over) return this.endpoint.pool!.onIdle(connection)
+    if (this.over) return stream.giveBack()
     const { forwarding, body } = this
-    const { head } = forwarding.exchange
-    this.connection = connection
+    this.stream = stream
     this.sentAtMs = performance.now()
-    connection.begin(this, head.method)
-    connection.sendHead(forwarding.requestText, head.bodyLength < 0)
+    stream.begin(this, forwarding.request)
     if (body === null) {
-      connection.end('')
-      connection.flush()
+      stream.end(null)
+      stream.flush()
     } else {
-      body.attach(connection)
+      body.attach(stream)
       // Inside of a read the flush comes when all of it was parsed: a broken body then never leaves this host.
       if (!forwarding.exchange.stream.reading) {
-        connection.flush()
+        stream.flush()
         forwarding.onRequestDrain()
       }
     }
@@ -88,11 +86,11 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
   }
 
   flush(): boolean {
-    return this.connection?.flush() ?? true
+    return this.stream?.flush() ?? true
   }
 
   resumeResponse(): void {
-    if (!this.over) this.connection?.resumeResponse()
+    if (!this.over) this.stream?.resumeResponse()
   }
 
   /** The exchange gives this attempt up. */
@@ -100,7 +98,7 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
     if (!this.finish()) return
     this.cancelDial?.()
     this.forwarding.cluster.forget(this)
-    this.connection?.abort()
+    this.stream?.abort()
   }
 
   // ---- the answer -------------------------------------------------------------------------------------------------
@@ -131,18 +129,18 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
     }
   }
 
-  onResponseEnd(trailers: string): void {
-    this.connection = null
+  onResponseEnd(trailers: FieldSection | null): void {
+    this.stream = null
     if (this.finish() && !this.discarding) this.forwarding.exchange.complete(trailers)
   }
 
   onResponseFlush(): void {
     if (this.over || this.discarding) return
-    if (!this.forwarding.onFlush()) this.connection?.pauseResponse()
+    if (!this.forwarding.onFlush()) this.stream?.pauseResponse()
   }
 
   onResponseError(error: ProxyError): void {
-    this.connection = null
+    this.stream = null
     if (this.over) return
     this.forwarding.cluster.outlier?.onServerError(this.endpoint, Date.now())
     this.fail(error)
@@ -159,8 +157,8 @@ export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwne
     this.forwarding.cluster.outlier?.onServerError(this.endpoint, Date.now())
     this.cancelDial?.()
     this.forwarding.cluster.forget(this)
-    this.connection?.abort()
-    this.connection = null
+    this.stream?.abort()
+    this.stream = null
     this.fail(error)
   }
 

@@ -1,5 +1,5 @@
 import type { RetryPolicy, Timeouts } from '../../../runtime/model/snapshot.ts'
-import type { ResponseHead } from '../codec/http1/head.ts'
+import type { OutgoingRequest, ResponseHead } from '../codec/message.ts'
 import { ProxyError } from '../errors.ts'
 import type { Exchange, Forwarder } from '../exchange.ts'
 import type { RequestMetrics } from '../telemetry/request-metrics.ts'
@@ -201,27 +201,22 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     this.cluster.active--
   }
 
-  /** The request head as it goes upstream; the same for each attempt. */
-  get requestText(): string {
-    this.text ??= requestText(this.exchange)
-    return this.text
+  /** The request as it goes upstream; the same for each attempt. */
+  get request(): OutgoingRequest {
+    this.outgoing ??= outgoingRequest(this.exchange)
+    return this.outgoing
   }
-  private text: string | null = null
+  private outgoing: OutgoingRequest | null = null
 }
 
-function requestText(exchange: Exchange): string {
-  const { head, chain } = exchange
-  const { fields } = head
-  if (exchange.authority !== head.hostField) {
-    fields.dropNamed('host')
-    fields.add('host', exchange.authority)
-  }
+function outgoingRequest(exchange: Exchange): OutgoingRequest {
+  const { head, chain, target, authority, scheme } = exchange
+  const { method, hostField, fields, bodyLength } = head
   if (chain.edge !== null) {
     if (!fields.forwards('x-request-id')) fields.add('x-request-id', requestId())
     if (chain.edge === 'gateway') addForwarded(exchange)
   }
-  const framing = head.bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
-  return `${head.method} ${exchange.target} HTTP/1.1\r\n${fields.lines()}${framing}\r\n`
+  return { method, target, authority, hostField, scheme, fields, bodyLength }
 }
 
 /** A gateway says who asked, and how (the de-facto fields of every load balancer; RFC 7239 is read by few apps). */

@@ -1,3 +1,4 @@
+import type { FieldSection } from '../codec/field-section.ts'
 import type { UpstreamStream } from '../codec/stream.ts'
 
 /** A body larger than this is not kept, and its request not retried once bytes of it are gone (Envoy: 64 KiB too). */
@@ -14,7 +15,7 @@ export class RequestBody {
   private pieces: Piece[] = []
   private bytes = 0
   private complete = false
-  private trailers = ''
+  private trailers: FieldSection | null = null
   private sink: UpstreamStream | null = null
   /** Whether pieces are kept for a further attempt. */
   private keeping = true
@@ -41,7 +42,7 @@ export class RequestBody {
     return this.bytes > REPLAY_BYTES
   }
 
-  end(trailers: string): void {
+  end(trailers: FieldSection | null): void {
     this.complete = true
     this.trailers = trailers
     this.sink?.end(trailers)

@@ -1,5 +1,6 @@
 import type { ProxyError } from '../errors.ts'
-import type { RequestHead, ResponseHead } from './http1/head.ts'
+import type { FieldSection } from './field-section.ts'
+import type { OutgoingRequest, RequestHead, ResponseHead } from './message.ts'
 
 /**
  * The seam between codecs and the rest of the proxy. Body bytes travel as `chunk[start, end)` of the buffer that the
@@ -29,8 +30,8 @@ export interface DownstreamStream {
   /** Sends a whole answer made by the proxy. `headers` are full lines ending in CRLF. */
   sendOwn(status: number, headers: string, body: string): void
   write(chunk: Buffer, start: number, end: number): void
-  /** The body is complete. `trailers` are full lines. */
-  end(trailers: string): void
+  /** The body is complete. */
+  end(trailers: FieldSection | null): void
   /** False: the downstream reads too slowly; stop until `onResponseDrain`. */
   flush(): boolean
   /** The answer can't be completed: the connection is cut so that nobody takes it for complete. */
@@ -42,7 +43,7 @@ export interface DownstreamStream {
 /** What a downstream codec tells about a request after its head. */
 export interface RequestReceiver {
   onRequestData(chunk: Buffer, start: number, end: number): void
-  onRequestEnd(trailers: string): void
+  onRequestEnd(trailers: FieldSection | null): void
   /** Everything that one read brought was delivered. */
   onRequestFlush(): void
   /** The downstream is gone or broke the protocol inside the body; nothing can be sent any more. */
@@ -52,10 +53,12 @@ export interface RequestReceiver {
 
 /** One request on an upstream connection. */
 export interface UpstreamStream {
-  /** Head as full text, empty line included. */
-  sendHead(text: string, chunked: boolean): void
+  /** Sends the head; call it once, before anything else. */
+  begin(receiver: ResponseReceiver, request: OutgoingRequest): void
+  /** In the place of `begin`: nobody wants it any more, and somebody else may have it. */
+  giveBack(): void
   write(chunk: Buffer, start: number, end: number): void
-  end(trailers: string): void
+  end(trailers: FieldSection | null): void
   /** False: the upstream reads too slowly; stop until `onRequestDrain`. */
   flush(): boolean
   /** Gives the exchange up; the receiver hears nothing more. */
@@ -69,7 +72,7 @@ export interface ResponseReceiver {
   onInformational(head: ResponseHead): void
   onResponseHead(head: ResponseHead): void
   onResponseData(chunk: Buffer, start: number, end: number): void
-  onResponseEnd(trailers: string): void
+  onResponseEnd(trailers: FieldSection | null): void
   /** Everything that one read brought was delivered. */
   onResponseFlush(): void
   onResponseError(error: ProxyError): void

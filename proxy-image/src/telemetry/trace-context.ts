@@ -1,4 +1,4 @@
-import type { Fields } from '../codec/http1/fields.ts'
+import type { FieldSection } from '../codec/field-section.ts'
 import { SP } from '../codec/http1/syntax.ts'
 
 /** The fields that carry a trace: W3C Trace Context's two, and X-Ray's. */
@@ -39,7 +39,7 @@ export interface CarriedTrace {
 }
 
 /** Looks at each field once, and first at the length of its name: this is done for every request. */
-export function readTrace(fields: Fields): CarriedTrace | null {
+export function readTrace(fields: FieldSection): CarriedTrace | null {
   let w3c: string | null = null
   let xray: string | null = null
   let hasState = false
@@ -101,7 +101,7 @@ export function parseAmznTraceId(value: string): TraceContext | null {
 
 /** Takes the place of what the request carried: both forms, saying the same. */
 export function writeTrace(
-  fields: Fields,
+  fields: FieldSection,
   carried: CarriedTrace | null,
   span: { readonly traceId: string; readonly spanId: string; readonly sampled: boolean },
 ): void {
@@ -118,7 +118,7 @@ export function writeTrace(
 }
 
 /** The `tracestate` of the trace that goes on; undefined without one that a span can hold. */
-export function traceStateOf(fields: Fields, carried: CarriedTrace | null): string | undefined {
+export function traceStateOf(fields: FieldSection, carried: CarriedTrace | null): string | undefined {
   if (carried === null || !carried.hasState || carried.context?.form !== 'w3c') return undefined
   const state = fields.get(TRACESTATE)
   return state === undefined || state === '' || state.length > MAX_TRACESTATE ? undefined : state

@@ -1,10 +1,11 @@
 import { type ClientConnectionOwner, Http1ClientConnection } from '../codec/http1/client-connection.ts'
+import type { UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import { type DialPlan, type DialResult, dial } from './connect.ts'
 
 /** Who asked for a connection. Exactly one of both is called, maybe before `acquire` returns. */
 export interface ConnectionWaiter {
-  onConnection(connection: Http1ClientConnection): void
+  onStream(stream: UpstreamStream): void
   onConnectFailure(error: ProxyError): void
 }
 
@@ -63,7 +64,7 @@ export class EndpointPool implements ClientConnectionOwner {
     const now = performance.now()
     for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
       if (this.fresh(connection, now)) {
-        waiter.onConnection(connection)
+        waiter.onStream(connection)
         return null
       }
       connection.close()
@@ -89,7 +90,7 @@ export class EndpointPool implements ClientConnectionOwner {
       connection = new Http1ClientConnection(result.socket, this)
       connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
       this.all.add(connection)
-      waiter.onConnection(connection)
+      waiter.onStream(connection)
     }
     const sink = (chunk: Buffer, length: number): void => connection?.onData(chunk, length)
     const cancel = dial(this.plan, this.owner.connectTimeoutMs, done, sink)
@@ -102,7 +103,7 @@ export class EndpointPool implements ClientConnectionOwner {
   onIdle(connection: Http1ClientConnection): void {
     if (this.retired) return connection.close()
     const waiter = this.owner.dequeue(this)
-    if (waiter !== undefined) waiter.onConnection(connection)
+    if (waiter !== undefined) waiter.onStream(connection)
     // Who waits for another endpoint needs the place, which closing frees.
     else if (this.owner.pending > 0) connection.close()
     else this.idle.push(connection)

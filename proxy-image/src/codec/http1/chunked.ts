@@ -1,3 +1,4 @@
+import { type FieldSection, trailersOf } from '../field-section.ts'
 import { Fields } from './fields.ts'
 import { CR, FIELD_VALUE, LF, MAX_HEAD_BYTES } from './syntax.ts'
 
@@ -15,9 +16,6 @@ const DONE = 7
 const MAX_SIZE_DIGITS = 13
 /** Of one chunk. Extensions are ignored, not stored, but nobody needs long ones (CVE-2023-39326). */
 const MAX_EXTENSION_BYTES = 256
-/** Fields that must not come in trailers because they frame or route the message (RFC 9110, section 6.5.1). */
-const FORBIDDEN_TRAILERS = ['content-length', 'transfer-encoding', 'host', 'connection', 'trailer', 'te']
-
 const HEX = new Int8Array(256).fill(-1)
 for (let i = 0; i < 16; i++) {
   HEX[i.toString(16).charCodeAt(0)] = i
@@ -61,13 +59,12 @@ export class ChunkedDecoder {
     return at
   }
 
-  /** Lines of the trailer section to forward, each ending in CRLF; empty when there are none. */
-  get trailers(): string {
-    if (this.trailerText.length <= 2) return ''
+  /** The trailer section to forward, null when there is none. */
+  get trailers(): FieldSection | null {
+    if (this.trailerText.length <= 2) return null
     const fields = new Fields(this.trailerText)
     fields.parse(0, this.trailerText.length - 2)
-    for (const name of FORBIDDEN_TRAILERS) fields.dropNamed(name)
-    return fields.lines()
+    return trailersOf(fields)
   }
 
   private readFraming(byte: number): void {

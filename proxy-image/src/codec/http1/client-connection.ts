@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net'
 import { ProxyError } from '../../errors.ts'
+import type { FieldSection } from '../field-section.ts'
+import { CHUNKED, type OutgoingRequest, type ResponseHead, UNTIL_CLOSE } from '../message.ts'
 import type { ResponseReceiver, UpstreamStream } from '../stream.ts'
 import { ChunkedDecoder } from './chunked.ts'
-import { CHUNKED, UNTIL_CLOSE } from './framing.ts'
-import { parseResponseHead, type ResponseHead } from './head.ts'
+import { parseResponseHead } from './head.ts'
 import { Output } from './output.ts'
 import { badResponse, headText, MAX_HEAD_BYTES } from './syntax.ts'
 
@@ -68,19 +69,19 @@ export class Http1ClientConnection implements UpstreamStream {
 
   // ---- sending ----------------------------------------------------------------------------------------------------
 
-  /** Takes the connection for one exchange. `method` decides whether the answer has a body. */
-  begin(receiver: ResponseReceiver, method: string): void {
+  begin(receiver: ResponseReceiver, request: OutgoingRequest): void {
     this.receiver = receiver
-    this.method = method
+    this.method = request.method
     this.phase = HEAD
     this.interim = 0
     this.requestDone = false
     this.exchanges++
+    this.chunkedRequest = request.bodyLength < 0
+    this.output.add(requestText(request))
   }
 
-  sendHead(text: string, chunked: boolean): void {
-    this.chunkedRequest = chunked
-    this.output.add(text)
+  giveBack(): void {
+    this.owner.onIdle(this)
   }
 
   write(chunk: Buffer, start: number, end: number): void {
@@ -88,7 +89,7 @@ export class Http1ClientConnection implements UpstreamStream {
     else this.output.addBytes(chunk, start, end)
   }
 
-  end(trailers: string): void {
+  end(trailers: FieldSection | null): void {
     if (this.chunkedRequest) this.output.addLastChunk(trailers)
     this.requestDone = true
   }
@@ -163,7 +164,7 @@ export class Http1ClientConnection implements UpstreamStream {
     this.decoder = head.bodyLength === CHUNKED ? new ChunkedDecoder() : null
     this.phase = BODY
     this.receiver!.onResponseHead(head)
-    if (head.bodyLength === 0 && this.receiver !== null) this.complete('', last)
+    if (head.bodyLength === 0 && this.receiver !== null) this.complete(null, last)
   }
 
   private readBody(chunk: Buffer, from: number, length: number): number {
@@ -184,7 +185,7 @@ export class Http1ClientConnection implements UpstreamStream {
     const at = Math.min(length, from + this.remaining)
     this.remaining -= at - from
     receiver.onResponseData(chunk, from, at)
-    if (this.remaining === 0 && this.receiver === receiver) this.complete('', at === length)
+    if (this.remaining === 0 && this.receiver === receiver) this.complete(null, at === length)
     return at
   }
 
@@ -192,7 +193,7 @@ export class Http1ClientConnection implements UpstreamStream {
    * The answer is complete. The connection is given back first, so that a next request finds it; never with bytes behind
    * the answer (`last` is false), which that request would take for its own.
    */
-  private complete(trailers: string, last: boolean): void {
+  private complete(trailers: FieldSection | null, last: boolean): void {
     const receiver = this.receiver!
     this.receiver = null
     this.phase = IDLE
@@ -207,7 +208,7 @@ export class Http1ClientConnection implements UpstreamStream {
     if (this.phase === IDLE) this.close()
     else if (this.phase === BODY && this.remaining === UNTIL_CLOSE && this.decoder === null && this.receiver !== null) {
       const receiver = this.receiver
-      this.complete('', true)
+      this.complete(null, true)
       receiver.onResponseFlush()
     }
   }
@@ -228,4 +229,13 @@ export class Http1ClientConnection implements UpstreamStream {
 function keepAliveTimeoutMs(head: ResponseHead): number {
   const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(head.fields.get('keep-alive') ?? '')
   return seconds === null ? 0 : Number(seconds[1]) * 1000
+}
+
+function requestText({ method, target, authority, hostField, fields, bodyLength }: OutgoingRequest): string {
+  if (authority !== hostField) {
+    fields.dropNamed('host')
+    fields.add('host', authority)
+  }
+  const framing = bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
+  return `${method} ${target} HTTP/1.1\r\n${fields.lines()}${framing}\r\n`
 }

@@ -1,3 +1,4 @@
+import type { FieldSection } from '../field-section.ts'
 import { COLON, CR, FIELD_VALUE, HTAB, LF, MAX_FIELDS, SP, sliceIs, TOKEN } from './syntax.ts'
 
 /** Slots of one field in `Fields.index`. */
@@ -20,7 +21,7 @@ export type FieldsFault =
  * A field section as it came: one latin1 string and the positions of its parts. Nothing is decoded until somebody asks,
  * and what is forwarded unchanged is copied as whole runs of lines.
  */
-export class Fields {
+export class Fields implements FieldSection {
   readonly text: string
   private readonly index: number[] = []
   /** Fields added by the proxy: names and values in turn. */
@@ -149,5 +150,14 @@ export class Fields {
     const { added } = this
     if (added !== null) for (let i = 0; i < added.length; i += 2) out += `${added[i]}: ${added[i + 1]}\r\n`
     return out
+  }
+
+  /** What is forwarded, names in lower case. */
+  forEach(visit: (name: string, value: string) => void): void {
+    const { index, added } = this
+    for (let i = 0, n = this.count; i < n; i++) {
+      if (index[i * SLOTS + FORWARDED] === 1) visit(this.name(i), this.value(i))
+    }
+    if (added !== null) for (let i = 0; i < added.length; i += 2) visit(added[i]!, added[i + 1]!)
   }
 }

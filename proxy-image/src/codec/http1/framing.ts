@@ -1,10 +1,7 @@
 import type { ProxyError } from '../../errors.ts'
+import { CHUNKED, UNTIL_CLOSE } from '../message.ts'
 import type { Fields } from './fields.ts'
 import { badRequest, badResponse } from './syntax.ts'
-
-/** Body lengths that are no number of bytes. */
-export const CHUNKED = -1
-export const UNTIL_CLOSE = -2
 
 /** What the framing and connection fields of a head say. Filled by {@link readFraming} in one pass. */
 export interface Framing {

@@ -1,37 +1,8 @@
 import { ProxyError } from '../../errors.ts'
+import type { RequestHead, ResponseHead } from '../message.ts'
 import { Fields } from './fields.ts'
 import { readFraming, requestBodyLength, responseBodyLength } from './framing.ts'
 import { badRequest, badResponse, CR, FIELD_VALUE, LF, SP, TOKEN } from './syntax.ts'
-
-/** A request as the downstream sent it, framing already decided. */
-export interface RequestHead {
-  readonly method: string
-  /** Origin-form (path and query), whatever form the downstream used; `*` for OPTIONS. */
-  readonly target: string
-  /** Host and port as given: from an absolute target, else from Host; empty in HTTP/1.0 without one. */
-  readonly authority: string
-  /** Host as it stands in `fields`, null without one. */
-  readonly hostField: string | null
-  /** `https` when an absolute target says so. */
-  readonly scheme: 'http' | 'https'
-  /** 10 or 11. */
-  readonly version: number
-  readonly fields: Fields
-  /** Bytes, or CHUNKED. */
-  readonly bodyLength: number
-  readonly keepAlive: boolean
-  readonly expectContinue: boolean
-}
-
-export interface ResponseHead {
-  readonly status: number
-  readonly phrase: string
-  readonly version: number
-  readonly fields: Fields
-  /** Bytes, CHUNKED or UNTIL_CLOSE. */
-  readonly bodyLength: number
-  readonly keepAlive: boolean
-}
 
 /**
  * reg-name, IPv4 or bracketed IPv6, with an optional port (RFC 3986, section 3.2; no userinfo, RFC 9110 section 4.2.4). No

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { FieldSection } from '../field-section.ts'
 
 /** Body runs up to this many bytes are joined to the text before them: one string write beats a vector of two. */
 const JOIN_BYTES = 4096
@@ -57,9 +58,9 @@ export class Output {
     this.text += '\r\n'
   }
 
-  /** The last chunk and the trailer section, whose lines end in CRLF. */
-  addLastChunk(trailers: string): void {
-    this.text += `0\r\n${trailers}\r\n`
+  /** The last chunk and the trailer section. */
+  addLastChunk(trailers: FieldSection | null): void {
+    this.text += trailers === null ? '0\r\n\r\n' : `0\r\n${trailers.lines()}\r\n`
   }
 
   private writeText(): boolean {

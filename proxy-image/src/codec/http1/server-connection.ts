@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
 import { ProxyError, STATUS } from '../../errors.ts'
 import { http } from '../../node-http.ts'
+import type { FieldSection } from '../field-section.ts'
+import { CHUNKED, type RequestHead, type ResponseHead } from '../message.ts'
 import type { DownstreamStream, RequestReceiver } from '../stream.ts'
 import { ChunkedDecoder } from './chunked.ts'
-import { CHUNKED } from './framing.ts'
-import { parseRequestHead, type RequestHead, type ResponseHead } from './head.ts'
+import { parseRequestHead } from './head.ts'
 import { Output } from './output.ts'
 import { badRequest, headText, MAX_HEAD_BYTES } from './syntax.ts'
 
@@ -192,7 +193,7 @@ export class Http1ServerConnection implements DownstreamStream {
     if (this.receiver !== receiver || this.phase !== BODY) return at
     if (this.decoder === null ? this.remaining === 0 : this.decoder.done) {
       this.phase = ANSWER
-      receiver.onRequestEnd(this.decoder?.trailers ?? '')
+      receiver.onRequestEnd(this.decoder?.trailers ?? null)
     }
     receiver.onRequestFlush()
     return at
@@ -234,12 +235,12 @@ export class Http1ServerConnection implements DownstreamStream {
 
   sendInformational(head: ResponseHead): void {
     if (this.head.version < 11) return
-    this.output.add(`HTTP/1.1 ${head.status} ${head.phrase}\r\n${head.fields.lines()}\r\n`)
+    this.output.add(`${statusLine(head)}${head.fields.lines()}\r\n`)
     this.output.flush()
   }
 
   sendHead(head: ResponseHead): void {
-    let text = `HTTP/1.1 ${head.status} ${head.phrase}\r\n${head.fields.lines()}`
+    let text = `${statusLine(head)}${head.fields.lines()}`
     if (head.bodyLength < 0) {
       // RFC 9112, section 6.3: without a length, an HTTP/1.0 downstream learns the end from the close.
       if (this.head.version < 11) {
@@ -283,7 +284,7 @@ export class Http1ServerConnection implements DownstreamStream {
     else this.output.addBytes(chunk, start, end)
   }
 
-  end(trailers: string): void {
+  end(trailers: FieldSection | null): void {
     if (this.chunkedAnswer) this.output.addLastChunk(trailers)
     this.finish()
   }
@@ -349,4 +350,9 @@ export class Http1ServerConnection implements DownstreamStream {
 
 function statusOf(error: ProxyError): number {
   return STATUS[error.reason]
+}
+
+/** HTTP/2 has no phrases. */
+function statusLine({ status, phrase, version }: ResponseHead): string {
+  return `HTTP/1.1 ${status} ${version === 20 ? (http.STATUS_CODES[status] ?? '') : phrase}\r\n`
 }

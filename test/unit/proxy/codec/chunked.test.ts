@@ -16,7 +16,7 @@ function decode(bytes: string, cuts: readonly number[] = []) {
       body += chunk.toString('latin1', from, to)
     })
   }
-  return { body, stoppedAt: at, done: decoder.done, fault: decoder.fault, trailers: decoder.trailers }
+  return { body, stoppedAt: at, done: decoder.done, fault: decoder.fault, trailers: decoder.trailers?.lines() ?? '' }
 }
 
 describe('chunked framing', () => {
