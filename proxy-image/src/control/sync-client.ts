@@ -38,8 +38,6 @@ const WAIT_MS = 30_000
 const EMPTY_PAUSE_MS = 1_000
 /** The way there and back; a held call has its wait beside it. */
 const CALL_TIMEOUT_MS = 10_000
-/** Of the interval that the control plane names, so that proxies which started together drift apart. */
-const JITTER = 0.2
 const RETRY_FIRST_MS = 100
 const RETRY_CAP_MS = 10_000
 /** Where each call has its price. */
@@ -173,7 +171,7 @@ export class SyncClient {
       const response = decode(SyncResponseSchema, 'the answer to the sync', answer) as SyncResponse
       await this.#take(response)
       const { nextSyncMs } = response
-      if (!this.#held) return Math.max(nextSyncMs * (1 - JITTER / 2 + Math.random() * JITTER), EMPTY_PAUSE_MS)
+      if (!this.#held) return Math.max(nextSyncMs, EMPTY_PAUSE_MS)
       if (report) return 0
       const early = isEmpty(response) && performance.now() - startedMs < EMPTY_PAUSE_MS
       return Math.max(nextSyncMs, early ? EMPTY_PAUSE_MS : 0)
