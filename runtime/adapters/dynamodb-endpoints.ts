@@ -125,8 +125,8 @@ export class DynamoDbEndpoints implements EndpointDirectory {
     const failed = ask && answer === undefined
     const pauseMs = failed ? spread(FAILED_MS) : !settled ? UNSETTLED_MS : spread(AT_REST_MS)
     const graceMs = emptySinceMs === null ? pauseMs : Math.min(EMPTY_MS, emptySinceMs + EMPTY_GRACE_MS - now)
-    const foundAtMs = answer === undefined ? undefined : now
-    if (ask || !settled) await this.#looks.schedule(mesh, node, now + Math.min(pauseMs, graceMs), foundAtMs)
+    const readAtMs = answer === undefined ? undefined : now
+    if (ask || !settled) await this.#looks.schedule(mesh, node, now + Math.min(pauseMs, graceMs), readAtMs)
     return { node, settled, ...(failure === undefined ? {} : { failure }) }
   }
 
@@ -167,8 +167,8 @@ export class DynamoDbEndpoints implements EndpointDirectory {
       return { answer, ...(answer.problem === undefined ? {} : { failure: answer.problem }) }
     } catch (error) {
       if (!(error instanceof MeshError)) throw error
-      const foundAtMs = await this.#looks.foundAt(mesh, node)
-      const age = foundAtMs === undefined ? undefined : Math.round((this.#clock.now() - foundAtMs) / 1000)
+      const readAtMs = await this.#looks.readAt(mesh, node)
+      const age = readAtMs === undefined ? undefined : Math.round((this.#clock.now() - readAtMs) / 1000)
       const kept = age === undefined ? 'it was never read before' : `what it held ${age} s ago stays in force`
       return { failure: `${error.message}; ${kept}` }
     }

@@ -29,50 +29,50 @@ export class DynamoDbLooks {
     } catch (error) {
       const { name, Item: item } = error as Error & { Item?: Item }
       if (name !== 'ConditionalCheckFailedException') throw error
-      this.#due.set(cacheKey(mesh, node), Math.max(Number(item?.refresh?.N ?? untilMs), nowMs + LEAVE_MS))
+      this.#due.set(cacheKey(mesh, node), Math.max(Number(item?.dueAt?.N ?? untilMs), nowMs + LEAVE_MS))
       return false
     }
   }
 
   /** Says when the node is due again, and when its registration was read, if it was. */
-  async schedule(mesh: string, node: string, refreshAtMs: number, foundAtMs: number | undefined): Promise<void> {
-    await this.#set(mesh, node, refreshAtMs, foundAtMs, undefined)
+  async schedule(mesh: string, node: string, dueAtMs: number, readAtMs: number | undefined): Promise<void> {
+    await this.#set(mesh, node, dueAtMs, readAtMs, undefined)
   }
 
   /** When the registration was last read; undefined when it never was. */
-  async foundAt(mesh: string, node: string): Promise<number | undefined> {
+  async readAt(mesh: string, node: string): Promise<number | undefined> {
     const at = key(endpointsPartition(mesh), lookKey(node))
     const { Item: item } = await this.#client.send(new GetItemCommand({ TableName: this.#table, Key: at }))
-    return item?.found?.N === undefined ? undefined : Number(item.found.N)
+    return item?.readAt?.N === undefined ? undefined : Number(item.readAt.N)
   }
 
   async #set(
     mesh: string,
     node: string,
-    refreshAtMs: number,
-    foundAtMs: number | undefined,
+    dueAtMs: number,
+    readAtMs: number | undefined,
     unlessDueAfterMs: number | undefined,
   ): Promise<void> {
     await this.#client.send(
       new UpdateItemCommand({
         TableName: this.#table,
         Key: key(endpointsPartition(mesh), lookKey(node)),
-        UpdateExpression: `SET refresh = :refresh, expires = :expires${foundAtMs === undefined ? '' : ', found = :found'}`,
+        UpdateExpression: `SET dueAt = :dueAt, expires = :expires${readAtMs === undefined ? '' : ', readAt = :readAt'}`,
         ExpressionAttributeValues: {
-          ':refresh': { N: String(refreshAtMs) },
-          ':expires': { N: String(Math.ceil(refreshAtMs / 1000) + DAY_S) },
-          ...(foundAtMs === undefined ? {} : { ':found': { N: String(foundAtMs) } }),
+          ':dueAt': { N: String(dueAtMs) },
+          ':expires': { N: String(Math.ceil(dueAtMs / 1000) + DAY_S) },
+          ...(readAtMs === undefined ? {} : { ':readAt': { N: String(readAtMs) } }),
           ...(unlessDueAfterMs === undefined ? {} : { ':now': { N: String(unlessDueAfterMs) } }),
         },
         ...(unlessDueAfterMs === undefined
           ? {}
           : {
-              ConditionExpression: 'attribute_not_exists(refresh) OR refresh <= :now',
+              ConditionExpression: 'attribute_not_exists(dueAt) OR dueAt <= :now',
               ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
             }),
       }),
     )
-    this.#due.set(cacheKey(mesh, node), refreshAtMs)
+    this.#due.set(cacheKey(mesh, node), dueAtMs)
   }
 }
 
