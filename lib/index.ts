@@ -1,3 +1,35 @@
 export { CertificateAuthority, type CertificateAuthorityBinding } from './certificate-authority.ts'
+export type { EcsServiceOptions } from './ecs-service-options.ts'
+export { GatewayLoadBalancer, type GatewayLoadBalancerOptions } from './gateway-load-balancer.ts'
+export {
+  GatewayRoute,
+  type GatewayRouteOptions,
+  type GatewayRouteProps,
+  HostnameMatch,
+  PathRewrite,
+} from './gateway-route.ts'
 export { type IMesh, Mesh, type MeshAttributes } from './mesh.ts'
+export { type GatewayListener, GatewayTls, MeshGateway, type MeshGatewayProps } from './mesh-gateway.ts'
 export type { MeshProps, MeshQuotas } from './mesh-props.ts'
+export { type IMeshService, MeshService, type MeshServiceAttributes, type MeshServiceProps } from './mesh-service.ts'
+export { MeshPolicy, type MeshPolicyProps, type PolicyOptions, PolicyTarget } from './policy.ts'
+export { MeshProtocol } from './protocol.ts'
+export { RetryEvent, type RetryOptions } from './retry.ts'
+export { Route, type RouteOptions, type RouteProps, type TimeoutOptions, type WeightedTarget } from './route.ts'
+export { type GrpcConditions, HeaderMatch, QueryMatch, type RouteConditions, RouteMatch } from './route-match.ts'
+export type { SidecarOptions } from './sidecar-options.ts'
+export {
+  type IMeshCaller,
+  type IVirtualNode,
+  type MeshCaller,
+  type NodeHealthCheck,
+  VirtualNode,
+  type VirtualNodeProps,
+} from './virtual-node.ts'
+export { VirtualRouter, type VirtualRouterProps } from './virtual-router.ts'
+export {
+  type IVirtualService,
+  VirtualService,
+  type VirtualServiceAttributes,
+  type VirtualServiceProps,
+} from './virtual-service.ts'

@@ -8,7 +8,8 @@ export const OUTBOUND_PORT = 15_001
 export const FIRST_PUBLISHED_PORT = 15_010
 const LAST_PUBLISHED_PORT = 15_029
 const ADMIN_PORT = 9901
-const SCRAPE_PORT = 9902
+/** Read-only `/metrics` on the address of the task. */
+export const SCRAPE_PORT = 9902
 
 /** What the proxy does on a port, in words; undefined when the port is free for others. */
 export function usedByProxyFor(port: number): string | undefined {

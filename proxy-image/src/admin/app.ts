@@ -95,9 +95,9 @@ export function createAdminApp(view: AdminView): AdminApp {
   return (request) => refusal(request) ?? answer(request, view, PAGES)
 }
 
-/** Read-only metrics for the task's own address, where scrapers come from. */
+/** What may be read on the task's own address: metrics by scrapers, readiness by load balancers. */
 export function createMetricsApp(view: AdminView): AdminApp {
-  const pages = PAGES.filter((page) => page.path === '/metrics' || page.path === '/stats/prometheus')
+  const pages = PAGES.filter(({ path }) => ['/metrics', '/stats/prometheus', '/ready'].includes(path))
   return (request) => answer(request, view, pages)
 }
 

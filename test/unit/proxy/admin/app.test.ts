@@ -184,12 +184,13 @@ describe('DNS rebinding', () => {
 })
 
 describe('the metrics listener', () => {
-  it('shows metrics to any host and nothing else to anybody', () => {
+  it('shows metrics and readiness to any host and nothing else to anybody', () => {
     const app = createMetricsApp(proxy())
     const status = (method: string, url: string) => app({ method, url, headers: { host: '10.0.1.7:9902' } }).status
     expect(status('GET', '/metrics')).toBe(200)
+    expect(status('GET', '/ready')).not.toBe(404)
     expect(status('POST', '/metrics')).toBe(405)
-    for (const path of ['/', '/config_dump', '/certs', '/clusters', '/ready']) expect(status('GET', path)).toBe(404)
+    for (const path of ['/', '/config_dump', '/certs', '/clusters']) expect(status('GET', path)).toBe(404)
     for (const path of ['/drain_listeners', '/logging?level=off']) expect(status('POST', path)).toBe(404)
   })
 })

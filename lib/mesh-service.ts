@@ -1,0 +1,355 @@
+import { Annotations, Resource } from 'aws-cdk-lib'
+import { Connections, type IConnectable, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
+import * as ecs from 'aws-cdk-lib/aws-ecs'
+import type { IGrantable, IPrincipal } from 'aws-cdk-lib/aws-iam'
+import type { Construct } from 'constructs'
+import { INBOUND_PORT, SCRAPE_PORT } from '../runtime/model/proxy-ports.ts'
+import type { EcsServiceOptions } from './ecs-service-options.ts'
+import type { IMesh } from './mesh.ts'
+import { MeshPolicy, type PolicyOptions, PolicyTarget } from './policy.ts'
+import { isSameMesh } from './private/claims.ts'
+import { ecsService, joinMesh, registerInCloudMap } from './private/ecs-service.ts'
+import { checkPort, nameOf } from './private/naming.ts'
+import { RoleBinding } from './private/role-binding.ts'
+import { addSidecar, appPortsOf } from './private/sidecar.ts'
+import { MeshProtocol } from './protocol.ts'
+import type { RetryOptions } from './retry.ts'
+import type { Route, RouteOptions, TimeoutOptions, WeightedTarget } from './route.ts'
+import type { SidecarOptions } from './sidecar-options.ts'
+import {
+  type IMeshCaller,
+  type IVirtualNode,
+  type MeshCaller,
+  type NodeHealthCheck,
+  VirtualNode,
+} from './virtual-node.ts'
+import { type IVirtualService, VirtualService } from './virtual-service.ts'
+
+export interface MeshServiceProps extends EcsServiceOptions {
+  readonly mesh: IMesh
+  /** Where the app listens. */
+  readonly port: number
+  /**
+   * The app: one of `taskDefinition`, `image` and `service`. Its network mode must be AWS_VPC, and its task role no other
+   * service's: the role is who the task is.
+   */
+  readonly taskDefinition?: ecs.TaskDefinition
+  /** The app's image, for a Fargate task definition of the construct's own. */
+  readonly image?: ecs.ContainerImage
+  /** The app's ECS service, where there is one already; of `EcsServiceOptions` nothing applies then. */
+  readonly service?: ecs.BaseService
+  /**
+   * CPU units of the task that is made for `image`.
+   * @default 256
+   */
+  readonly cpu?: number
+  /**
+   * MiB of the task that is made for `image`; the sidecar takes up to 256 of them.
+   * @default 1024
+   */
+  readonly memoryLimitMiB?: number
+  /**
+   * Architecture of the task that is made for `image`.
+   * @default - Linux on X86_64
+   */
+  readonly runtimePlatform?: ecs.RuntimePlatform
+  /**
+   * Environment of the app in the task that is made for `image`.
+   * @default - none
+   */
+  readonly environment?: { [name: string]: string }
+  /**
+   * Name of the virtual node, the Cloud Map service and the first label of the virtual service's host name.
+   * @default - the construct's id in kebab case
+   */
+  readonly serviceName?: string
+  /** @default MeshProtocol.HTTP */
+  readonly protocol?: MeshProtocol
+  /**
+   * Port of the virtual service, where others call this one.
+   * @default - 80; with TCP the app's port
+   */
+  readonly virtualServicePort?: number
+  /**
+   * Virtual services that the app calls.
+   * @default - none; see `addBackend`
+   */
+  readonly backends?: IVirtualService[]
+  /**
+   * The same by name (`catalog`), for those that the app defines later or in another file.
+   * @default - none
+   */
+  readonly backendNames?: string[]
+  /**
+   * Whether the app calls virtual services through `HTTP_PROXY` or the sidecar's outbound port 15001 only, and not at their
+   * own addresses: a virtual service may then have the port of the app.
+   * @default false
+   */
+  readonly usesOutboundProxy?: boolean
+  /** @default - ECS's own checks, and that peers stop calling an instance that fails */
+  readonly healthCheck?: NodeHealthCheck
+  /**
+   * Whether the sidecar writes a line for each request to its log.
+   * @default false
+   */
+  readonly accessLogs?: boolean
+  /**
+   * Who may read the sidecar's metrics on port 9902, such as a Prometheus.
+   * @default - nobody
+   */
+  readonly scrapeFrom?: IConnectable[]
+  /** @default - see {@link SidecarOptions} */
+  readonly sidecar?: SidecarOptions
+}
+
+/** A service in the mesh: it is called by its name, and a target of routes. */
+export interface IMeshService extends IVirtualNode, IVirtualService {}
+
+/** A mesh service of another app. */
+export interface MeshServiceAttributes {
+  readonly mesh: IMesh
+  /** Name of its virtual node and first label of its host name. */
+  readonly serviceName: string
+  /** @default 80 */
+  readonly virtualServicePort?: number
+}
+
+/**
+ * An app in the mesh: its sidecar, identity, virtual node, virtual service with a router, Cloud Map service and ECS service.
+ * Others reach it at `http://<name>.<zone of the mesh>`, by mTLS between the sidecars; its own port is closed to the network.
+ */
+export class MeshService extends Resource implements IMeshService, IConnectable, IGrantable {
+  /** A mesh service that is no part of this app: a backend, a target of routes, somebody to let in. */
+  public static fromMeshServiceAttributes({
+    mesh,
+    serviceName,
+    virtualServicePort,
+  }: MeshServiceAttributes): IMeshService {
+    const port = virtualServicePort === undefined ? {} : { port: virtualServicePort }
+    return {
+      ...VirtualNode.fromVirtualNodeName(mesh, serviceName),
+      ...VirtualService.fromVirtualServiceAttributes({ mesh, serviceName, ...port }),
+    }
+  }
+
+  public readonly mesh: IMesh
+  /** As ECS has it. */
+  public readonly service: ecs.BaseService
+  public readonly taskDefinition: ecs.TaskDefinition
+  /** The container `weft`. */
+  public readonly sidecar: ecs.ContainerDefinition
+  public readonly virtualNode: VirtualNode
+  public readonly virtualService: VirtualService
+  /** The mesh port; others than members of the mesh have no use for it. */
+  public readonly connections: Connections
+  /** The task role. */
+  public readonly grantPrincipal: IPrincipal
+  readonly #allowed: { virtualNode?: string; virtualGateway?: string }[] = []
+
+  public constructor(scope: Construct, id: string, props: MeshServiceProps) {
+    super(scope, id)
+    const { mesh, port } = props
+    this.mesh = mesh
+    const name = nameOf(this, 'serviceName', props.serviceName)
+    checkPort(this, 'port', port)
+    this.taskDefinition = this.#taskDefinition(props)
+    this.grantPrincipal = this.taskDefinition.taskRole.grantPrincipal
+    this.virtualNode = this.#makeVirtualNode(name, props)
+    this.virtualService = this.#makeVirtualService(name, props)
+    const binding = new RoleBinding(this, 'RoleBinding', {
+      mesh,
+      taskRole: this.taskDefinition.taskRole,
+      virtualNodeName: name,
+      after: this.virtualNode.virtualNodeResource,
+    })
+    this.sidecar = addSidecar(this.taskDefinition, { ...props.sidecar, mesh, virtualNodeName: name })
+    const securityGroup = this.#securityGroup(props)
+    this.connections = new Connections({ securityGroups: [securityGroup], defaultPort: Port.tcp(INBOUND_PORT) })
+    this.service = this.#makeService(props, securityGroup)
+    registerInCloudMap(this.service, mesh, name)
+    // A task that starts before the mesh knows it would wait, and count as failed.
+    this.service.node.addDependency(this.virtualNode, binding, this.virtualService)
+    if (props.usesOutboundProxy !== true) this.node.addValidation({ validate: () => this.#portClashes() })
+    this.#warnOfOtherPort()
+  }
+
+  public get virtualNodeName(): string {
+    return this.virtualNode.virtualNodeName
+  }
+
+  public get virtualNodeResource() {
+    return this.virtualNode.virtualNodeResource
+  }
+
+  public get virtualServiceName(): string {
+    return this.virtualService.virtualServiceName
+  }
+
+  public get virtualServicePort(): number {
+    return this.virtualService.virtualServicePort
+  }
+
+  public get virtualServiceResource() {
+    return this.virtualService.virtualServiceResource
+  }
+
+  public get meshCaller(): MeshCaller {
+    return this.virtualNode.meshCaller
+  }
+
+  /** Lets the app call another virtual service of the mesh. */
+  public addBackend(service: IVirtualService): void {
+    this.virtualNode.addBackend(service)
+  }
+
+  /** Sends some of the requests to this service elsewhere. */
+  public route(id: string, options: RouteOptions): Route {
+    return this.virtualService.virtualRouter.route(id, options)
+  }
+
+  /** Divides the requests to this service that no route takes, as for a canary. The last call counts. */
+  public split(targets: WeightedTarget[]): void {
+    this.virtualService.virtualRouter.split(targets)
+  }
+
+  /** How requests to this service are repeated, on all routes that have no retry of their own. */
+  public retry(options: RetryOptions): void {
+    this.virtualService.virtualRouter.retry(options)
+  }
+
+  /** How long requests to this service may take, on all routes that have no timeout of their own. */
+  public timeout(options: TimeoutOptions): void {
+    this.virtualService.virtualRouter.timeout(options)
+  }
+
+  /**
+   * Lets these callers in, and from the first call on nobody else of the mesh.
+   * @throws Error when one is in another mesh.
+   */
+  public allowFrom(...callers: IMeshCaller[]): void {
+    for (const { mesh, meshCaller } of callers) {
+      if (isSameMesh(mesh, this.mesh)) continue
+      throw new Error(
+        `${this.node.path}: ${meshCaller.virtualNodeName ?? meshCaller.virtualGatewayName} is in mesh ${mesh.meshName}, ` +
+          `whose certificates mesh ${this.mesh.meshName} does not trust; let a gateway of this mesh in`,
+      )
+    }
+    if (this.#allowed.length === 0) this.policy('authorization', { allow: this.#allowed })
+    for (const { meshCaller } of callers) {
+      const { virtualNodeName: virtualNode, virtualGatewayName: virtualGateway } = meshCaller
+      this.#allowed.push(virtualNode === undefined ? { virtualGateway: virtualGateway! } : { virtualNode })
+    }
+  }
+
+  /**
+   * Attaches a policy: to the virtual node where it is about who may come in (`authorization`), else to the virtual
+   * service. A second one of a kind needs a `policyName`.
+   */
+  public policy(policyKind: string, spec: { [key: string]: unknown }, options: PolicyOptions = {}): MeshPolicy {
+    const { target, policyName = this.virtualNodeName, shadow = false } = options
+    const policy = new MeshPolicy(this, `Policy-${policyKind}-${policyName}`, {
+      mesh: this.mesh,
+      policyKind,
+      policyName,
+      spec,
+      shadow,
+      target:
+        target ??
+        (policyKind === 'authorization'
+          ? PolicyTarget.virtualNode(this.virtualNodeName)
+          : PolicyTarget.virtualService(this.virtualServiceName)),
+    })
+    policy.node.addDependency(this.virtualNode, this.virtualService)
+    // Nobody is let in before a policy says otherwise.
+    this.service.node.addDependency(policy)
+    return policy
+  }
+
+  #taskDefinition(props: MeshServiceProps): ecs.TaskDefinition {
+    const given = [props.taskDefinition, props.image, props.service].filter((one) => one !== undefined)
+    if (given.length !== 1) {
+      throw new Error(`${this.node.path}: give exactly one of taskDefinition, image and service`)
+    }
+    if (props.image === undefined) return props.taskDefinition ?? props.service!.taskDefinition
+    const taskDefinition = new ecs.FargateTaskDefinition(this, 'TaskDefinition', {
+      cpu: props.cpu ?? 256,
+      memoryLimitMiB: props.memoryLimitMiB ?? 1024,
+      ...(props.runtimePlatform === undefined ? {} : { runtimePlatform: props.runtimePlatform }),
+    })
+    taskDefinition.addContainer('app', {
+      image: props.image,
+      portMappings: [{ containerPort: props.port }],
+      logging: ecs.LogDrivers.awsLogs({ streamPrefix: 'app' }),
+      ...(props.environment === undefined ? {} : { environment: props.environment }),
+    })
+    return taskDefinition
+  }
+
+  #makeVirtualNode(virtualNodeName: string, props: MeshServiceProps): VirtualNode {
+    const { mesh, port, protocol, healthCheck, backends, backendNames, accessLogs } = props
+    return new VirtualNode(this, 'VirtualNode', {
+      mesh,
+      virtualNodeName,
+      port,
+      ...(protocol === undefined ? {} : { protocol }),
+      ...(healthCheck === undefined ? {} : { healthCheck }),
+      ...(backends === undefined ? {} : { backends }),
+      ...(backendNames === undefined ? {} : { backendNames }),
+      ...(accessLogs === undefined ? {} : { accessLogs }),
+    })
+  }
+
+  #makeVirtualService(serviceName: string, { mesh, port, virtualServicePort }: MeshServiceProps): VirtualService {
+    const { protocol } = this.virtualNode
+    const chosen = virtualServicePort ?? (protocol === MeshProtocol.TCP ? port : undefined)
+    return new VirtualService(this, 'VirtualService', {
+      mesh,
+      serviceName,
+      protocol,
+      defaultTarget: this.virtualNode,
+      ...(chosen === undefined ? {} : { port: chosen }),
+    })
+  }
+
+  /** Admits members of the mesh on the mesh port, scrapers on theirs, and nobody on the app's. */
+  #securityGroup({ mesh, scrapeFrom = [] }: MeshServiceProps): SecurityGroup {
+    const group = new SecurityGroup(this, 'SecurityGroup', {
+      vpc: mesh.vpc,
+      description: `Tasks of ${this.virtualNodeName} in the mesh`,
+      allowAllOutbound: true,
+    })
+    group.addIngressRule(mesh.memberSecurityGroup, Port.tcp(INBOUND_PORT), 'mTLS from members of the mesh')
+    for (const scraper of scrapeFrom) group.connections.allowFrom(scraper, Port.tcp(SCRAPE_PORT), 'Metrics')
+    return group
+  }
+
+  #makeService(props: MeshServiceProps, securityGroup: SecurityGroup): ecs.BaseService {
+    const { mesh, service } = props
+    if (service === undefined) return ecsService(this, { ...props, taskDefinition: this.taskDefinition, securityGroup })
+    joinMesh(service, mesh, securityGroup)
+    return service
+  }
+
+  /** Measured: a socket on 0.0.0.0:8080 and one on a virtual service's loopback address and 8080 exclude each other. */
+  #portClashes(): string[] {
+    const ports = new Set([this.virtualNode.port, ...appPortsOf(this.taskDefinition).map(({ port }) => port)])
+    return this.virtualNode.backends
+      .filter(({ virtualServicePort }) => ports.has(virtualServicePort))
+      .map(
+        ({ virtualServiceName, virtualServicePort: port }) =>
+          `the app listens on port ${port}, where it would also call ${virtualServiceName}, and only one of both can have ` +
+          `the port; set another virtualServicePort on ${virtualServiceName} (80 is usual for HTTP), or another port for this ` +
+          'app, or let the app call through HTTP_PROXY=http://127.0.0.1:15001 and set usesOutboundProxy',
+      )
+  }
+
+  #warnOfOtherPort(): void {
+    const declared = appPortsOf(this.taskDefinition).map(({ port }) => port)
+    const { port } = this.virtualNode
+    if (declared.length === 0 || declared.includes(port)) return
+    Annotations.of(this).addWarningV2(
+      'weft-mesh:port-not-declared',
+      `port is ${port}, but the containers of the task declare ${declared.join(', ')}; is it where the app listens?`,
+    )
+  }
+}

@@ -1,0 +1,122 @@
+import { CfnResource, Lazy, Resource, Stack } from 'aws-cdk-lib'
+import type { Construct } from 'constructs'
+import type { IMesh } from './mesh.ts'
+import { claim, isOfThisApp, meshKey } from './private/claims.ts'
+import { problemsOf } from './private/mesh-resource.ts'
+import { nameOf } from './private/naming.ts'
+
+/** What a policy is attached to. Of several that apply, the one with the most specific target counts. */
+export class PolicyTarget {
+  /** Everything in the mesh. */
+  public static mesh(mesh: IMesh): PolicyTarget {
+    return new PolicyTarget('mesh', mesh.meshName)
+  }
+
+  public static virtualNode(virtualNodeName: string): PolicyTarget {
+    return new PolicyTarget('virtual-node', virtualNodeName)
+  }
+
+  public static virtualGateway(virtualGatewayName: string): PolicyTarget {
+    return new PolicyTarget('virtual-gateway', virtualGatewayName)
+  }
+
+  /** The full host name. */
+  public static virtualService(virtualServiceName: string): PolicyTarget {
+    return new PolicyTarget('virtual-service', virtualServiceName)
+  }
+
+  public static route(virtualRouterName: string, routeName: string): PolicyTarget {
+    return new PolicyTarget('route', `${virtualRouterName}/${routeName}`)
+  }
+
+  /** @internal */
+  public readonly _kind: string
+  /** @internal */
+  public readonly _name: string
+
+  private constructor(kind: string, name: string) {
+    this._kind = kind
+    this._name = name
+  }
+}
+
+export interface PolicyOptions {
+  /** @default - what the method that makes the policy stands for */
+  readonly target?: PolicyTarget
+  /** @default - the name of the target's construct */
+  readonly policyName?: string
+  /**
+   * Evaluated and counted, but not enforced. Only for kinds that deny.
+   * @default false
+   */
+  readonly shadow?: boolean
+}
+
+export interface MeshPolicyProps {
+  readonly mesh: IMesh
+  /** `authorization`, `retry`, `timeout` ... */
+  readonly policyKind: string
+  /** @default - the construct's id in kebab case */
+  readonly policyName?: string
+  readonly target: PolicyTarget
+  /** As the API has it, in camelCase: `{ maxRetries: 2 }`. */
+  readonly spec: { [key: string]: unknown }
+  /** @default false */
+  readonly shadow?: boolean
+}
+
+/** What App Mesh never had, attached to one of its resources. */
+export class MeshPolicy extends Resource {
+  public readonly policyName: string
+  public readonly policyResource: CfnResource
+
+  public constructor(scope: Construct, id: string, props: MeshPolicyProps) {
+    super(scope, id)
+    const { mesh, policyKind, target, spec, shadow } = props
+    this.policyName = nameOf(this, 'policyName', props.policyName)
+    this.#claim(props, `policy/${policyKind}/${this.policyName}`, 'give one of them another policyName')
+    this.#claim(
+      props,
+      `policy-of/${policyKind}/${target._kind}/${target._name}`,
+      'a target has one of a kind; make them one',
+    )
+    this.policyResource = new CfnResource(this, 'Resource', {
+      type: 'Custom::WeftPolicy',
+      properties: {
+        ServiceToken: mesh.serviceToken,
+        MeshName: mesh.meshName,
+        PolicyKind: policyKind,
+        PolicyName: this.policyName,
+        TargetRef: { Kind: target._kind, Name: target._name },
+        ...(shadow === true ? { Mode: 'shadow' } : {}),
+        Spec: Lazy.any({ produce: () => inPascalCase(Stack.of(this).resolve(spec)) }),
+      },
+    })
+    if (isOfThisApp(mesh)) this.policyResource.node.addDependency(mesh)
+    const mode = shadow === true ? { mode: 'shadow' } : {}
+    const targetRef = { kind: target._kind, name: target._name }
+    this.node.addValidation({
+      validate: () => problemsOf(this, 'policy', this.policyName, { kind: policyKind, targetRef, ...mode, spec }),
+    })
+  }
+
+  #claim({ mesh, policyKind, target }: MeshPolicyProps, what: string, remedy: string): void {
+    const earlier = claim(this, `${meshKey(mesh)}/${what}`, this.node.path)
+    if (earlier === undefined) return
+    const policy = `${policyKind} policy ${this.policyName} of ${target._kind} ${target._name}`
+    throw new Error(`${this.node.path}: ${policy} collides with that of ${earlier}; ${remedy}`)
+  }
+}
+
+/** CloudFormation's spelling of members. What is a token by now is CloudFormation's own already. */
+function inPascalCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inPascalCase)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value)
+  if (entries.some(([key]) => key === 'Ref' || key.startsWith('Fn::'))) return value
+  return Object.fromEntries(entries.map(([key, member]) => [capital(key), inPascalCase(member)]))
+}
+
+function capital(key: string): string {
+  return key.charAt(0).toUpperCase() + key.slice(1)
+}

@@ -1,0 +1,87 @@
+import { Duration, Lazy, Stack, Token } from 'aws-cdk-lib'
+import type { ISecurityGroup } from 'aws-cdk-lib/aws-ec2'
+import * as ecs from 'aws-cdk-lib/aws-ecs'
+import { DnsRecordType } from 'aws-cdk-lib/aws-servicediscovery'
+import type { Construct } from 'constructs'
+import type { EcsServiceOptions } from '../ecs-service-options.ts'
+import type { IMesh } from '../mesh.ts'
+
+export interface EcsServiceProps extends EcsServiceOptions {
+  readonly mesh: IMesh
+  readonly taskDefinition: ecs.TaskDefinition
+  readonly securityGroup: ISecurityGroup
+}
+
+/** An ECS service whose tasks are members of the mesh. Deployments that fail go back by themselves. */
+export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseService {
+  const { mesh, taskDefinition, securityGroup } = props
+  const shared = {
+    cluster: props.cluster ?? clusterOf(scope, mesh),
+    desiredCount: props.desiredCount ?? 2,
+    minHealthyPercent: props.minHealthyPercent ?? 100,
+    maxHealthyPercent: props.maxHealthyPercent ?? 200,
+    assignPublicIp: props.assignPublicIp ?? false,
+    securityGroups: [securityGroup],
+    circuitBreaker: { rollback: true },
+    enableExecuteCommand: props.enableExecuteCommand ?? false,
+    propagateTags: ecs.PropagatedTagSource.SERVICE,
+    ...(props.vpcSubnets === undefined ? {} : { vpcSubnets: props.vpcSubnets }),
+    ...(props.capacityProviderStrategies === undefined
+      ? {}
+      : { capacityProviderStrategies: props.capacityProviderStrategies }),
+  }
+  const service = taskDefinition.isFargateCompatible
+    ? new ecs.FargateService(scope, 'Service', {
+        ...shared,
+        taskDefinition: taskDefinition as ecs.FargateTaskDefinition,
+      })
+    : new ecs.Ec2Service(scope, 'Service', { ...shared, taskDefinition: taskDefinition as ecs.Ec2TaskDefinition })
+  makeMembers(service, mesh)
+  return service
+}
+
+/** Makes the tasks of a service that is there already members of the mesh. */
+export function joinMesh(service: ecs.BaseService, mesh: IMesh, securityGroup: ISecurityGroup): void {
+  service.connections.addSecurityGroup(securityGroup)
+  makeMembers(service, mesh)
+}
+
+/**
+ * Gives tasks the members' security group. Not by way of `service.connections`: what is let in or out there is meant for
+ * this service, and would be for every member then.
+ */
+function makeMembers(service: ecs.BaseService, mesh: IMesh): void {
+  const groups = Lazy.list({
+    produce: () =>
+      [mesh.memberSecurityGroup, ...service.connections.securityGroups].map(({ securityGroupId }) => securityGroupId),
+  })
+  const resource = service.node.findChild('Service') as ecs.CfnService
+  resource.addPropertyOverride('NetworkConfiguration.AwsvpcConfiguration.SecurityGroups', groups)
+}
+
+/**
+ * Lets the control plane find the tasks: one Cloud Map service with A records for each virtual node.
+ * @throws Error when the service registers its tasks elsewhere already.
+ */
+export function registerInCloudMap(service: ecs.BaseService, mesh: IMesh, name: string): void {
+  if (service.cloudMapService !== undefined) {
+    throw new Error(
+      `${service.node.path} has a Cloud Map service already; leave out its cloudMapOptions, as the mesh registers its tasks ` +
+        `as ${name} in ${mesh.namespace.namespaceName}`,
+    )
+  }
+  service.enableCloudMap({
+    cloudMapNamespace: mesh.namespace,
+    name,
+    dnsRecordType: DnsRecordType.A,
+    dnsTtl: Duration.seconds(10),
+  })
+}
+
+/** One cluster for all services of a mesh in a stack: a cluster by itself costs nothing. */
+function clusterOf(scope: Construct, mesh: IMesh): ecs.ICluster {
+  const stack = Stack.of(scope)
+  const id = `WeftCluster-${Token.isUnresolved(mesh.meshName) ? mesh.node.addr : mesh.meshName}`
+  const cluster = stack.node.tryFindChild(id) ?? new ecs.Cluster(stack, id, { vpc: mesh.vpc })
+  return cluster as ecs.ICluster
+}

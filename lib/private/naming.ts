@@ -1,0 +1,37 @@
+import { Token } from 'aws-cdk-lib'
+import type { IConstruct } from 'constructs'
+
+/** One label of a host name (RFC 1123, section 2.1), in lower case since Cloud Map and DNS disagree about case. */
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
+
+/**
+ * The name of a mesh resource: the one given, or the construct's id in kebab case (`OrdersV2` is `orders-v2`).
+ * @throws Error when it can't be a label of a host name: nodes are Cloud Map services, virtual services are host names.
+ */
+export function nameOf(construct: IConstruct, property: string, given: string | undefined): string {
+  const name = given ?? kebabCase(construct.node.id)
+  if (Token.isUnresolved(name)) {
+    throw new Error(`${construct.node.path}: ${property} must be known at synth, as others name it; give it literally`)
+  }
+  if (LABEL.test(name)) return name
+  throw new Error(
+    `${construct.node.path}: ${JSON.stringify(name)} can't be a name in the mesh; ` +
+      `set ${property} to 1 to 63 lower-case letters, digits and "-" (neither first nor last)`,
+  )
+}
+
+function kebabCase(id: string): string {
+  return id
+    .replace(/([a-z0-9])([A-Z])/g, '$1-$2')
+    .replace(/([A-Z])([A-Z][a-z])/g, '$1-$2')
+    .replace(/[\s_]+/g, '-')
+    .toLowerCase()
+}
+
+/**
+ * @throws Error when it is no TCP port. A token is taken as it is: CloudFormation knows its value, synth does not.
+ */
+export function checkPort(construct: IConstruct, property: string, port: number): void {
+  if (Token.isUnresolved(port) || (Number.isInteger(port) && port >= 1 && port <= 65_535)) return
+  throw new Error(`${construct.node.path}: ${property} is ${port}; use a port from 1 to 65535`)
+}

@@ -1,0 +1,57 @@
+import { CfnResource, Token } from 'aws-cdk-lib'
+import type { IRole } from 'aws-cdk-lib/aws-iam'
+import { Construct } from 'constructs'
+import type { IMesh } from '../mesh.ts'
+import { claim, isOfThisApp } from './claims.ts'
+
+export interface RoleBindingProps {
+  readonly mesh: IMesh
+  /** Role of the task; the identity that its proxy proves on every call. */
+  readonly taskRole: IRole
+  /** Exactly one of `virtualNodeName` and `virtualGatewayName`. */
+  readonly virtualNodeName?: string
+  readonly virtualGatewayName?: string
+  /** What must exist first: the virtual node or gateway. */
+  readonly after: CfnResource
+}
+
+/**
+ * Says whose role a task role is: who proves it gets the certificate and the routes of this node or gateway, and of no
+ * other. Also lets the role call the control plane.
+ * @throws Error when the role belongs to another one already, since both could then take each other's name.
+ */
+export class RoleBinding extends Construct {
+  public readonly resource: CfnResource
+
+  public constructor(scope: Construct, id: string, props: RoleBindingProps) {
+    super(scope, id)
+    const { mesh, taskRole, virtualNodeName, virtualGatewayName } = props
+    const owner =
+      virtualNodeName === undefined ? `virtual gateway ${virtualGatewayName}` : `virtual node ${virtualNodeName}`
+    const earlier = claim(this, `task-role/${keyOf(taskRole)}`, `${owner} of mesh ${mesh.meshName}`)
+    if (earlier !== undefined) {
+      throw new Error(
+        `${scope.node.path}: ${owner} has the same task role as ${earlier} (${taskRole.node.path}), but the role tells the ` +
+          'mesh who a task is; give each a task definition with a role of its own',
+      )
+    }
+    this.resource = new CfnResource(this, 'Resource', {
+      type: 'Custom::WeftRoleBinding',
+      properties: {
+        ServiceToken: mesh.serviceToken,
+        MeshName: mesh.meshName,
+        ...(virtualNodeName === undefined ? {} : { VirtualNodeName: virtualNodeName }),
+        ...(virtualGatewayName === undefined ? {} : { VirtualGatewayName: virtualGatewayName }),
+        RoleArn: taskRole.roleArn,
+      },
+    })
+    this.resource.addResourceDependency(props.after)
+    if (isOfThisApp(mesh)) this.resource.node.addDependency(mesh)
+    mesh.grantDataPlane(taskRole).applyBefore(this.resource)
+  }
+}
+
+/** An imported role is the same one wherever it is imported. */
+function keyOf(role: IRole): string {
+  return Token.isUnresolved(role.roleArn) ? role.node.path : role.roleArn
+}

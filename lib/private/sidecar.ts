@@ -1,0 +1,232 @@
+import { Aspects, Duration, type IAspect, RemovalPolicy, Stack } from 'aws-cdk-lib'
+import * as ecs from 'aws-cdk-lib/aws-ecs'
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
+import type { IConstruct } from 'constructs'
+import { INBOUND_PORT, SCRAPE_PORT, usedByProxyFor } from '../../runtime/model/proxy-ports.ts'
+import type { IMesh } from '../mesh.ts'
+import type { SidecarOptions } from '../sidecar-options.ts'
+import { proxyImage } from './proxy-image.ts'
+
+/** Name of the sidecar's container, in every task alike. */
+export const SIDECAR = 'weft'
+
+/** The user of the image; also what an App Mesh `proxyConfiguration` ignores. */
+const USER = '1337'
+const STATE_VOLUME = 'weft-state'
+const STATE_DIRECTORY = '/var/lib/weft'
+const UNPRIVILEGED_PORT_START = 'net.ipv4.ip_unprivileged_port_start'
+
+/** ECS kills a container 30 s after SIGTERM unless told otherwise; Fargate waits for 120 s at most. */
+const DEFAULT_STOP_S = 30
+const MAX_FARGATE_STOP_S = 120
+const DEFAULT_DRAIN_S = 20
+/** What a proxy needs after its drain: last report, log lines. */
+const AFTER_DRAIN_S = 10
+
+/** A sidecar as MeshService, MeshGateway, MeshInjector and AppMeshMigration want it. */
+export interface SidecarProps extends SidecarOptions {
+  readonly mesh: IMesh
+  /** Exactly one of `virtualNodeName` and `virtualGatewayName`. */
+  readonly virtualNodeName?: string
+  readonly virtualGatewayName?: string
+  /** Ports beside the mesh port and the scraping port: a gateway's listeners. */
+  readonly ports?: readonly number[]
+  /** For callers that are aspects themselves: orders the containers that are there now, and no later ones. */
+  readonly isLastToAdd?: boolean
+}
+
+/**
+ * Adds the container `weft` to a task definition: the one place that makes one. The other containers, also those that
+ * are added later, start once it is healthy, so that ECS stops them first and it last.
+ * @throws Error when the task can't have one: another one is there, no network of its own, the app uses its ports, or the
+ * task would be killed before the drain is over.
+ */
+export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarProps): ecs.ContainerDefinition {
+  checkTask(taskDefinition)
+  const { drainS, stopS } = stopTimes(taskDefinition, props)
+  const before = taskDefinition.defaultContainer
+  const adminPort = props.environment?.ENVOY_ADMIN_ACCESS_PORT ?? '9901'
+  const sidecar = taskDefinition.addContainer(SIDECAR, {
+    image: props.image ?? proxyImage(taskDefinition),
+    essential: true,
+    user: USER,
+    readonlyRootFilesystem: true,
+    linuxParameters: linuxParameters(taskDefinition),
+    environment: environmentOf(taskDefinition, props, drainS),
+    // curl, since a second node process would cost more than the proxy does at rest.
+    healthCheck: {
+      command: ['CMD', 'curl', '-fsS', '-m', '1', '-o', '/dev/null', `http://127.0.0.1:${adminPort}/ready`],
+      interval: Duration.seconds(5),
+      timeout: Duration.seconds(2),
+      retries: 3,
+      startPeriod: Duration.seconds(30),
+    },
+    stopTimeout: Duration.seconds(stopS),
+    // A crash costs a second, not the task. 0: told to end. 2: its environment is wrong, which no restart mends.
+    enableRestartPolicy: true,
+    restartIgnoredExitCodes: [0, 2],
+    restartAttemptPeriod: Duration.seconds(60),
+    // Without a reservation ECS gives it what a container without one gets; one here could exceed the size of the task.
+    ...(props.cpu === undefined ? {} : { cpu: props.cpu }),
+    memoryReservationMiB: props.memoryReservationMiB ?? 96,
+    memoryLimitMiB: props.memoryLimitMiB ?? 256,
+    logging: props.logging ?? defaultLogging(taskDefinition),
+    // Virtual services are on port 80 for the app's sake. In awsvpc mode it counts for the whole task (SystemControl, ECS API).
+    systemControls: [{ namespace: UNPRIVILEGED_PORT_START, value: '0' }],
+    // A connection is a file twice over.
+    ulimits: [{ name: ecs.UlimitName.NOFILE, softLimit: 65_535, hardLimit: 65_535 }],
+    portMappings: [INBOUND_PORT, SCRAPE_PORT, ...(props.ports ?? [])].map((containerPort) => ({ containerPort })),
+  })
+  taskDefinition.addVolume({ name: STATE_VOLUME })
+  sidecar.addMountPoints({ sourceVolume: STATE_VOLUME, containerPath: STATE_DIRECTORY, readOnly: false })
+  // The app's container stays the one that load balancers and secrets mean, also if it is added after this.
+  if (before === undefined && props.virtualNodeName !== undefined) delete taskDefinition.defaultContainer
+  const order = new AppsAfterSidecar(sidecar)
+  if (props.isLastToAdd === true) order.visit(taskDefinition)
+  else Aspects.of(taskDefinition).add(order)
+  taskDefinition.node.addValidation({ validate: () => taskProblems(taskDefinition, props) })
+  return sidecar
+}
+
+/** The containers of a task definition: CDK keeps its own list to itself. */
+export function containersOf(taskDefinition: ecs.TaskDefinition): readonly ecs.ContainerDefinition[] {
+  return taskDefinition.node.children.filter((child) => child instanceof ecs.ContainerDefinition)
+}
+
+/** TCP ports that the app's containers declare. */
+export function appPortsOf(
+  taskDefinition: ecs.TaskDefinition,
+): readonly { readonly port: number; readonly container: string }[] {
+  return containersOf(taskDefinition)
+    .filter(({ containerName }) => containerName !== SIDECAR)
+    .flatMap(({ containerName, portMappings }) =>
+      portMappings
+        .filter(({ protocol }) => protocol !== ecs.Protocol.UDP)
+        .map(({ containerPort }) => ({ port: containerPort, container: containerName })),
+    )
+}
+
+function checkTask(taskDefinition: ecs.TaskDefinition): void {
+  const { path } = taskDefinition.node
+  if (taskDefinition.findContainer(SIDECAR) !== undefined) {
+    throw new Error(
+      `${path} has a container "${SIDECAR}" already; each virtual node needs a task definition of its own`,
+    )
+  }
+  if (taskDefinition.networkMode !== ecs.NetworkMode.AWS_VPC) {
+    throw new Error(
+      `${path} has network mode ${taskDefinition.networkMode}; a task of the mesh needs its own address: set networkMode to AWS_VPC`,
+    )
+  }
+}
+
+function stopTimes(taskDefinition: ecs.TaskDefinition, { drainTime, stopTimeout }: SidecarOptions) {
+  const drainS = drainTime?.toSeconds() ?? DEFAULT_DRAIN_S
+  const stopS = stopTimeout?.toSeconds() ?? Math.max(DEFAULT_STOP_S, drainS + AFTER_DRAIN_S)
+  const { path } = taskDefinition.node
+  if (stopS <= drainS) {
+    throw new Error(
+      `${path}: ECS would kill the sidecar ${stopS} s after it is told to stop (stopTimeout), before its drain of ${drainS} s ` +
+        `is over; set stopTimeout to ${drainS + AFTER_DRAIN_S} s, or a shorter drainTime`,
+    )
+  }
+  if (taskDefinition.isFargateCompatible && stopS > MAX_FARGATE_STOP_S) {
+    throw new Error(
+      `${path}: Fargate waits for ${MAX_FARGATE_STOP_S} s at most, so stopTimeout can't be ${stopS} s; set a drainTime of ` +
+        `${MAX_FARGATE_STOP_S - AFTER_DRAIN_S} s or less`,
+    )
+  }
+  return { drainS, stopS }
+}
+
+/** An init process reaps what health checks leave behind. The proxy needs no capability at all. */
+function linuxParameters(taskDefinition: ecs.TaskDefinition): ecs.LinuxParameters {
+  const parameters = new ecs.LinuxParameters(taskDefinition, 'WeftLinuxParameters', { initProcessEnabled: true })
+  parameters.dropCapabilities(ecs.Capability.ALL)
+  return parameters
+}
+
+/** docs/environment.md. */
+function environmentOf(
+  taskDefinition: ecs.TaskDefinition,
+  props: SidecarProps,
+  drainS: number,
+): Record<string, string> {
+  const { mesh, virtualNodeName, virtualGatewayName, environment = {} } = props
+  const own = {
+    WEFT_CONTROL_PLANE_URL: mesh.dataPlaneUrl,
+    WEFT_MESH: mesh.meshName,
+    ...(virtualNodeName === undefined ? {} : { WEFT_NODE: virtualNodeName }),
+    ...(virtualGatewayName === undefined ? {} : { WEFT_GATEWAY: virtualGatewayName }),
+    ...(mesh.pushUrl === undefined ? {} : { WEFT_PUSH_URL: mesh.pushUrl }),
+    LISTENER_DRAIN_WAIT_TIME_S: String(drainS),
+  }
+  const taken = Object.keys(environment).filter((name) => name in own || name === 'APPMESH_RESOURCE_ARN')
+  if (taken.length > 0) {
+    throw new Error(
+      `${taskDefinition.node.path}: the sidecar's ${taken.join(', ')} can't be set by environment; ` +
+        'the mesh, the name and drainTime say it already',
+    )
+  }
+  return {
+    // Fargate sets it; on EC2 nobody does, and signatures need it.
+    ...(taskDefinition.isFargateCompatible ? {} : { AWS_REGION: Stack.of(taskDefinition).region }),
+    ...own,
+    ...environment,
+  }
+}
+
+/** Never waits for CloudWatch: a proxy that stands still for its log would stand in the way of requests. */
+function defaultLogging(taskDefinition: ecs.TaskDefinition): ecs.LogDriver {
+  const logGroup = new LogGroup(taskDefinition, 'WeftLogs', {
+    retention: RetentionDays.ONE_MONTH,
+    removalPolicy: RemovalPolicy.DESTROY,
+  })
+  return ecs.LogDrivers.awsLogs({ logGroup, streamPrefix: SIDECAR, mode: ecs.AwsLogDriverMode.NON_BLOCKING })
+}
+
+/** Makes every other container wait for the sidecar, but for those that the sidecar itself waits for, and log routers. */
+class AppsAfterSidecar implements IAspect {
+  readonly #sidecar: ecs.ContainerDefinition
+
+  public constructor(sidecar: ecs.ContainerDefinition) {
+    this.#sidecar = sidecar
+  }
+
+  public visit(construct: IConstruct): void {
+    if (construct !== this.#sidecar.taskDefinition) return
+    for (const container of containersOf(this.#sidecar.taskDefinition)) {
+      if (container instanceof ecs.FirelensLogRouter) this.#logsThrough(container)
+      if (container === this.#sidecar || waitsFor(this.#sidecar, container)) continue
+      if (waitsFor(container, this.#sidecar)) continue
+      container.addContainerDependencies({
+        container: this.#sidecar,
+        condition: ecs.ContainerDependencyCondition.HEALTHY,
+      })
+    }
+  }
+
+  /** A log router takes the proxy's last lines, so it starts before it and ends after it. */
+  #logsThrough(router: ecs.FirelensLogRouter): void {
+    if (waitsFor(this.#sidecar, router)) return
+    this.#sidecar.addContainerDependencies({ container: router, condition: ecs.ContainerDependencyCondition.START })
+  }
+}
+
+/** Whether a container starts after another one, be it by way of others. */
+function waitsFor(container: ecs.ContainerDefinition, other: ecs.ContainerDefinition): boolean {
+  return container.containerDependencies.some(({ container: next }) => next === other || waitsFor(next, other))
+}
+
+function taskProblems(taskDefinition: ecs.TaskDefinition, { virtualNodeName }: SidecarProps): string[] {
+  if (virtualNodeName !== undefined && containersOf(taskDefinition).length === 1) {
+    return [`the task of virtual node ${virtualNodeName} has no container beside the sidecar; add the app's`]
+  }
+  return appPortsOf(taskDefinition).flatMap(({ port, container }) => {
+    const use = usedByProxyFor(port)
+    if (use === undefined) return []
+    return [
+      `container ${container} declares port ${port}, which the sidecar needs for ${use}; give the app another port`,
+    ]
+  })
+}

@@ -1,0 +1,66 @@
+import { Duration } from 'aws-cdk-lib'
+
+/** What a request is repeated after. */
+export class RetryEvent {
+  /** HTTP status 500 to 511, or no answer. */
+  public static readonly SERVER_ERROR = new RetryEvent('http', 'server-error')
+  /** HTTP status 502, 503 or 504, or no answer. */
+  public static readonly GATEWAY_ERROR = new RetryEvent('http', 'gateway-error')
+  /** HTTP status 409. */
+  public static readonly CLIENT_ERROR = new RetryEvent('http', 'client-error')
+  /** The peer refused the stream before it looked at the request. */
+  public static readonly STREAM_ERROR = new RetryEvent('http', 'stream-error')
+  /** No connection. */
+  public static readonly CONNECTION_ERROR = new RetryEvent('tcp', 'connection-error')
+  public static readonly GRPC_CANCELLED = new RetryEvent('grpc', 'cancelled')
+  public static readonly GRPC_DEADLINE_EXCEEDED = new RetryEvent('grpc', 'deadline-exceeded')
+  public static readonly GRPC_INTERNAL = new RetryEvent('grpc', 'internal')
+  public static readonly GRPC_RESOURCE_EXHAUSTED = new RetryEvent('grpc', 'resource-exhausted')
+  public static readonly GRPC_UNAVAILABLE = new RetryEvent('grpc', 'unavailable')
+
+  /** @internal `http`, `tcp` or `grpc`: where App Mesh lists it. */
+  public readonly _list: string
+  /** @internal */
+  public readonly _name: string
+
+  private constructor(list: string, name: string) {
+    this._list = list
+    this._name = name
+  }
+}
+
+/**
+ * Retries that a user asks for apply to every method, POST too: name only events after which repeating is right. Without
+ * any, Weft repeats twice where nothing was processed, and idempotent methods after a 503, too.
+ */
+export interface RetryOptions {
+  /** Beyond the first attempt, 0 to 100; a budget keeps all retries below a fifth of the load. */
+  readonly maxRetries: number
+  /**
+   * How long one attempt may take.
+   * @default - as long as the request
+   */
+  readonly perRetryTimeout?: Duration
+  /** @default - GATEWAY_ERROR, STREAM_ERROR, CONNECTION_ERROR; with gRPC GRPC_UNAVAILABLE in place of the first */
+  readonly on?: RetryEvent[]
+}
+
+/** App Mesh's retry policy. */
+export function renderRetry({ maxRetries, perRetryTimeout, on }: RetryOptions, isGrpc: boolean) {
+  const first = isGrpc ? RetryEvent.GRPC_UNAVAILABLE : RetryEvent.GATEWAY_ERROR
+  const events = on ?? [first, RetryEvent.STREAM_ERROR, RetryEvent.CONNECTION_ERROR]
+  const listed = (list: string) => events.filter(({ _list }) => _list === list).map(({ _name }) => _name)
+  const [http, tcp, grpc] = [listed('http'), listed('tcp'), listed('grpc')]
+  return {
+    maxRetries,
+    perRetryTimeout: renderDuration(perRetryTimeout ?? Duration.millis(0)),
+    ...(http.length === 0 ? {} : { httpRetryEvents: http }),
+    ...(tcp.length === 0 ? {} : { tcpRetryEvents: tcp }),
+    ...(grpc.length === 0 ? {} : { grpcRetryEvents: grpc }),
+  }
+}
+
+/** App Mesh's Duration. */
+export function renderDuration(duration: Duration) {
+  return { unit: 'ms', value: duration.toMilliseconds() }
+}

@@ -1,0 +1,179 @@
+import { type Duration, Lazy, Resource, Token } from 'aws-cdk-lib'
+import { CfnRoute } from 'aws-cdk-lib/aws-appmesh'
+import type { Construct } from 'constructs'
+import { isSameMesh } from './private/claims.ts'
+import { meshResource } from './private/mesh-resource.ts'
+import { nameOf } from './private/naming.ts'
+import type { Tried } from './private/reachability.ts'
+import { MeshProtocol } from './protocol.ts'
+import { type RetryOptions, renderDuration, renderRetry } from './retry.ts'
+import { RouteMatch } from './route-match.ts'
+import type { IVirtualNode } from './virtual-node.ts'
+import type { VirtualRouter } from './virtual-router.ts'
+
+/** How long requests may take. */
+export interface TimeoutOptions {
+  /**
+   * The whole request, retries included; zero: no limit. Not for TCP.
+   * @default Duration.seconds(15)
+   */
+  readonly perRequest?: Duration
+  /**
+   * While no byte moves; zero: no limit.
+   * @default Duration.minutes(5)
+   */
+  readonly idle?: Duration
+}
+
+/** A part of the requests of a route. */
+export interface WeightedTarget {
+  readonly target: IVirtualNode
+  /** In percent, 0 to 100. Those of one route add up to 100. */
+  readonly weight: number
+  /**
+   * Which of the node's listeners.
+   * @default - the first
+   */
+  readonly port?: number
+}
+
+/** Where to send what. */
+export interface RouteOptions {
+  /** @default - every request */
+  readonly match?: RouteMatch
+  /** Where all of them go. Exactly one of `target` and `targets`. */
+  readonly target?: IVirtualNode
+  /** Up to ten, by weight. */
+  readonly targets?: WeightedTarget[]
+  /**
+   * 0 to 1000; lower is tried first.
+   * @default - after all that have one; among those, exact paths first, then the longest prefix
+   */
+  readonly priority?: number
+  /** @default - the router's */
+  readonly retry?: RetryOptions
+  /** @default - the router's */
+  readonly timeout?: TimeoutOptions
+  /** @default - the construct's id in kebab case */
+  readonly routeName?: string
+}
+
+export interface RouteProps extends RouteOptions {
+  readonly router: VirtualRouter
+}
+
+/** A route of a virtual router. `VirtualRouter.route` makes one. */
+export class Route extends Resource {
+  public readonly routeName: string
+  public readonly router: VirtualRouter
+  public readonly routeResource: CfnRoute
+  readonly #options: RouteOptions
+  readonly #match: RouteMatch
+  #targets: WeightedTarget[] = []
+
+  public constructor(scope: Construct, id: string, props: RouteProps) {
+    super(scope, id)
+    const { router } = props
+    this.router = router
+    this.#options = props
+    this.#match = props.match ?? (router.protocol === MeshProtocol.GRPC ? RouteMatch.grpc() : RouteMatch.any())
+    this.routeName = nameOf(this, 'routeName', props.routeName)
+    this.#checkProtocol()
+    const { meshName } = router.mesh
+    const { virtualRouterName } = router
+    const spec = Lazy.any({ produce: () => this.#renderSpec() }) as unknown as CfnRoute.RouteSpecProperty
+    const resource = new CfnRoute(this, 'Resource', { meshName, virtualRouterName, routeName: this.routeName, spec })
+    this.routeResource = meshResource(resource, {
+      mesh: router.mesh,
+      kind: 'route',
+      name: `${virtualRouterName}/${this.routeName}`,
+    })
+    this.routeResource.addResourceDependency(router.virtualRouterResource)
+    this._setTargets(this.#givenTargets())
+  }
+
+  /** @internal Takes the place of the targets that were there. */
+  public _setTargets(targets: WeightedTarget[]): void {
+    checkWeights(this.node.path, targets)
+    for (const { target } of targets) {
+      if (!isSameMesh(target.mesh, this.router.mesh)) {
+        throw new Error(
+          `${this.node.path}: target ${target.virtualNodeName} is in mesh ${target.mesh.meshName}, the route in ` +
+            `${this.router.mesh.meshName}; a route sends to nodes of its own mesh only`,
+        )
+      }
+      if (target.virtualNodeResource !== undefined) this.routeResource.addResourceDependency(target.virtualNodeResource)
+    }
+    this.#targets = targets
+  }
+
+  /** @internal */
+  public _tried(): Tried {
+    return { name: this.routeName, priority: this.#options.priority, match: this.#match._shape() }
+  }
+
+  #givenTargets(): WeightedTarget[] {
+    const { target, targets } = this.#options
+    if ((target === undefined) === (targets === undefined)) {
+      throw new Error(`${this.node.path}: give exactly one of target and targets`)
+    }
+    return targets ?? [{ target: target!, weight: 100 }]
+  }
+
+  /** What the protocol of the router can't do. */
+  #checkProtocol(): void {
+    const { protocol } = this.router
+    const { path } = this.node
+    if (protocol === MeshProtocol.TCP) {
+      if (this.#options.match !== undefined) throw new Error(`${path}: TCP has no requests to match; leave match out`)
+      return
+    }
+    if ((protocol === MeshProtocol.GRPC) !== (this.#match._grpc !== undefined)) {
+      const right = protocol === MeshProtocol.GRPC ? 'RouteMatch.grpc(...)' : 'another RouteMatch than grpc'
+      throw new Error(`${path}: the virtual router speaks ${protocol.value}; use ${right}`)
+    }
+  }
+
+  #renderSpec(): CfnRoute.RouteSpecProperty {
+    const { priority } = this.#options
+    const weightedTargets = this.#targets.map(({ target, weight, port }) => ({
+      virtualNode: target.virtualNodeName,
+      weight,
+      ...(port === undefined ? {} : { port }),
+    }))
+    return { ...this.#renderRoute({ weightedTargets }), ...(priority === undefined ? {} : { priority }) }
+  }
+
+  #renderRoute(action: CfnRoute.HttpRouteActionProperty): CfnRoute.RouteSpecProperty {
+    const { protocol } = this.router
+    const timeout = this.#options.timeout ?? this.router._timeout
+    const retry = this.#options.retry ?? this.router._retry
+    const rendered = {
+      action,
+      ...(timeout === undefined ? {} : { timeout: renderTimeout(timeout) }),
+    }
+    if (protocol === MeshProtocol.TCP) return { tcpRoute: rendered }
+    const isGrpc = protocol === MeshProtocol.GRPC
+    const retryPolicy = retry === undefined ? {} : { retryPolicy: renderRetry(retry, isGrpc) }
+    if (isGrpc) return { grpcRoute: { ...rendered, ...retryPolicy, match: this.#match._grpcMatch() } }
+    const route = { ...rendered, ...retryPolicy, match: this.#match._http() }
+    return protocol === MeshProtocol.HTTP ? { httpRoute: route } : { http2Route: route }
+  }
+}
+
+/** Weights are percentages here, so that a canary of 5 means what it says. */
+function checkWeights(path: string, targets: WeightedTarget[]): void {
+  const weights = targets.map(({ weight }) => weight)
+  if (weights.some((weight) => Token.isUnresolved(weight))) return
+  const sum = weights.reduce((total, weight) => total + weight, 0)
+  if (sum === 100) return
+  const listed = targets.map(({ target, weight }) => `${target.virtualNodeName}: ${weight}`).join(', ')
+  throw new Error(`${path}: the weights add up to ${sum} (${listed || 'there are none'}); make them add up to 100`)
+}
+
+function renderTimeout({ perRequest, idle }: TimeoutOptions) {
+  return {
+    ...(perRequest === undefined ? {} : { perRequest: renderDuration(perRequest) }),
+    ...(idle === undefined ? {} : { idle: renderDuration(idle) }),
+  }
+}

@@ -1,0 +1,48 @@
+import type { Duration } from 'aws-cdk-lib'
+import type { ContainerImage, LogDriver } from 'aws-cdk-lib/aws-ecs'
+
+/** What may be said about the proxy beside an app, or of a gateway. */
+export interface SidecarOptions {
+  /**
+   * Image of the proxy.
+   * @default - built from the package by Docker, for the CPU architecture of the task. A prebuilt one needs no Docker.
+   */
+  readonly image?: ContainerImage
+  /**
+   * CPU units (1,024 are one core) that are the proxy's own under contention. Set it where the app's containers have
+   * reservations, since a container without one is left with next to nothing then; ECS wants the sum within the task's.
+   * @default - no reservation: an equal share among containers that have none either
+   */
+  readonly cpu?: number
+  /**
+   * Hard limit in MiB: the proxy is killed above, and not the app.
+   * @default 256
+   */
+  readonly memoryLimitMiB?: number
+  /**
+   * What it needs under load, in MiB (measured: 72 after a load test).
+   * @default 96
+   */
+  readonly memoryReservationMiB?: number
+  /**
+   * Where the proxy's log goes; `LogDrivers.firelens(...)` routes it through the task's log router, which then starts
+   * before the proxy and stops after it.
+   * @default - a log group of its own that keeps a month, written without ever blocking the proxy
+   */
+  readonly logging?: LogDriver
+  /**
+   * How long requests in flight may take once the task was told to stop.
+   * @default Duration.seconds(20)
+   */
+  readonly drainTime?: Duration
+  /**
+   * When ECS kills the proxy. Must be longer than `drainTime`; Fargate allows 120 s.
+   * @default - 10 s more than the drain, at least 30 s
+   */
+  readonly stopTimeout?: Duration
+  /**
+   * More environment: `ENVOY_LOG_LEVEL`, `OTEL_EXPORTER_OTLP_ENDPOINT` ... (docs/environment.md).
+   * @default - none
+   */
+  readonly environment?: { [name: string]: string }
+}

@@ -1,0 +1,207 @@
+import { type Duration, Lazy, Resource } from 'aws-cdk-lib'
+import { CfnVirtualNode } from 'aws-cdk-lib/aws-appmesh'
+import type { Construct } from 'constructs'
+import type { IMesh } from './mesh.ts'
+import { claimsUnder, isClaimed, isOfThisApp, isSameMesh } from './private/claims.ts'
+import { claimOf, meshResource } from './private/mesh-resource.ts'
+import { checkPort, nameOf } from './private/naming.ts'
+import { MeshProtocol } from './protocol.ts'
+import type { IVirtualService } from './virtual-service.ts'
+
+/** How a policy names somebody who calls. One of the two is set. */
+export interface MeshCaller {
+  readonly virtualNodeName?: string
+  readonly virtualGatewayName?: string
+}
+
+/** Somebody in the mesh who calls virtual services: a virtual node or a virtual gateway. */
+export interface IMeshCaller {
+  readonly mesh: IMesh
+  readonly meshCaller: MeshCaller
+}
+
+/** The instances of one version of an app: where routes send to. */
+export interface IVirtualNode extends IMeshCaller {
+  readonly virtualNodeName: string
+  /** What a route to the node waits for; undefined when the node is no part of this app. */
+  readonly virtualNodeResource?: CfnVirtualNode
+}
+
+/**
+ * Active health check by those who call the node, beside what ECS checks. App Mesh's limits.
+ */
+export interface NodeHealthCheck {
+  /**
+   * Asked of HTTP and HTTP/2 apps; gRPC and TCP have no path.
+   * @default '/'
+   */
+  readonly path?: string
+  /**
+   * 5 s to 5 min.
+   * @default Duration.seconds(10)
+   */
+  readonly interval?: Duration
+  /**
+   * 2 s to 1 min.
+   * @default Duration.seconds(2)
+   */
+  readonly timeout?: Duration
+  /**
+   * Successes in a row that make an instance healthy, 2 to 10.
+   * @default 2
+   */
+  readonly healthyThreshold?: number
+  /**
+   * Failures in a row that make it unhealthy, 2 to 10.
+   * @default 3
+   */
+  readonly unhealthyThreshold?: number
+}
+
+export interface VirtualNodeProps {
+  readonly mesh: IMesh
+  /**
+   * Also the name of its Cloud Map service.
+   * @default - the construct's id in kebab case
+   */
+  readonly virtualNodeName?: string
+  /** Where the app listens. */
+  readonly port: number
+  /** @default MeshProtocol.HTTP */
+  readonly protocol?: MeshProtocol
+  /**
+   * A host outside of the mesh for which this node stands; its name is resolved by the callers, who call it without mTLS.
+   * @default - tasks with a sidecar, found through Cloud Map, called by mTLS only
+   */
+  readonly hostname?: string
+  /** @default - none but ECS's own */
+  readonly healthCheck?: NodeHealthCheck
+  /**
+   * Virtual services that the app calls.
+   * @default - none; see `addBackend`
+   */
+  readonly backends?: IVirtualService[]
+  /**
+   * The same by name, for those that this app defines elsewhere.
+   * @default - none
+   */
+  readonly backendNames?: string[]
+  /**
+   * Whether the sidecar writes a line for each request to its log.
+   * @default false
+   */
+  readonly accessLogs?: boolean
+}
+
+/** A virtual node; {@link MeshService} makes one with everything around it. */
+export class VirtualNode extends Resource implements IVirtualNode {
+  /** A node that is no part of this app, to route to or to let in. */
+  public static fromVirtualNodeName(mesh: IMesh, virtualNodeName: string): IVirtualNode {
+    return { mesh, virtualNodeName, meshCaller: { virtualNodeName } }
+  }
+
+  public readonly mesh: IMesh
+  public readonly virtualNodeName: string
+  public readonly meshCaller: MeshCaller
+  public readonly virtualNodeResource: CfnVirtualNode
+  public readonly port: number
+  public readonly protocol: MeshProtocol
+  readonly #backends: IVirtualService[] = []
+  readonly #backendNames: string[] = []
+
+  public constructor(scope: Construct, id: string, props: VirtualNodeProps) {
+    super(scope, id)
+    this.mesh = props.mesh
+    this.port = props.port
+    this.protocol = props.protocol ?? MeshProtocol.HTTP
+    this.virtualNodeName = nameOf(this, 'virtualNodeName', props.virtualNodeName)
+    this.meshCaller = { virtualNodeName: this.virtualNodeName }
+    checkPort(this, 'port', props.port)
+    const resource = new CfnVirtualNode(this, 'Resource', {
+      meshName: this.mesh.meshName,
+      virtualNodeName: this.virtualNodeName,
+      spec: {
+        listeners: [this.#listener(props)],
+        serviceDiscovery:
+          props.hostname === undefined
+            ? { awsCloudMap: { namespaceName: this.mesh.namespace.namespaceName, serviceName: this.virtualNodeName } }
+            : { dns: { hostname: props.hostname } },
+        backends: Lazy.any({ produce: () => this.#renderBackends() }, { omitEmptyArray: true }),
+        ...(props.accessLogs === true ? { logging: { accessLog: { file: { path: '/dev/stdout' } } } } : {}),
+      },
+    })
+    this.virtualNodeResource = meshResource(resource, {
+      mesh: this.mesh,
+      kind: 'virtual-node',
+      name: this.virtualNodeName,
+    })
+    for (const backend of props.backends ?? []) this.addBackend(backend)
+    this.#backendNames.push(...(props.backendNames ?? []))
+    this.node.addValidation({ validate: () => this.#unknownBackends() })
+  }
+
+  /**
+   * Lets the app call a virtual service by its name.
+   * @throws Error when the service is in another mesh.
+   */
+  public addBackend(service: IVirtualService): void {
+    if (!isSameMesh(service.mesh, this.mesh)) {
+      throw new Error(
+        `${this.node.path}: backend ${service.virtualServiceName} is in mesh ${service.mesh.meshName}, this node is in ` +
+          `${this.mesh.meshName}; a node calls services of its own mesh, others through their gateway`,
+      )
+    }
+    if (!this.#backends.includes(service)) this.#backends.push(service)
+  }
+
+  /** The virtual services that the app calls and of which more than the name is known. */
+  public get backends(): readonly IVirtualService[] {
+    return [...this.#backends]
+  }
+
+  #listener({ port, hostname, healthCheck }: VirtualNodeProps): CfnVirtualNode.ListenerProperty {
+    const protocol = this.protocol.value
+    return {
+      portMapping: { port, protocol },
+      // The certificate is the mesh's own, whatever the secret is called; nobody without one is let in.
+      ...(hostname === undefined ? { tls: { mode: 'STRICT', certificate: { sds: { secretName: 'weft' } } } } : {}),
+      ...(healthCheck === undefined ? {} : { healthCheck: healthCheckOf(healthCheck, protocol) }),
+    }
+  }
+
+  #renderBackends(): CfnVirtualNode.BackendProperty[] {
+    const names = new Set([...this.#backends.map(({ virtualServiceName }) => virtualServiceName), ...this.#fullNames()])
+    return [...names].map((virtualServiceName) => ({ virtualService: { virtualServiceName } }))
+  }
+
+  /** A name without a dot is one in the mesh's own zone. */
+  #fullNames(): readonly string[] {
+    return this.#backendNames.map((name) => (name.includes('.') ? name : `${name}.${this.mesh.zoneName}`))
+  }
+
+  /** What the mesh of another app has is not known here. */
+  #unknownBackends(): string[] {
+    if (!isOfThisApp(this.mesh)) return []
+    return this.#fullNames()
+      .filter((name) => !isClaimed(this, claimOf(this.mesh, 'virtual-service', name)))
+      .map((name) => {
+        const known = claimsUnder(this, claimOf(this.mesh, 'virtual-service')).join(', ')
+        return (
+          `backend ${name} is no virtual service of mesh ${this.mesh.meshName} in this app (there are: ${known || 'none'}); ` +
+          'correct the name, or give VirtualService.fromVirtualServiceAttributes(...) as one of backends if another app has it'
+        )
+      })
+  }
+}
+
+function healthCheckOf(check: NodeHealthCheck, protocol: string): CfnVirtualNode.HealthCheckProperty {
+  const hasPath = protocol === 'http' || protocol === 'http2'
+  return {
+    protocol,
+    ...(hasPath ? { path: check.path ?? '/' } : {}),
+    intervalMillis: check.interval?.toMilliseconds() ?? 10_000,
+    timeoutMillis: check.timeout?.toMilliseconds() ?? 2000,
+    healthyThreshold: check.healthyThreshold ?? 2,
+    unhealthyThreshold: check.unhealthyThreshold ?? 3,
+  }
+}

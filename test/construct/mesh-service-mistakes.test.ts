@@ -1,0 +1,222 @@
+import { Stack } from 'aws-cdk-lib'
+import { Annotations, Match } from 'aws-cdk-lib/assertions'
+import * as ecs from 'aws-cdk-lib/aws-ecs'
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
+import { describe, expect, it } from 'vitest'
+import { MeshGateway, MeshProtocol, MeshService, VirtualService } from '../../lib/index.ts'
+import { IMAGE, meshOf, shop, synthError, task } from './shop.ts'
+
+/** Every mistake is found at synth, by a message that says what to do. */
+
+describe('ports', () => {
+  it('clash when the app listens where it would call a backend', () => {
+    const { app, mesh, stack } = shop()
+    const backends = [new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, virtualServicePort: 8080 })]
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, backends })
+    const message = synthError(app)
+    expect(message).toContain('the app listens on port 8080, where it would also call orders.shop.internal')
+    for (const remedy of ['set another virtualServicePort', 'another port for this app', 'HTTP_PROXY']) {
+      expect(message).toContain(remedy)
+    }
+  })
+
+  it('clash with any container of the task', () => {
+    const { app, mesh, stack } = shop()
+    const taskDefinition = task(stack, 'Task')
+    taskDefinition.addContainer('nginx', { image: IMAGE, portMappings: [{ containerPort: 80 }] })
+    const backends = [new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })]
+    new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080, backends })
+    expect(synthError(app)).toContain('the app listens on port 80, where it would also call orders.shop.internal')
+  })
+
+  it('do not clash for an app that calls through its proxy', () => {
+    const { app, mesh, stack } = shop()
+    const backends = [new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, virtualServicePort: 8080 })]
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, backends, usesOutboundProxy: true })
+    expect(synthError(app)).toBe('')
+  })
+
+  it('do not clash between two apps on 8080 by default', () => {
+    const { app, mesh, stack } = shop()
+    const backends = [new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })]
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, backends })
+    expect(synthError(app)).toBe('')
+  })
+
+  it('clash when the app wants one of the sidecar', () => {
+    const { app, mesh, stack } = shop()
+    new MeshService(stack, 'Web', { mesh, taskDefinition: task(stack, 'Task', 9901), port: 15001 })
+    const message = synthError(app)
+    expect(message).toContain('container app declares port 9901, which the sidecar needs for its admin pages')
+    expect(message).toContain('The proxy needs port 15001 itself for requests of the app')
+  })
+
+  it('clash when a virtual service wants one of the sidecar', () => {
+    const { app, mesh, stack } = shop()
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, virtualServicePort: 15000 })
+    expect(synthError(app)).toContain('The proxy needs port 15000 itself for mTLS from peers')
+  })
+
+  it.each([0, 65_536, 80.5, -1])('cannot be %d', (port) => {
+    const { mesh, stack } = shop()
+    expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition: task(stack, 'Task'), port })).toThrow(
+      `Services/Web: port is ${port}; use a port from 1 to 65535`,
+    )
+  })
+
+  it('are named for TCP, which has no usual one', () => {
+    const { mesh, stack } = shop()
+    const props = { mesh, protocol: MeshProtocol.TCP }
+    expect(() => new VirtualService(stack, 'Db', props)).toThrow(/TCP has no usual port; set port/)
+  })
+
+  it('that no container declares are warned of', () => {
+    const { mesh, stack } = shop()
+    new MeshService(stack, 'Web', { mesh, taskDefinition: task(stack, 'Task', 3000), port: 8080 })
+    const warning = Match.stringLikeRegexp('port is 8080, but the containers of the task declare 3000')
+    Annotations.fromStack(stack).hasWarning('/Services/Web', warning)
+  })
+})
+
+describe('identities', () => {
+  it('are refused when two nodes share a task role', () => {
+    const { mesh, stack } = shop()
+    const taskRole = new Role(stack, 'Role', { assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com') })
+    const taskWithRole = (id: string) => {
+      const definition = new ecs.FargateTaskDefinition(stack, id, { taskRole })
+      definition.addContainer('app', { image: IMAGE })
+      return definition
+    }
+    new MeshService(stack, 'Orders', { mesh, taskDefinition: taskWithRole('A'), port: 8080 })
+    expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition: taskWithRole('B'), port: 8080 })).toThrow(
+      /virtual node web has the same task role as virtual node orders of mesh shop .*give each a task definition with a role/,
+    )
+  })
+
+  it('are refused when two stacks import one role', () => {
+    const { app, mesh, stack } = shop()
+    const other = new Stack(app, 'Other')
+    const roleArn = 'arn:aws:iam::111111111111:role/shared'
+    const taskOf = (scope: Stack) => {
+      const taskRole = Role.fromRoleArn(scope, 'Role', roleArn)
+      const definition = new ecs.FargateTaskDefinition(scope, 'Task', { taskRole })
+      definition.addContainer('app', { image: IMAGE })
+      return definition
+    }
+    new MeshService(stack, 'Orders', { mesh, taskDefinition: taskOf(stack), port: 8080 })
+    const second = taskOf(other)
+    expect(() => new MeshService(other, 'Web', { mesh, taskDefinition: second, port: 8080 })).toThrow(/same task role/)
+  })
+
+  it('are refused when two nodes share a task definition', () => {
+    const { mesh, stack } = shop()
+    const taskDefinition = task(stack, 'Task')
+    new MeshService(stack, 'Orders', { mesh, taskDefinition, port: 8080 })
+    expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080 })).toThrow(/same task role/)
+  })
+})
+
+describe('names', () => {
+  it('are one of a kind in a mesh', () => {
+    const { app, mesh, stack } = shop()
+    new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
+    const other = new Stack(app, 'Other')
+    expect(() => new MeshService(other, 'Orders', { mesh, image: IMAGE, port: 8080 })).toThrow(
+      /Services\/Orders\/VirtualNode\/Resource is virtual-node orders of mesh shop already; give one of them another name/,
+    )
+  })
+
+  it('may be the same in two meshes', () => {
+    const { app, mesh, stack } = shop()
+    new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
+    new MeshService(new Stack(app, 'Zoo'), 'Orders', { mesh: meshOf(app, 'zoo'), image: IMAGE, port: 8080 })
+    expect(synthError(app)).toBe('')
+  })
+
+  it.each(['Orders', 'or_ders', '-orders', 'a'.repeat(64), 'orders.eu', ''])('cannot be %j', (serviceName) => {
+    const { mesh, stack } = shop()
+    const props = { mesh, image: IMAGE, port: 8080, serviceName }
+    expect(() => new MeshService(stack, 'Orders', props)).toThrow(
+      /can't be a name in the mesh; set serviceName to 1 to 63/,
+    )
+  })
+})
+
+describe('backends', () => {
+  it('are refused by a name that nothing in the app has', () => {
+    const { app, mesh, stack } = shop()
+    new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, backendNames: ['order'] })
+    expect(synthError(app)).toMatch(
+      /backend order.shop.internal is no virtual service of mesh shop in this app \(there are: orders.shop.internal, web/,
+    )
+  })
+
+  it('are refused when they are in another mesh', () => {
+    const { app, mesh, stack } = shop()
+    const zoo = meshOf(app, 'zoo')
+    const lions = VirtualService.fromVirtualServiceAttributes({ mesh: zoo, serviceName: 'lions' })
+    const props = { mesh, image: IMAGE, port: 8080, backends: [lions] }
+    expect(() => new MeshService(stack, 'Web', props)).toThrow(
+      /backend lions.zoo.internal is in mesh zoo, this node is in shop/,
+    )
+  })
+})
+
+describe('tasks', () => {
+  it('come from exactly one source', () => {
+    const { mesh, stack } = shop()
+    expect(() => new MeshService(stack, 'A', { mesh, port: 8080 })).toThrow(/exactly one of taskDefinition, image and/)
+    const both = { image: IMAGE, taskDefinition: task(stack, 'Task') }
+    expect(() => new MeshService(stack, 'B', { mesh, port: 8080, ...both })).toThrow(/exactly one/)
+  })
+
+  it('have an app beside the sidecar', () => {
+    const { app, mesh, stack } = shop()
+    const taskDefinition = new ecs.FargateTaskDefinition(stack, 'Empty')
+    new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080 })
+    expect(synthError(app)).toContain("the task of virtual node web has no container beside the sidecar; add the app's")
+  })
+
+  it('have an address of their own', () => {
+    const { mesh, stack } = shop()
+    const taskDefinition = new ecs.Ec2TaskDefinition(stack, 'Task', { networkMode: ecs.NetworkMode.BRIDGE })
+    expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080 })).toThrow(
+      /has network mode bridge; a task of the mesh needs its own address: set networkMode to AWS_VPC/,
+    )
+  })
+
+  it('register in one Cloud Map service', () => {
+    const { mesh, stack } = shop()
+    const cluster = new ecs.Cluster(stack, 'Cluster', { vpc: mesh.vpc }) as ecs.ICluster
+    const cloudMapOptions = { cloudMapNamespace: mesh.namespace }
+    const taskDefinition = task(stack, 'Task')
+    const service = new ecs.FargateService(stack, 'Old', { cluster, taskDefinition, cloudMapOptions })
+    expect(() => new MeshService(stack, 'Web', { mesh, service, port: 8080 })).toThrow(
+      /has a Cloud Map service already; leave out its cloudMapOptions/,
+    )
+  })
+})
+
+describe('limits of the API', () => {
+  it('are kept at synth, all problems at once', () => {
+    const { app, mesh, stack } = shop()
+    const healthCheck = { healthyThreshold: 1, unhealthyThreshold: 11 }
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, healthCheck })
+    const message = synthError(app)
+    expect(message).toContain(
+      'virtual-node web: spec.listeners[0].healthCheck.healthyThreshold: healthyThreshold is 1; use 2 or more.',
+    )
+    expect(message).toContain('unhealthyThreshold is 11; use 10 or less')
+  })
+})
+
+describe('a gateway', () => {
+  it('has a task role of its own, too', () => {
+    const { mesh, stack } = shop()
+    new MeshGateway(stack, 'Edge', { mesh })
+    expect(() => new MeshGateway(stack, 'Edge2', { mesh, virtualGatewayName: 'edge' })).toThrow(
+      /virtual-gateway edge of mesh shop already/,
+    )
+  })
+})
