@@ -29,6 +29,9 @@ class StandInKms {
     if (command instanceof GetPublicKeyCommand) {
       return { KeyUsage: 'SIGN_VERIFY', PublicKey: publicKey.export({ type: 'spki', format: 'der' }) }
     }
+    // As AWS does with raw messages.
+    if (command.input.Message!.length > 4096)
+      throw Object.assign(new Error('too long'), { name: 'ValidationException' })
     for (;;) {
       const Signature = sign('sha256', command.input.Message!, privateKey)
       if (this.wanted(Signature)) return { Signature }
@@ -61,6 +64,13 @@ describe('a CA whose key is in KMS', () => {
     await obtain(issuer, ID)
     await obtain(open(), ID)
     expect(kms.calls).toEqual(['Sign one', 'Sign one'])
+  })
+
+  it('signs the longest certificate there can be', async () => {
+    const trustDomain = 'x'.repeat(255)
+    const id = `spiffe://${trustDomain}/${'m'.repeat(255)}/`.padEnd(2048, 'n')
+    const { chainPem } = await obtain(open({ trustDomain }), id)
+    expect(new X509Certificate(chainPem).subjectAltName).toBe(`URI:${id}`)
   })
 
   it('makes right certificates of signatures whose numbers are short', async () => {
