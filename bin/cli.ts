@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { apiProxyCommand } from './commands/api-proxy.ts'
 import { applyCommand } from './commands/apply.ts'
+import { checkCommand } from './commands/check.ts'
 import { controlPlaneCommand } from './commands/control-plane.ts'
 import { deleteCommand } from './commands/delete.ts'
 import { diffCommand } from './commands/diff.ts'
@@ -33,6 +34,7 @@ for (const command of [
   historyCommand(),
   diffCommand(),
   rollbackCommand(),
+  checkCommand(),
   importCommand(),
   exportCommand(),
   controlPlaneCommand(),
