@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { GetPublicKeyCommand, type KMSClient, SignCommand } from '@aws-sdk/client-kms'
 import { AsnEcSignatureFormatter, PublicKey } from '@peculiar/x509'
 import { csrPublicKey, rootCertificate, type Sign, workloadCertificate } from '../ca/certificate.ts'
@@ -68,14 +68,15 @@ export class KmsCa implements RotatingIssuer {
       throw new MeshError('invalid', `This CA signs for workloads of trust domain ${trustDomain} only.`)
     }
     const publicKey = await csrPublicKey(csrPem)
-    const { arn, certificate } = await this.#roots.issuing()
+    const { arn, certificate, pem } = await this.#roots.issuing()
+    refuseOtherDomain(pem, trustDomain)
     const nowMs = clock.now()
     const times = { nowMs, lifetimeMs: leafLifetimeMs, serial: randomBytes(16) }
     const leaf = await workloadCertificate({ certificate, sign: this.#signer(arn) }, publicKey, spiffeId, times)
     const chain = certificatePem(leaf)
     // A key that is not that of the kept root would make certificates that nobody can verify.
     const notAfterMs = Math.min(nowMs + leafLifetimeMs, certificate.notAfter.getTime())
-    checkIssued([chain], { spiffeId, publicKey, subject: '', nowMs, notAfterMs, roots: [certificatePem(certificate)] })
+    checkIssued([chain], { spiffeId, publicKey, subject: '', nowMs, notAfterMs, roots: [pem] })
     return chain
   }
 
@@ -137,4 +138,14 @@ export class KmsCa implements RotatingIssuer {
       return raw
     }
   }
+}
+
+/** A root may vouch for names of its own trust domain only; proxies would refuse all others, and could not say why. */
+function refuseOtherDomain(root: string, trustDomain: string): void {
+  const { subjectAltName } = new X509Certificate(root)
+  if (subjectAltName === `URI:spiffe://${trustDomain}`) return
+  throw new MeshError(
+    'unavailable',
+    `The root in the mesh's table is that of ${subjectAltName}, not of trust domain ${trustDomain}; a mesh keeps its trust domain for good.`,
+  )
 }

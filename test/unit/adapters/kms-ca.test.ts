@@ -144,6 +144,14 @@ describe('a CA whose key is in KMS', () => {
     await expect(open().trust()).rejects.toMatchObject({ code: 'unavailable' })
   })
 
+  it('refuses to go on under another trust domain, with both named', async () => {
+    await open().trust()
+    const issuer = open({ trustDomain: 'other.internal' })
+    await expect(obtain(issuer, 'spiffe://other.internal/shop/orders')).rejects.toThrow(
+      /spiffe:\/\/weft\.internal, not of trust domain other\.internal/,
+    )
+  })
+
   it('signs for its own trust domain only, and for 7 days at most', async () => {
     await expect(obtain(open(), 'spiffe://other.internal/shop/orders')).rejects.toMatchObject({ code: 'invalid' })
     expect(() => open({ leafLifetimeMs: 8 * 86_400_000 })).toThrow(/7 days/)
