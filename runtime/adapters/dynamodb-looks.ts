@@ -2,10 +2,13 @@ import { type DynamoDBClient, GetItemCommand, UpdateItemCommand } from '@aws-sdk
 import type { Item } from './dynamodb-calls.ts'
 import { key } from './dynamodb-commit.ts'
 import { endpointsPartition, lookKey } from './dynamodb-table.ts'
+import { remember } from './remember.ts'
 
 const DAY_S = 86_400
 /** A process that finds the lease taken leaves the node to the others for so long: each attempt is a write that is paid. */
 const LEAVE_MS = 150_000
+/** Nodes kept in memory. */
+const MAX_NODES = 10_000
 
 /** When to look at a node's registration again, agreed upon by all processes: who takes the lease looks, nobody else. */
 export class DynamoDbLooks {
@@ -29,7 +32,8 @@ export class DynamoDbLooks {
     } catch (error) {
       const { name, Item: item } = error as Error & { Item?: Item }
       if (name !== 'ConditionalCheckFailedException') throw error
-      this.#due.set(cacheKey(mesh, node), Math.max(Number(item?.dueAt?.N ?? untilMs), nowMs + LEAVE_MS))
+      const dueAtMs = Math.max(Number(item?.dueAt?.N ?? untilMs), nowMs + LEAVE_MS)
+      remember(this.#due, cacheKey(mesh, node), dueAtMs, MAX_NODES)
       return false
     }
   }
@@ -72,7 +76,7 @@ export class DynamoDbLooks {
             }),
       }),
     )
-    this.#due.set(cacheKey(mesh, node), dueAtMs)
+    remember(this.#due, cacheKey(mesh, node), dueAtMs, MAX_NODES)
   }
 }
 

@@ -14,6 +14,7 @@ import { fitsKey, key } from './dynamodb-commit.ts'
 import { endpointsPartition, REPORTS, reportKey } from './dynamodb-table.ts'
 import type { KeptReport } from './endpoint-join.ts'
 import { sameInstance } from './endpoint-set.ts'
+import { remember } from './remember.ts'
 
 /** A report is written again when so much of its life is over: with 50 minutes, each 20. */
 const HEARTBEAT_AFTER = 0.4
@@ -21,6 +22,8 @@ const HEARTBEAT_AFTER = 0.4
 const KEEP_LAPSED_MS = 24 * 3_600_000
 /** A Cloud Map service holds 1,000 instances, and a rolling deployment doubles them. */
 const MAX_INSTANCES = 2_000
+/** Instances of a subject are counted so often at most: reading a thousand reports for each that begins would be dear. */
+const COUNT_AGAIN_MS = 10_000
 /** Reports remembered as they were last written, each about 1 KB. */
 const MAX_REMEMBERED = 10_000
 /** What operators are shown of a refused snapshot: an item holds 400 KB, and each write is paid by the KB. */
@@ -40,6 +43,8 @@ export class DynamoDbReports {
   readonly #table: string
   /** Least recently used first. Other processes may have written since: a heartbeat looks before it writes. */
   readonly #written = new Map<string, KeptReport>()
+  /** Instances by subject: those that were there at a time, and those that came to this process since. */
+  readonly #counts = new Map<string, { count: number; readonly atMs: number }>()
 
   constructor(client: DynamoDBClient, table: string) {
     this.#client = client
@@ -60,13 +65,13 @@ export class DynamoDbReports {
     if (isCurrent(known)) return false
     if (known === undefined || sameReport(known, report)) {
       const kept = await this.#read(at)
-      if (kept !== undefined) this.#remember(cacheKey, kept)
+      if (kept !== undefined) remember(this.#written, cacheKey, kept, MAX_REMEMBERED)
       if (isCurrent(kept)) return false
       if (kept === undefined) await this.#refuseTooMany(subject, nowMs)
     }
     const before = await this.#put(at, subject, report, ttlMs, nowMs)
     const times = { firstSeenMs: before?.firstSeenMs ?? nowMs, lastSeenMs: nowMs, lapsesAtMs: nowMs + ttlMs }
-    this.#remember(cacheKey, { ...report, ...times })
+    remember(this.#written, cacheKey, { ...report, ...times }, MAX_REMEMBERED)
     return before === undefined || before.lapsesAtMs <= nowMs || !sameInstance(before.instance, report.instance)
   }
 
@@ -129,16 +134,26 @@ export class DynamoDbReports {
   }
 
   async #refuseTooMany(subject: Subject, nowMs: number): Promise<void> {
+    const counter = key(endpointsPartition(subject.mesh), reportKey(subject, ''))
+    let known = this.#counts.get(cacheKeyOf(counter))
+    if (known === undefined || nowMs - known.atMs >= COUNT_AGAIN_MS) {
+      known = { count: await this.#count(subject, nowMs), atMs: nowMs }
+      remember(this.#counts, cacheKeyOf(counter), known, MAX_REMEMBERED)
+    }
+    if (known.count++ < MAX_INSTANCES) return
+    throw new MeshError(
+      'limit-exceeded',
+      `${subject.kind} ${subject.name} has ${MAX_INSTANCES} instances already; stop some, or split the node.`,
+    )
+  }
+
+  async #count(subject: Subject, nowMs: number): Promise<number> {
     let count = 0
     const counted = { Select: 'COUNT', FilterExpression: 'lapses > :now' } as const
     const values = { ':now': { N: String(nowMs) } }
     for await (const { Count } of this.#query(subject.mesh, reportKey(subject, ''), values, counted))
       count += Count ?? 0
-    if (count < MAX_INSTANCES) return
-    throw new MeshError(
-      'limit-exceeded',
-      `${subject.kind} ${subject.name} has ${MAX_INSTANCES} instances already; stop some, or split the node.`,
-    )
+    return count
   }
 
   async *#query(mesh: string, prefix: string, values: Item, more: Omit<QueryCommandInput, 'TableName'>) {
@@ -156,12 +171,6 @@ export class DynamoDbReports {
       yield answer
       from = answer.LastEvaluatedKey
     } while (from !== undefined)
-  }
-
-  #remember(cacheKey: string, report: KeptReport): void {
-    this.#written.delete(cacheKey)
-    this.#written.set(cacheKey, report)
-    if (this.#written.size > MAX_REMEMBERED) this.#written.delete(this.#written.keys().next().value!)
   }
 }
 

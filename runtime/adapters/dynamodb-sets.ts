@@ -15,6 +15,7 @@ import { key } from './dynamodb-commit.ts'
 import { ENDPOINTS_HEAD, endpointsPartition, setKey } from './dynamodb-table.ts'
 import { type JoinRule, type Registration, UNREGISTERED } from './endpoint-join.ts'
 import { endpointSet } from './endpoint-set.ts'
+import { remember } from './remember.ts'
 
 const zip = promisify(gzip)
 const unzip = promisify(gunzip)
@@ -58,7 +59,7 @@ export class DynamoDbSets {
     const known = this.#sets.get(cacheKey)
     if (known?.version === version) return known.set
     const { set } = (await this.read(mesh, node)).kept
-    remember(this.#sets, cacheKey, { set, version })
+    remember(this.#sets, cacheKey, { set, version }, MAX_CACHED)
     return set
   }
 
@@ -130,7 +131,7 @@ export class DynamoDbSets {
     const at = key(endpointsPartition(mesh), ENDPOINTS_HEAD)
     const { Item: item } = await this.#client.send(new GetItemCommand({ TableName: this.#table, Key: at }))
     const version = Math.max(Number(item?.version?.N ?? 0), known?.version ?? 0)
-    remember(this.#versions, mesh, { version, readAtMs: now })
+    remember(this.#versions, mesh, { version, readAtMs: now }, MAX_CACHED)
     return version
   }
 }
@@ -142,11 +143,4 @@ function isOvertaken(error: Error): boolean {
     (name as string) === 'ConditionalCheckFailedException' ||
     (reasons ?? []).some(({ Code }) => Code === 'ConditionalCheckFailed')
   )
-}
-
-/** Least recently written first: good enough where all are asked for again and again. */
-function remember<V>(cache: Map<string, V>, name: string, value: V): void {
-  cache.delete(name)
-  cache.set(name, value)
-  if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value!)
 }
