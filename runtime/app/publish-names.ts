@@ -14,11 +14,6 @@ export interface PublishNamesDeps {
   readonly zone: MeshZone
 }
 
-/** A label of a host name (RFC 1123, section 2.1), with the underscore that DNS and Cloud Map take besides. */
-const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/
-/** RFC 1035, section 2.3.4, without the final dot. */
-const MAX_NAME = 253
-
 /**
  * Makes the zone of a mesh lead the names of its virtual services to their loopback VIPs, as the mesh is now. Does nothing
  * for a mesh that the zone is not for. Throws what the publisher throws.
@@ -32,21 +27,18 @@ export function publishNames({ states, publisher, zone }: PublishNamesDeps): (me
 }
 
 /**
- * `orders` stands in the zone as `orders.shop.internal`, a full name inside of the zone as itself. A name of elsewhere, such as
- * that of a Cloud Map namespace, is somebody else's to answer; what is no host name can't be asked for.
+ * `orders` stands in the zone as `orders.shop.internal`, a full name as itself. Which zone has a full name, and what can't be a
+ * name at all, is for the publisher to say.
  */
 function namesIn(zone: string, resources: Iterable<StoredResource>): ReadonlyMap<string, string> {
   const names = new Map<string, string>()
   for (const { ref, vip } of resources) {
     if (ref.kind !== 'virtual-service' || vip === undefined) continue
-    const given = ref.name.toLowerCase().replace(/\.$/, '')
-    const name = given.includes('.') ? given : `${given}.${zone.toLowerCase()}`
-    const inZone = name.endsWith(`.${zone.toLowerCase()}`)
+    const given = ref.name.toLowerCase()
+    const isFull = given.includes('.')
+    const name = isFull ? given : `${given}.${zone}`
     // A full name wins over a short one that comes to the same: who wrote it out meant it.
-    const isTaken = names.has(name) && given !== name
-    if (inZone && !isTaken && name.length <= MAX_NAME && name.split('.').every((label) => LABEL.test(label))) {
-      names.set(name, vip)
-    }
+    if (isFull || !names.has(name)) names.set(name, vip)
   }
   return names
 }

@@ -5,6 +5,7 @@ import { handle } from 'hono/aws-lambda'
 import type { ArnOwner } from '../http/arn.ts'
 import type { ReportError } from '../http/errors.ts'
 import type { IamCaller } from '../ports.ts'
+import { ownerOf } from './function-owner.ts'
 import { iamCallerOf } from './iam-caller.ts'
 import { errorFields, log } from './log.ts'
 
@@ -29,12 +30,6 @@ export function httpHandler(open: (owner: ArnOwner) => Hono<any>): HttpHandler {
     serve ??= handle(open(ownerOf(invokedFunctionArn)))
     return bounded((await serve(event as never)) as APIGatewayProxyResult, event)
   }
-}
-
-/** The account and region of a function, from its ARN. */
-export function ownerOf(functionArn: string): ArnOwner {
-  const [, , , region = '', accountId = ''] = functionArn.split(':')
-  return { accountId, region }
 }
 
 /** Whom IAM says that a request is from. */

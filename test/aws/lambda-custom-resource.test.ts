@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { UseCases } from '../../runtime/app/use-cases.ts'
 import { type CustomResourceHandler, customResourceHandler } from '../../runtime/lambda/cloudformation.ts'
 import { readEnv } from '../../runtime/lambda/env.ts'
+import { httpCases } from '../../runtime/lambda/http-cases.ts'
+import { openIssuer } from '../../runtime/lambda/open-issuer.ts'
+import { openProviders } from '../../runtime/lambda/open-providers.ts'
 import { wireOfType } from '../../runtime/lambda/resource-properties.ts'
 import { resourceProvider } from '../../runtime/lambda/resource-provider.ts'
 import { type Wiring, wire } from '../../runtime/lambda/wire.ts'
@@ -21,6 +25,7 @@ const HTTP_NODE = { Listeners: [{ PortMapping: { Port: '8080', Protocol: 'http' 
 describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`, () => {
   let handler: CustomResourceHandler
   let wiring: Wiring
+  let cases: UseCases
   let cfn: ResponseUrl
   let mesh: string
 
@@ -28,6 +33,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     await lambdaEnvironment(here!)
     handler = (await import('../../runtime/lambda/custom-resource.ts')).handler
     wiring = wire(readEnv(process.env))
+    cases = httpCases(wiring, openIssuer(wiring))
     cfn = await startResponseUrl()
   })
   afterAll(async () => {
@@ -233,7 +239,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     it('made by hand, fail the stack and outlive its rollback, too', async () => {
       await newMesh()
       const ref = { kind: 'virtual-node', mesh, name: 'byhand' } as const
-      await wiring.cases.createResource({ ref, spec: {}, tags: {}, actor: 'ann' })
+      await cases.createResource({ ref, spec: {}, tags: {}, actor: 'ann' })
       const { Status, Reason, PhysicalResourceId: id } = await create(node('byhand'))
       expect([Status, Reason]).toEqual(['FAILED', expect.stringContaining('made by hand')])
       expect((await remove(node('byhand'), id)).Status).toBe('SUCCESS')
@@ -243,7 +249,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     it('are left alone by the deletion of what once had their name', async () => {
       await newMesh()
       const { PhysicalResourceId: id } = await create(node('orders'))
-      await wiring.cases.deleteResource({
+      await cases.deleteResource({
         ref: { kind: 'virtual-node', mesh, name: 'orders' },
         actor: 'ann',
         accountId: ACCOUNT,
@@ -334,7 +340,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     const before = node('orders', { Tags: [red, blue] })
     const { PhysicalResourceId: id } = await create(before)
     const ref = { kind: 'virtual-node', mesh, name: 'orders' } as const
-    await wiring.cases.tagResource({ ref, tags: { hand: 'made' }, actor: 'ann' })
+    await cases.tagResource({ ref, tags: { hand: 'made' }, actor: 'ann' })
     expect(
       (await update(node('orders', { Tags: [{ Key: 'color', Value: 'green' }] }), id, before.properties)).Status,
     ).toBe('SUCCESS')
@@ -349,7 +355,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
   it('are made again by an update when somebody took them away by hand', async () => {
     await newMesh()
     const { PhysicalResourceId: id } = await create(node('orders'))
-    await wiring.cases.deleteResource({
+    await cases.deleteResource({
       ref: { kind: 'virtual-node', mesh, name: 'orders' },
       actor: 'ann',
       accountId: ACCOUNT,
@@ -386,10 +392,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     const calls = Array.from({ length: 12 }, (_, n) => node(`n${n}`, {}, `Node${n}`))
     const answers = await Promise.all(
       calls.map((call) => {
-        const own = wire(readEnv(process.env))
-        const find = (type: string, owner: Parameters<typeof resourceProvider>[1]['owner']) =>
-          resourceProvider(wireOfType(type)!, { ...own, owner })
-        return create(call, customResourceHandler(find))
+        return create(call, customResourceHandler(openProviders(wire(readEnv(process.env)))))
       }),
     )
     expect(answers.filter(({ Status }) => Status !== 'SUCCESS')).toEqual([])
@@ -403,7 +406,9 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
       properties: { MeshName: mesh, VirtualServiceName: name, Spec: {} },
     })
     const publishing = (publishNames: (mesh: string) => Promise<void>) =>
-      customResourceHandler((type, owner) => resourceProvider(wireOfType(type)!, { ...wiring, owner, publishNames }))
+      customResourceHandler((type, owner) =>
+        resourceProvider(wireOfType(type)!, { ...wiring, cases, owner, publishNames }),
+      )
 
     it('have their names published before CloudFormation goes on', async () => {
       await newMesh()

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -21,7 +21,7 @@ import { Changes } from '../../runtime/app/changes.ts'
 import { polledEvery } from '../../runtime/app/pace.ts'
 import { quotasOf } from '../../runtime/app/quotas.ts'
 import { useCases } from '../../runtime/app/use-cases.ts'
-import { dataPlaneApp } from '../../runtime/http/app.ts'
+import { dataPlaneApp } from '../../runtime/http/dataplane-app.ts'
 import type { Subject } from '../../runtime/model/reference.ts'
 import { createTestCa, type TestCa } from '../support/certificates.ts'
 import { startLinkLocal } from '../support/link-local.ts'
@@ -293,26 +293,35 @@ describe('a proxy with a task role', () => {
   })
 })
 
+/** On SIGUSR2, the process under test writes down which of node's own modules it has loaded. */
+const PROBE = `data:text/javascript;base64,${Buffer.from(
+  `process.on('SIGUSR2', () => process.getBuiltinModule('node:fs').writeFileSync(process.env.PROBE, JSON.stringify(process.moduleLoadList)))`,
+).toString('base64')}`
+
 describe('a sidecar as a process', () => {
-  it('is ready within a second of its start, by its task role and with a new certificate', async () => {
+  it('is ready within a second of its start, by its task role and with a new certificate, and loads no fetch for it', async () => {
     const mesh = await controlPlane()
     sessions.push(session('orders-task'))
     await mesh.bind('orders-task', orders)
     const bundle = await bundleProxy(join(directory, 'proxy.mjs'))
-    const trust = join(directory, 'public-ca.pem')
+    const [trust, probe] = [join(directory, 'public-ca.pem'), join(directory, 'modules.json')]
     await writeFile(trust, publicCa.certificatePem)
     const linkLocal = await startLinkLocal(sessions[0]!, '0123abcd')
     toClose.push(() => linkLocal.close())
-    const startsMs: number[] = []
-    for (let round = 0; round < 4; round++) {
+    const start = async (...flags: string[]) => {
       const adminPort = await freePort()
       const environment = {
         ...(await variablesOf(mesh.front, linkLocal)),
         WEFT_PORTS: `15000=0,15001=0,9901=${adminPort}`,
+        ENVOY_LOG_LEVEL: 'warning',
         NODE_EXTRA_CA_CERTS: trust,
+        PROBE: probe,
       }
       const fromMs = performance.now()
-      const child = spawn(process.execPath, [bundle], { env: environment, stdio: ['ignore', 'ignore', 'inherit'] })
+      const child = spawn(process.execPath, [...flags, bundle], {
+        env: environment,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      })
       const ended = once(child, 'exit')
       toClose.push(() => child.kill('SIGKILL'))
       const status = () =>
@@ -321,11 +330,26 @@ describe('a sidecar as a process', () => {
           () => 0,
         )
       await expect.poll(status, { timeout: 10_000, interval: 10 }).toBe(200)
-      startsMs.push(performance.now() - fromMs)
+      return { child, ended, tookMs: performance.now() - fromMs }
+    }
+    const startsMs: number[] = []
+    for (let round = 0; round < 4; round++) {
+      const { child, ended, tookMs } = await start()
+      startsMs.push(tookMs)
       child.kill('SIGKILL')
       await ended
     }
     // The best of four: other tests share these processors.
     expect(Math.min(...startsMs)).toBeLessThan(1_000)
+
+    await expect.poll(() => mesh.front.sockets.size).toBe(0)
+    const { child } = await start(`--import=${PROBE}`)
+    await expect.poll(() => mesh.front.sockets.size).toBe(1)
+    child.kill('SIGUSR2')
+    const loaded = async () => JSON.parse(await readFile(probe, 'utf8').catch(() => '[]')) as string[]
+    await expect.poll(loaded).toContain('NativeModule https')
+    expect(
+      (await loaded()).filter((name) => /undici|http2|webcrypto_util|webstreams\/(readable|writable)/.test(name)),
+    ).toEqual([])
   })
 })
