@@ -25,9 +25,11 @@ export abstract class CertificateAuthority {
   /**
    * A CA of ACM Private CA that is there already, and active.
    * @param certificateAuthorityArn `arn:aws:acm-pca:region:account:certificate-authority/id`
+   * @param formerArn the CA that signed before: it goes on for 7 days, until all proxies trust the new one (docs/certificates.md).
+   * @default - no other CA signed before, or its rotation is over
    */
-  public static fromAcmPcaArn(certificateAuthorityArn: string): CertificateAuthority {
-    return new ExistingAcmPca(certificateAuthorityArn)
+  public static fromAcmPcaArn(certificateAuthorityArn: string, formerArn?: string): CertificateAuthority {
+    return new ExistingAcmPca(certificateAuthorityArn, formerArn)
   }
 
   /** A P-256 key of KMS, made for the mesh; the control plane is the CA and KMS signs. Costs 1 dollar a month. */
@@ -35,9 +37,14 @@ export abstract class CertificateAuthority {
     return new NewKmsKey()
   }
 
-  /** A KMS key that is there already. @param key of spec ECC_NIST_P256, usage SIGN_VERIFY. */
-  public static fromKmsKey(key: IKey): CertificateAuthority {
-    return new ExistingKmsKey(key)
+  /**
+   * A KMS key that is there already.
+   * @param key of spec ECC_NIST_P256, usage SIGN_VERIFY.
+   * @param former the key that signed before: it goes on for 7 days, until all proxies trust the new one (docs/certificates.md).
+   * @default - no other key signed before, or its rotation is over
+   */
+  public static fromKmsKey(key: IKey, former?: IKey): CertificateAuthority {
+    return new ExistingKmsKey(key, former)
   }
 
   /**
@@ -57,14 +64,16 @@ const SIGNING_ALGORITHM = 'SHA256WITHECDSA'
 
 class ExistingAcmPca extends CertificateAuthority {
   readonly #arn: string
+  readonly #formerArn: string | undefined
 
-  public constructor(certificateAuthorityArn: string) {
+  public constructor(certificateAuthorityArn: string, formerArn: string | undefined) {
     super()
     this.#arn = certificateAuthorityArn
+    this.#formerArn = formerArn
   }
 
   public bind(scope: Construct): CertificateAuthorityBinding {
-    return acmPcaBinding(scope, this.#arn)
+    return acmPcaBinding(scope, this.#arn, this.#formerArn)
   }
 }
 
@@ -96,14 +105,16 @@ class NewAcmPca extends CertificateAuthority {
 
 class ExistingKmsKey extends CertificateAuthority {
   readonly #key: IKey
+  readonly #former: IKey | undefined
 
-  public constructor(key: IKey) {
+  public constructor(key: IKey, former: IKey | undefined) {
     super()
     this.#key = key
+    this.#former = former
   }
 
   public bind(): CertificateAuthorityBinding {
-    return kmsBinding(this.#key)
+    return kmsBinding(this.#key, this.#former)
   }
 }
 
@@ -118,37 +129,35 @@ class NewKmsKey extends CertificateAuthority {
   }
 }
 
-function acmPcaBinding(scope: Construct, arn: string): CertificateAuthorityBinding {
+function acmPcaBinding(scope: Construct, arn: string, formerArn?: string): CertificateAuthorityBinding {
+  const resources = formerArn === undefined ? [arn] : [arn, formerArn]
   return {
     setting: `acm-pca:${arn}`,
     signing: [
       new PolicyStatement({
         sid: 'IssueWorkloadCertificates',
         actions: ['acm-pca:IssueCertificate'],
-        resources: [arn],
+        resources,
         conditions: { StringEquals: { 'acm-pca:TemplateArn': templateArn(scope, LEAF_TEMPLATE) } },
       }),
       new PolicyStatement({
         sid: 'ReadCertificates',
-        actions: [
-          'acm-pca:GetCertificate',
-          'acm-pca:GetCertificateAuthorityCertificate',
-          'acm-pca:DescribeCertificateAuthority',
-        ],
-        resources: [arn],
+        actions: ['acm-pca:GetCertificate', 'acm-pca:GetCertificateAuthorityCertificate'],
+        resources,
       }),
     ],
   }
 }
 
-function kmsBinding(key: IKey): CertificateAuthorityBinding {
+function kmsBinding(key: IKey, former?: IKey): CertificateAuthorityBinding {
+  const keys = former === undefined ? [key] : [key, former]
   return {
     setting: `kms:${key.keyArn}`,
     signing: [
       new PolicyStatement({
         sid: 'SignWorkloadCertificates',
         actions: ['kms:Sign', 'kms:GetPublicKey'],
-        resources: [key.keyArn],
+        resources: keys.map(({ keyArn }) => keyArn),
       }),
     ],
   }

@@ -202,6 +202,25 @@ describe('the certificate authority', () => {
     expect(environmentOf(kms).WEFT_CA).toBe('kms:arn:aws:kms:us-east-1:111122223333:key/5f0c')
     kms.resourceCountIs('AWS::KMS::Key', 0)
   })
+
+  it('leaves the former one its rights while its successor takes over', () => {
+    const allows = (template: Template, Sid: string, arn: string) => {
+      const Statement = Match.arrayWith([Match.objectLike({ Sid, Resource: [`${arn}/new`, `${arn}/former`] })])
+      template.hasResourceProperties('AWS::IAM::Policy', { PolicyDocument: { Statement } })
+    }
+    const caArn = 'arn:aws:acm-pca:us-east-1:111122223333:certificate-authority'
+    const certificateAuthority = CertificateAuthority.fromAcmPcaArn(`${caArn}/new`, `${caArn}/former`)
+    const pca = meshStack({ certificateAuthority }).template()
+    allows(pca, 'IssueWorkloadCertificates', caArn)
+    expect(environmentOf(pca).WEFT_CA).toBe(`acm-pca:${caArn}/new`)
+
+    const stack = new Stack(lookedAtApp(), 'Keys')
+    const keyArn = 'arn:aws:kms:us-east-1:111122223333:key'
+    const [key, former] = ['new', 'former'].map((id) => Key.fromKeyArn(stack, id, `${keyArn}/${id}`))
+    const kms = meshStack({ certificateAuthority: CertificateAuthority.fromKmsKey(key!, former) }).template()
+    allows(kms, 'SignWorkloadCertificates', keyArn)
+    expect(environmentOf(kms).WEFT_CA).toBe(`kms:${keyArn}/new`)
+  })
 })
 
 describe('the mesh resource', () => {
