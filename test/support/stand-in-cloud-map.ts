@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
 /** What a call is answered with: instances by id, an error by name, or nothing ever. */
-export type Answer =
+type Answer =
   | { readonly instances: Readonly<Record<string, Readonly<Record<string, string>>>> }
   | { readonly error: string; readonly status?: number }
   | 'silence'
