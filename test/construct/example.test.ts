@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -10,6 +11,7 @@ import { cfnLint } from './cfn-lint.ts'
 import { lookedAtApp } from './mesh-stack.ts'
 
 const ROOT = dirname(dirname(import.meta.dirname))
+const require = createRequire(import.meta.url)
 const run = promisify(execFile)
 
 /** User and system time of what a shell ran: the second line of `times`, such as `0m7.505s 0m1.156s`. */
@@ -32,7 +34,7 @@ describe('the example app', { timeout: 200_000 }, () => {
 
   beforeAll(async () => {
     output = mkdtempSync(join(tmpdir(), 'weft-example-'))
-    const cdk = [process.execPath, join(ROOT, 'node_modules/aws-cdk/bin/cdk'), 'synth', '--quiet', '--output', output]
+    const cdk = [process.execPath, require.resolve('aws-cdk/bin/cdk'), 'synth', '--quiet', '--output', output]
     const { stdout } = await run('/bin/sh', ['-c', '"$@" && times', 'sh', ...cdk], {
       cwd: ROOT,
       env: {
