@@ -25,11 +25,7 @@ describe('a refresh of endpoints', () => {
     directory = new Registry({ now: () => 0 })
     asked = []
     answer = (name) => ({ node: name, settled: true })
-    vi.spyOn(directory, 'refresh').mockImplementation((async (
-      mesh: string,
-      nodes: { node: string }[],
-      when: string,
-    ) => {
+    vi.spyOn(directory, 'refresh').mockImplementation(async (mesh, nodes, when) => {
       asked.push(...nodes.map((asking): [string, string, string] => [mesh, asking.node, when]))
       return nodes.map((asking) => answer(asking.node))
     })
