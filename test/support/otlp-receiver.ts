@@ -79,7 +79,7 @@ interface DecodedRequest {
 }
 
 /** The spans of one OTLP request body. Throws for what is no such message. */
-export function decodeSpans(body: Uint8Array): ReceivedSpan[] {
+function decodeSpans(body: Uint8Array): ReceivedSpan[] {
   const options = { longs: String, enums: String, defaults: true }
   const { resourceSpans } = REQUEST.toObject(REQUEST.decode(body), options) as DecodedRequest
   return resourceSpans.flatMap(({ resource, scopeSpans }) =>

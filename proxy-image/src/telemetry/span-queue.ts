@@ -1,10 +1,10 @@
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 
 /** Why spans are lost; label of `weft_spans_dropped_total`. */
-export type SpanLoss = 'queue_full' | 'export_failed' | 'rejected'
+type SpanLoss = 'queue_full' | 'export_failed' | 'rejected'
 
 /** Sends one batch. Resolves with how many of it the receiver turned down; rejects when it did not get there at all. */
-export type SendSpans = (spans: ReadableSpan[], signal: AbortSignal) => Promise<number>
+type SendSpans = (spans: ReadableSpan[], signal: AbortSignal) => Promise<number>
 
 export interface SpanQueueOptions {
   readonly send: SendSpans

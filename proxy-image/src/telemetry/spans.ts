@@ -13,7 +13,7 @@ export interface SpanRecord extends AccessLogRecord {
 }
 
 /** One attempt that was not the last. */
-export interface Retry {
+interface Retry {
   /** `performance.now()` when it was given up. */
   readonly atMs: number
   /** Counts from 1. */
