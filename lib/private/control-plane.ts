@@ -11,7 +11,7 @@ import { Construct } from 'constructs'
 import type { CertificateAuthority } from '../certificate-authority.ts'
 import type { LambdaBundle } from './bundling.ts'
 import { MeshFunction } from './mesh-function.ts'
-import { HEADS_PARTITION, MeshTable } from './mesh-table.ts'
+import { ENDPOINTS_HEAD, ENDPOINTS_PREFIX, HEADS_PARTITION, MeshTable } from './mesh-table.ts'
 import { argueWildcard } from './nag.ts'
 import { PushApi } from './push-api.ts'
 
@@ -129,7 +129,18 @@ export class ControlPlane extends Construct {
       // CDK's class does not fit its own interface under exactOptionalPropertyTypes.
       new DynamoEventSource(this.table as ITable, {
         startingPosition: StartingPosition.LATEST,
-        filters: [FilterCriteria.filter({ dynamodb: { Keys: { pk: { S: FilterRule.isEqual(HEADS_PARTITION) } } } })],
+        filters: [
+          FilterCriteria.filter({ dynamodb: { Keys: { pk: { S: FilterRule.isEqual(HEADS_PARTITION) } } } }),
+          FilterCriteria.filter({
+            dynamodb: {
+              Keys: {
+                pk: { S: FilterRule.beginsWith(ENDPOINTS_PREFIX) },
+                sk: { S: FilterRule.isEqual(ENDPOINTS_HEAD) },
+              },
+            },
+          }),
+        ],
+        reportBatchItemFailures: true,
         // News grow old fast: proxies sync by themselves, and the backstop publishes names again.
         maxRecordAge: Duration.minutes(5),
         retryAttempts: 5,

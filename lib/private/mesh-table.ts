@@ -5,6 +5,9 @@ import type { Construct } from 'constructs'
 
 /** Partition of the heads of all meshes (runtime/adapters/dynamodb-table.ts): what changes with each commit. */
 export const HEADS_PARTITION = 'heads'
+/** In the partition of a mesh's endpoints, the item that changes with each of them. */
+export const ENDPOINTS_PREFIX = 'e#'
+export const ENDPOINTS_HEAD = 'head'
 /** Connections that listen for pushes. */
 const PUSH_PARTITION = 'push'
 /** What only operators and deployments decide: heads and resources (a partition each mesh), and which role is which node. */

@@ -1,5 +1,5 @@
 import type { DynamoDBBatchResponse, DynamoDBRecord } from 'aws-lambda'
-import { HEADS } from '../adapters/dynamodb-table.ts'
+import { ENDPOINTS_HEAD, endpointsPartition, HEADS } from '../adapters/dynamodb-table.ts'
 import { errorFields, log } from './log.ts'
 
 export interface StreamDeps {
@@ -44,11 +44,7 @@ function newsOf(records: readonly DynamoDBRecord[]): ReadonlyMap<string, News> {
     const { pk, sk } = dynamodb?.Keys ?? {}
     const partition = pk?.S ?? ''
     const isCommit = partition === HEADS
-    const mesh = isCommit
-      ? sk?.S
-      : sk?.S === ENDPOINTS_HEAD && partition.startsWith(ENDPOINTS)
-        ? partition.slice(ENDPOINTS.length)
-        : undefined
+    const mesh = isCommit ? sk?.S : meshOfEndpoints(partition, sk?.S)
     if (mesh === undefined) continue
     const known = news.get(mesh) ?? {}
     const sequence = dynamodb?.SequenceNumber
@@ -58,6 +54,8 @@ function newsOf(records: readonly DynamoDBRecord[]): ReadonlyMap<string, News> {
   return news
 }
 
-/** Partition and item of the version of a mesh's endpoints: see the table. */
-const ENDPOINTS = 'e#'
-const ENDPOINTS_HEAD = 'head'
+/** The mesh whose endpoints changed, if that is what an item tells. */
+function meshOfEndpoints(partition: string, sortKey: string | undefined): string | undefined {
+  const prefix = endpointsPartition('')
+  return sortKey === ENDPOINTS_HEAD && partition.startsWith(prefix) ? partition.slice(prefix.length) : undefined
+}

@@ -10,6 +10,8 @@ import { CertificateAuthority, Mesh, type MeshProps } from '../../lib/index.ts'
 import {
   DYNAMODB_TABLE,
   DYNAMODB_TTL,
+  ENDPOINTS_HEAD,
+  endpointsPartition,
   HEADS,
   meshPartition,
   PUSH,
@@ -107,7 +109,14 @@ describe('the functions', () => {
     })
     template.hasResourceProperties('AWS::Events::Rule', { ScheduleExpression: 'rate(5 minutes)' })
     template.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
-      FilterCriteria: { Filters: [{ Pattern: JSON.stringify({ dynamodb: { Keys: { pk: { S: [HEADS] } } } }) }] },
+      FilterCriteria: {
+        Filters: [
+          { pk: { S: [HEADS] } },
+          { pk: { S: [{ prefix: endpointsPartition('') }] }, sk: { S: [ENDPOINTS_HEAD] } },
+        ].map((Keys) => ({ Pattern: JSON.stringify({ dynamodb: { Keys } }) })),
+      },
+      // One mesh whose names can't be published must not have the others' news told again and again.
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
     })
   })
 })
