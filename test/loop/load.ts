@@ -9,9 +9,12 @@ export interface Outcome {
   failures: string[]
 }
 
-/** Sends GETs at a fixed rate over keep-alive connections until stopped; the rate does not wait for answers. */
+/**
+ * Sends requests (GET, at 127.0.0.1, where nothing else is said) at a fixed rate over keep-alive connections until
+ * stopped; the rate does not wait for answers.
+ */
 export function startLoad(
-  target: { port: number; host: string; path?: string },
+  target: { port: number; host: string; path?: string; address?: string; method?: string },
   ratePerSecond: number,
 ): { outcome: Outcome; stop(): Promise<Outcome> } {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 32 })
@@ -22,13 +25,14 @@ export function startLoad(
   const send = (): Promise<void> =>
     new Promise((resolve) => {
       const options = {
-        host: '127.0.0.1',
+        host: target.address ?? '127.0.0.1',
         port: target.port,
         path: target.path ?? '/',
+        method: target.method ?? 'GET',
         headers: { host: target.host },
         agent,
       }
-      const outgoing = http.get(options, (response) => {
+      const outgoing = http.request(options, (response) => {
         let body = ''
         response.setEncoding('utf8')
         response.on('data', (chunk: string) => {
@@ -47,6 +51,7 @@ export function startLoad(
         outcome.failures.push(error.message)
         resolve()
       })
+      outgoing.end()
     })
   const timer = setInterval(() => {
     const due = Math.floor(((performance.now() - started) / 1000) * ratePerSecond)

@@ -16,7 +16,7 @@ export function layOut(
 ): number {
   const files = new Map(Object.entries(programs))
   for (const program of Object.values(programs)) for (const library of libraries(program)) files.set(library, library)
-  for (const [inside, outside] of files) place(realpathSync(outside), join(directory, inside))
+  for (const [inside, outside] of files) linkOrCopy(realpathSync(outside), join(directory, inside))
   for (const { sources, target } of image.copies) {
     for (const source of sources) {
       const to = target.endsWith('/') ? join(directory, target, basename(source)) : join(directory, target)
@@ -34,7 +34,8 @@ function libraries(program: string): readonly string[] {
   return [...output.matchAll(/(?:=>\s+|^\s+)(\/\S+)\s+\(0x/gm)].map(([, path]) => path!)
 }
 
-function place(from: string, to: string): void {
+/** A file at a second path; a hard link where the file system can. */
+export function linkOrCopy(from: string, to: string): void {
   if (existsSync(to)) return
   mkdirSync(dirname(to), { recursive: true })
   try {
