@@ -51,13 +51,14 @@ export class PushClient {
     const backOff = new BackOff(RETRY_FIRST_MS, RETRY_CAP_MS)
     let warned = false
     let missed = false
+    let openedMs = Number.POSITIVE_INFINITY
     while (!stopped.aborted) {
       try {
         await this.#listen(() => {
           log.info(missed ? 'the push is back' : 'changes are pushed from now on')
           // Whatever was said in between, nobody heard.
           if (missed) this.#tell()
-          backOff.reset()
+          openedMs = performance.now()
           warned = false
         })
       } catch (error) {
@@ -68,6 +69,9 @@ export class PushClient {
         warned = true
       }
       missed = true
+      // One that ends each connection at once must not get the next one at once.
+      if (performance.now() - openedMs > RETRY_CAP_MS) backOff.reset()
+      openedMs = Number.POSITIVE_INFINITY
       await pause(backOff.next(), stopped)
     }
   }

@@ -36,8 +36,22 @@ describe('credentials of a data-plane call', () => {
     })
   })
 
+  it('are a presigned request of STS, which only the first certificate is bought with', () => {
+    expect(credentialsOf(socketWith(undefined), 'Weft-Sts abc_-9', 0)).toEqual({ presigned: 'abc_-9' })
+    expect(credentialsOf(socketWith(`URI:${web}`), 'Weft-Sts abc', 0)).toEqual({ verifiedUris: [web] })
+  })
+
   it('are none for strange authorization headers', () => {
-    for (const header of ['', 'Bearer', 'Basic abc', 'Bearer a b', `Bearer ${'a'.repeat(9_000)}`]) {
+    for (const header of [
+      '',
+      'Bearer',
+      'Basic abc',
+      'Weft-Sts',
+      'Weft-Sts a.b',
+      'Weft-Sts a b',
+      'Bearer a b',
+      `Bearer ${'a'.repeat(9_000)}`,
+    ]) {
       expect(credentialsOf(socketWith(undefined), header, 0)).toEqual({})
     }
   })
