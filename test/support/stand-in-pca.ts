@@ -1,4 +1,5 @@
 import 'reflect-metadata'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -89,7 +90,7 @@ export async function startStandInPca(): Promise<StandInPca> {
       if (failure !== undefined) return failure
       pca.tamper(asked)
       const { issuing } = await caOf(asked.CertificateAuthorityArn)
-      const CertificateArn = `${asked.CertificateAuthorityArn}/certificate/${made.size}`
+      const CertificateArn = `${asked.CertificateAuthorityArn}/certificate/${randomUUID()}`
       made.set(CertificateArn, { pem: await issue(issuing, asked), pending: pca.pending })
       return { CertificateArn }
     },
