@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { describe, expect, it } from 'vitest'
-import { dataPlaneApp } from '../../../runtime/http/app.ts'
+import { dataPlaneApp } from '../../../runtime/http/dataplane-app.ts'
 import { MeshError } from '../../../runtime/model/problem.ts'
 import type { Credentials } from '../../../runtime/ports.ts'
 
