@@ -84,8 +84,7 @@ export class SpanExporter {
     }
     try {
       const signed = settings.signing === null ? {} : await this.#signature(headers, body, settings.signing)
-      const signal = AbortSignal.any([stopping, AbortSignal.timeout(settings.timeoutMs)])
-      return await this.#exchange({ ...headers, ...signed, 'content-length': String(body.length) }, body, signal)
+      return await this.#exchange({ ...headers, ...signed, 'content-length': String(body.length) }, body, stopping)
     } catch (error) {
       return error as Error
     }
@@ -99,10 +98,14 @@ export class SpanExporter {
     return signedHeaders(request, { service: 'xray', region }, await credentials())
   }
 
-  #exchange(headers: Record<string, string>, body: Buffer, signal: AbortSignal): Promise<Answer> {
-    const { url } = this.#options.settings
+  #exchange(headers: Record<string, string>, body: Buffer, stopping: AbortSignal): Promise<Answer> {
+    const { url, timeoutMs } = this.#options.settings
     const request = url.startsWith('https:') ? tlsRequest : http.request
-    return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(timeoutMs)
+    // A plain listener, no AbortSignal.any: on a signal that lives as long as the process that leaks with every call.
+    let stop = (): void => {}
+    return new Promise<Answer>((resolve, reject) => {
+      if (stopping.aborted) throw new Error('this proxy ends')
       const outgoing = request(url, { method: 'POST', agent: this.#agent, headers, signal }, (incoming) => {
         const chunks: Buffer[] = []
         let bytes = 0
@@ -119,8 +122,10 @@ export class SpanExporter {
         })
       })
       outgoing.on('error', reject)
+      stop = () => void outgoing.destroy(new Error('this proxy ends'))
+      stopping.addEventListener('abort', stop)
       outgoing.end(body)
-    })
+    }).finally(() => stopping.removeEventListener('abort', stop))
   }
 
   #explain(answer: Answer | Error): Error {

@@ -200,14 +200,19 @@ function serverOf({ authority, scheme }: SpanRecord): Attributes {
   if (authority === null || authority === '') return {}
   const match = /^(.*?)(?::(\d{1,5}))?$/.exec(kept(authority))!
   return {
-    'server.address': match[1]!.toLowerCase(),
+    'server.address': unbracketed(match[1]!.toLowerCase()),
     'server.port': match[2] === undefined ? (scheme === 'https' ? 443 : 80) : Number(match[2]),
   }
 }
 
 function splitAddress(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(':')
-  return { host: address.substring(0, colon), port: Number(address.substring(colon + 1)) }
+  return { host: unbracketed(address.substring(0, colon)), port: Number(address.substring(colon + 1)) }
+}
+
+/** IPv6 addresses stand in brackets where a port follows. */
+function unbracketed(host: string): string {
+  return host.startsWith('[') ? host.slice(1, -1) : host
 }
 
 /** A copy: a slice would keep the whole request that it was cut from alive until the export. */

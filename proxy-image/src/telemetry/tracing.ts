@@ -1,7 +1,7 @@
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import type { AwsCredentials } from '../aws/sign.ts'
-import type { Fields } from '../codec/http1/fields.ts'
+import type { FieldSection } from '../codec/field-section.ts'
 import type { Log } from '../log.ts'
 import { VERSION } from '../version.ts'
 import type { Metrics } from './metrics.ts'
@@ -68,7 +68,7 @@ export class Tracing {
    * Reads where a request stands and decides. A sampled one goes on under a span of this proxy. One that its sender did
    * not sample goes on untouched; one that nobody had decided on carries the decision, so that the next proxy keeps to it.
    */
-  begin(fields: Fields, gateway: boolean): RequestTrace | null {
+  begin(fields: FieldSection, gateway: boolean): RequestTrace | null {
     const carried = readTrace(fields)
     const parent = carried === null ? null : carried.context
     const decided = parent === null ? null : parent.sampled
