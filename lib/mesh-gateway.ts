@@ -12,6 +12,7 @@ import type { IMesh } from './mesh.ts'
 import { type Balanced, type BalancedListener, balanced } from './private/balanced.ts'
 import { ecsService } from './private/ecs-service.ts'
 import { meshResource } from './private/mesh-resource.ts'
+import { argue } from './private/nag.ts'
 import { checkPort, nameOf } from './private/naming.ts'
 import { unreachable } from './private/reachability.ts'
 import { RoleBinding } from './private/role-binding.ts'
@@ -125,6 +126,11 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
       memoryLimitMiB: props.memoryLimitMiB ?? 512,
       ...(props.runtimePlatform === undefined ? {} : { runtimePlatform: props.runtimePlatform }),
     })
+    argue(
+      this.taskDefinition,
+      'ECS2',
+      'The environment names the control plane, the mesh and the gateway; none is secret',
+    )
     this.grantPrincipal = this.taskDefinition.taskRole.grantPrincipal
     const { virtualGatewayName, taskDefinition } = this
     const binding = new RoleBinding(this, 'RoleBinding', {

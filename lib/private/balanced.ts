@@ -7,6 +7,7 @@ import { SCRAPE_PORT } from '../../runtime/model/proxy-ports.ts'
 import type { GatewayLoadBalancer } from '../gateway-load-balancer.ts'
 import type { IMesh } from '../mesh.ts'
 import { MeshProtocol } from '../protocol.ts'
+import { argue } from './nag.ts'
 import { SIDECAR } from './sidecar.ts'
 
 /** A gateway's port, and the one under which clients know it. */
@@ -52,6 +53,7 @@ export function balanced(scope: Construct, props: BalancedProps): Balanced | und
     description: 'Clients of the gateway',
     allowAllOutbound: false,
   })
+  if (isPublic) argue(securityGroup, 'EC23', 'isPublic says that everybody may come in')
   for (const { port, externalPort } of listeners) {
     if (isPublic) securityGroup.addIngressRule(Peer.anyIpv4(), Port.tcp(externalPort), 'Clients of the gateway')
     securityGroup.connections.allowTo(tasks, Port.tcp(port), 'Load balancer to gateway')

@@ -1,4 +1,4 @@
-import { App, CfnResource, Resource, Stack } from 'aws-cdk-lib'
+import { type App, CfnResource, Resource, Stack } from 'aws-cdk-lib'
 import { Template } from 'aws-cdk-lib/assertions'
 import { type ISecurityGroup, type IVpc, SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
@@ -6,6 +6,7 @@ import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
 import { type IPrivateDnsNamespace, PrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
 import { type Construct, Dependable } from 'constructs'
 import type { IMesh } from '../../lib/index.ts'
+import { lookedAtApp } from './mesh-stack.ts'
 
 /** What application teams see of a mesh, without the control plane, whose synthesis takes a second. */
 class ShopMesh extends Resource implements IMesh {
@@ -14,9 +15,9 @@ class ShopMesh extends Resource implements IMesh {
   public readonly vpc: IVpc
   public readonly namespace: IPrivateDnsNamespace
   public readonly zoneName: string
-  public readonly dataPlaneUrl = 'https://data-plane.example'
-  public readonly apiUrl = 'https://api.example'
-  public readonly pushUrl = 'wss://push.example/live'
+  public readonly dataPlaneUrl = 'https://data.lambda-url.eu-west-1.on.aws/'
+  public readonly apiUrl = 'https://api.lambda-url.eu-west-1.on.aws/'
+  public readonly pushUrl = 'wss://push.execute-api.eu-west-1.amazonaws.com/live'
   public readonly serviceToken: string
   public readonly memberSecurityGroup: ISecurityGroup
 
@@ -65,14 +66,11 @@ export function meshOf(app: App, meshName: string): IMesh {
   return new ShopMesh(new Stack(app, `Mesh-${meshName}`), 'Mesh', meshName)
 }
 
-/**
- * An app with a mesh, and a stack for services. Nothing is bundled for it.
- * @param isJudged whether CloudFormation's own rules make synth fail; they take seconds to load
- */
-export function shop(isJudged = false) {
-  process.env.CDK_VALIDATION = String(isJudged)
-  const context = { 'aws:cdk:bundling-stacks': [], '@aws-cdk/core:validateAgainstDefaultRules': isJudged }
-  const app = new App({ context })
+/** An app with a mesh, and a stack for services. Nothing is bundled for it. */
+export function shop() {
+  // CloudFormation's own rules take seconds to load; mesh-service-judges.test.ts asks them once.
+  process.env.CDK_VALIDATION = 'false'
+  const app = lookedAtApp()
   return { app, mesh: meshOf(app, 'shop'), stack: new Stack(app, 'Services') }
 }
 
