@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { proxyProcess } from '../../bin/proxy-process.ts'
-import { type ControlPlane, startControlPlane } from '../../runtime/server.ts'
 import { type Addresses, type DnsServer, startDnsServer } from '../support/dns-server.ts'
 import { linkOrCopy } from '../support/image-root.ts'
 import { run, Subnet } from '../support/network-namespaces.ts'
 import { startTaskMetadata, type TaskMetadata } from '../support/task-metadata.ts'
+import { behindIam, FUNCTION_URL, type Plane, selfHosted } from './control-plane.ts'
 import { Task, type TaskOptions } from './task.ts'
 
 const MESH = 'shop'
@@ -16,7 +16,7 @@ const MESH = 'shop'
 export interface Host {
   readonly mesh: string
   readonly directory: string
-  readonly controlPlane: ControlPlane
+  readonly controlPlane: Plane
   readonly subnet: Subnet
   readonly metadata: TaskMetadata
   /** The proxy as `weft proxy` and the image run it. */
@@ -25,7 +25,7 @@ export interface Host {
   readonly instances: Map<string, Set<string>>
 }
 
-/** A control plane, the zones of a VPC, and tasks. */
+/** A control plane, self-hosted or behind `iam` as on Lambda; the zones of a VPC; tasks. */
 export class Cluster implements AsyncDisposable {
   readonly host: Host
   readonly dns: DnsServer
@@ -47,22 +47,17 @@ export class Cluster implements AsyncDisposable {
     this.#cleanup = cleanup
   }
 
-  static async create(): Promise<Cluster> {
+  static async create({ iam }: { iam: boolean }): Promise<Cluster> {
     await using cleanup = new AsyncDisposableStack()
     const directory = mkdtempSync(join(tmpdir(), 'weft-fargate-'))
     cleanup.defer(() => rmSync(directory, { recursive: true, force: true }))
     chmodSync(directory, 0o755)
     const subnet = cleanup.use(await Subnet.create())
-    const controlPlane = await startControlPlane({
-      memory: true,
-      apiPort: 0,
-      dataPlaneAddress: subnet.gateway,
-      dataPlanePort: 0,
-    })
-    cleanup.defer(() => controlPlane.close())
+    const controlPlane = cleanup.use(await (iam ? behindIam(subnet.gateway, directory) : selfHosted(subnet.gateway)))
     const metadata = cleanup.use(await startTaskMetadata(subnet.gateway))
     const instances: Host['instances'] = new Map()
-    const zones = { records: new Map<string, Addresses>(), vips: new Map<string, string>() }
+    const records = new Map<string, Addresses>([[FUNCTION_URL, { addresses: [subnet.gateway], ttl: 60 }]])
+    const zones = { records, vips: new Map<string, string>() }
     const dns = cleanup.use(
       await startDnsServer(subnet.gateway, (name) => zones.records.get(name) ?? inZones(name, zones.vips, instances)),
     )
@@ -97,7 +92,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What the private zone of the mesh holds: each virtual service's VIP, as the API tells it. */
   async #publish(): Promise<void> {
-    const answer = await fetch(`${this.host.controlPlane.apiUrl}/v1/meshes/${MESH}/resources`)
+    const answer = await this.host.controlPlane.request(`/v1/meshes/${MESH}/resources`)
     const { resources } = (await answer.json()) as { resources: { kind: string; name: string; vip?: string }[] }
     for (const { kind, name, vip } of resources) {
       if (kind === 'virtual-service' && vip !== undefined) this.#vips.set(`${name}.${MESH}.internal`, vip)
@@ -106,7 +101,7 @@ export class Cluster implements AsyncDisposable {
 
   async #put(path: string, body: object): Promise<void> {
     const init = { method: 'PUT', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-    const answer = await fetch(`${this.host.controlPlane.apiUrl}/v20190125/meshes${path}`, init)
+    const answer = await this.host.controlPlane.request(`/v20190125/meshes${path}`, init)
     if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`)
   }
 

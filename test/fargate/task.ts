@@ -22,6 +22,8 @@ export interface TaskOptions {
 }
 
 const UID = 1337
+const ACCOUNT = '111122223333'
+const roleOf = (node: string) => `${node}-task`
 /** Ports of the proxy that the construct opens: for members, and for scraping. */
 const [MESH_PORT, SCRAPE_PORT] = [15_000, 9902]
 /** ECS's default stopTimeout. */
@@ -51,7 +53,7 @@ export class Task {
     mkdirSync(this.#volume, { mode: 0o700 })
     chownSync(this.#volume, UID, UID)
     const { address } = namespace
-    const roleArn = `arn:aws:iam::111122223333:role/${options.node}-task`
+    const roleArn = `arn:aws:iam::${ACCOUNT}:role/${roleOf(options.node)}`
     const containers = options.sidecar === null ? ['app'] : ['app', 'proxy']
     this.described = { id, address, family: options.node, roleArn, desiredStatus: 'RUNNING', containers }
     host.metadata.add(this.described)
@@ -89,6 +91,7 @@ export class Task {
   async startSidecar(): Promise<void> {
     const { mesh, controlPlane, proxy } = this.#host
     const { node: name } = this.#options
+    const proof = await controlPlane.proof({ mesh, node: name, task: this.id, account: ACCOUNT, role: roleOf(name) })
     const startedMs = performance.now()
     const drop = ['--clear-groups', '--no-new-privs', '--inh-caps=-all', '--bounding-set=-all']
     this.#sidecar = this.#spawn(['setpriv', `--reuid=${UID}`, `--regid=${UID}`, ...drop, ...proxy.command], {
@@ -97,7 +100,7 @@ export class Task {
       WEFT_CONTROL_PLANE_URL: controlPlane.dataPlaneUrl,
       WEFT_MESH: mesh,
       WEFT_NODE: name,
-      WEFT_TOKEN: controlPlane.mintJoinToken({ kind: 'virtual-node', mesh, name }),
+      ...proof,
       WEFT_STATE_DIR: this.#volume,
       ...this.#options.sidecar,
     })

@@ -25,10 +25,16 @@ export const REGION = 'eu-west-1'
 /**
  * What AWS puts before a Lambda function and a WebSocket API, as far as a proxy can tell: HTTPS under a name, a check of
  * each signature by a judge that shares no code with the signer, and the caller (`c.env.iam`) for whoever is behind. The name is
- * 127.0.0.1, so that proxies must be told what to sign for.
+ * 127.0.0.1, so that proxies must be told what to sign for, or that of a Function URL, on port 443 of `at.address`.
  */
-export async function startSignedFront(ca: TestCa, sessions: readonly Session[]) {
-  const { keyPem, chainPem } = await ca.issue([{ type: 'ip', value: '127.0.0.1' }])
+export async function startSignedFront(
+  ca: TestCa,
+  sessions: readonly Session[],
+  at?: { readonly name: string; readonly address: string },
+) {
+  const { keyPem, chainPem } = await ca.issue([
+    at === undefined ? { type: 'ip', value: '127.0.0.1' } : { type: 'dns', value: at.name },
+  ])
   // biome-ignore lint/suspicious/noExplicitAny: apps differ in their variables.
   let app: Hono<any> | undefined
   const faults: string[] = []
@@ -76,13 +82,13 @@ export async function startSignedFront(ca: TestCa, sessions: readonly Session[])
     })
   })
   const open = async (port: number) => {
-    server.listen(port, '127.0.0.1')
+    server.listen(port, at?.address ?? '127.0.0.1')
     await once(server, 'listening')
     return (server.address() as AddressInfo).port
   }
-  const port = await open(0)
+  const port = await open(at === undefined ? 0 : 443)
   return {
-    url: `https://127.0.0.1:${port}`,
+    url: at === undefined ? `https://127.0.0.1:${port}` : `https://${at.name}`,
     pushUrl: `wss://127.0.0.1:${port}/push`,
     /** What was wrong with refused calls. */
     faults,
