@@ -36,7 +36,7 @@ interface Kept {
  * Credentials of the task role, from the endpoint that ECS gives to each container. Kept until five minutes before they
  * end; where the endpoint does not answer then, the ones at hand are used to their end.
  * https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
- * Own code, as the SDK's provider takes 14.6 MB of resident memory for it (docs/adr/0012).
+ * Own code, as the SDK's provider takes 14.7 MB of resident memory for it (docs/adr/0012).
  */
 export class ContainerCredentials implements CredentialSource {
   readonly #endpoint: ContainerEndpoint

@@ -2,7 +2,7 @@ import { createHash, createHmac } from 'node:crypto'
 
 /**
  * AWS Signature Version 4, as the reference "Create a signed AWS API request" has it. Own code because aws4fetch makes
- * node load its fetch implementation and WebCrypto: 11.6 MB of resident memory in every sidecar, where these lines take
+ * node load its fetch implementation and WebCrypto: 11.8 MB of resident memory in every sidecar, where these lines take
  * 0.6 (docs/adr/0012-what-the-sidecar-does-for-itself-on-aws.md).
  */
 
