@@ -11,6 +11,7 @@ import { bundleProxy } from '../../../bin/proxy-bundle.ts'
 import { spiffeId } from '../../../runtime/model/identity.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import { createTestCa } from '../../support/certificates.ts'
+import { startReceiver } from '../../support/otlp-receiver.ts'
 import { freePort } from '../../support/running-serving.ts'
 import { oneWay } from '../../support/snapshots.ts'
 import { joinTokenFor, startStandIn } from '../../support/stand-in-control-plane.ts'
@@ -91,7 +92,9 @@ describe("a sidecar's memory holds nothing of node that it has no use for, the f
     expect(modules.filter((name) => HEAVY.test(name))).toEqual([])
   })
 
-  it('when it has a certificate and a snapshot, checked the health of an app and forwarded to it', async () => {
+  it('when it has a certificate and a snapshot, checked the health of an app, forwarded to it and told X-Ray of it', async () => {
+    const xray = await startReceiver()
+    toClose.push(() => xray.close())
     const seen: string[] = []
     const app = createServer(({ method, url }, response) => {
       seen.push(`${method} ${url}`)
@@ -130,12 +133,20 @@ describe("a sidecar's memory holds nothing of node that it has no use for, the f
       WEFT_CONTROL_PLANE_URL: controlPlane.url,
       WEFT_TOKEN: joinTokenFor(ca, subject),
       ENVOY_LOG_LEVEL: 'warning',
+      ENABLE_ENVOY_XRAY_TRACING: '1',
+      XRAY_SAMPLING_RATE: '1',
+      OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip',
+      AWS_REGION: 'eu-west-1',
+      AWS_ENDPOINT_URL: xray.url,
+      AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+      AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI',
     })
     await expect.poll(() => ask('/ready').then(({ body }) => body, String), { timeout: 10_000 }).toBe('LIVE\n')
     for (const method of ['GET', 'HEAD', 'POST']) {
       expect((await fetch(`http://127.0.0.1:${gatePort}/`, { method })).status).toBe(200)
     }
     await expect.poll(() => seen.toSorted()).toEqual(['GET /', 'GET /health', 'HEAD /', 'POST /'])
+    await expect.poll(() => xray.spans.length, { timeout: 9_000 }).toBe(6)
     expect((await loaded()).filter((name) => HEAVY.test(name))).toEqual([])
   })
 })
