@@ -30,7 +30,7 @@ const CLIENT: ServiceDiscoveryClientConfig = {
   // With back-off and jitter. A proxy's poll waits for this, so there are few: who gives up has the node looked at later.
   maxAttempts: 3,
   // The SDK's own client waits for ever for a connection or an answer that does not come.
-  requestHandler: { connectionTimeout: 1_000, requestTimeout: 2_000, throwOnRequestTimeout: true },
+  requestHandler: { connectionTimeout: 500, requestTimeout: 1_000, throwOnRequestTimeout: true },
 }
 
 /** Instances registered in AWS Cloud Map, by ECS or by hand. */

@@ -19,7 +19,7 @@ import { remember } from './remember.ts'
 /** A report is written again when so much of its life is over: with 50 minutes, each 20. */
 const HEARTBEAT_AFTER = 0.4
 /** DynamoDB may take a report away so long after it lapsed: that of a registered instance counts until then. */
-const KEEP_LAPSED_MS = 24 * 3_600_000
+const KEEP_LAPSED_MS = 7 * 24 * 3_600_000
 /** A Cloud Map service holds 1,000 instances, and a rolling deployment doubles them. */
 const MAX_INSTANCES = 2_000
 /** Instances of a subject are counted so often at most: reading a thousand reports for each that begins would be dear. */
