@@ -33,6 +33,10 @@ class TracedExchange extends Exchange implements SpanRecord {
     return this.chain.edge
   }
 
+  get asked(): SpanRecord['asked'] {
+    return this.head
+  }
+
   override retried(reason: string, endpoint: string): void {
     if (this.trace !== null) this.tracing.retried(this.trace, this.attempts, reason, endpoint)
   }

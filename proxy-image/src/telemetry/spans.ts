@@ -10,6 +10,8 @@ export interface SpanRecord extends AccessLogRecord {
   readonly startedAtMs: number
   readonly scheme: 'http' | 'https'
   readonly edge: 'outbound' | 'gateway' | null
+  /** As the downstream sent them; `target` and `authority` are what a gateway made of them. */
+  readonly asked: { readonly target: string; readonly authority: string }
 }
 
 /** One attempt that was not the last. */
@@ -97,7 +99,7 @@ function span(trace: RequestTrace, record: SpanRecord, scope: SpanScope, place: 
     endTime: hrTime(startMs + record.durationMs),
     duration: hrTime(record.durationMs),
     status: statusOf(record, kind),
-    attributes: { ...common(record), ...(kind === CLIENT ? clientSide(record) : serverSide(record)) },
+    attributes: kind === CLIENT ? clientSide(record) : serverSide(record),
     events: withRetries ? trace.retries.map((retry) => retryEvent(retry, scope)) : [],
     droppedEventsCount: withRetries ? trace.droppedRetries : 0,
     links: [],
@@ -125,7 +127,6 @@ function common(record: SpanRecord): Attributes {
     'http.request.method': method ?? '_OTHER',
     ...(method === null ? { 'http.request.method_original': kept(record.method) } : {}),
     'url.scheme': record.scheme,
-    ...serverOf(record),
     'network.protocol.version': record.protocol.slice('HTTP/'.length),
     // 499 is ours, for those who write logs: nobody got it.
     ...(status === 0 || reason === 'downstream_closed' ? {} : { 'http.response.status_code': status }),
@@ -139,7 +140,9 @@ function serverSide(record: SpanRecord): Attributes {
   const agent = record.requestHeader('user-agent')
   const client = splitAddress(record.downstreamAddress)
   return {
-    'url.path': pathOf(record),
+    ...common(record),
+    ...serverOf(record.asked.authority, record.scheme),
+    'url.path': pathOf(record.asked.target),
     'client.address': client.host,
     ...(typeof agent === 'string' ? { 'user_agent.original': kept(agent) } : {}),
     ...(record.peerUri === null ? {} : { 'weft.peer': record.peerUri }),
@@ -149,8 +152,11 @@ function serverSide(record: SpanRecord): Attributes {
 
 function clientSide(record: SpanRecord): Attributes {
   const peer = record.upstreamAddress === null ? null : splitAddress(record.upstreamAddress)
+  const { authority, scheme, target } = record
   return {
-    'url.full': `${record.scheme}://${kept(record.authority ?? '')}${pathOf(record)}`,
+    ...common(record),
+    ...serverOf(authority, scheme),
+    'url.full': `${scheme}://${kept(authority ?? '')}${pathOf(target)}`,
     ...(peer === null ? {} : { 'network.peer.address': peer.host, 'network.peer.port': peer.port }),
     ...(record.attempts > 1 ? { 'http.request.resend_count': record.attempts - 1 } : {}),
     ...errorType(record, CLIENT),
@@ -190,13 +196,13 @@ function methodOf({ method }: SpanRecord): string | null {
   return http.METHODS.includes(method) ? method : null
 }
 
-function pathOf({ target }: SpanRecord): string {
+function pathOf(target: string): string {
   const query = target.indexOf('?')
   return kept(query < 0 ? target : target.substring(0, query))
 }
 
 /** The host and port that were asked for. */
-function serverOf({ authority, scheme }: SpanRecord): Attributes {
+function serverOf(authority: string | null, scheme: 'http' | 'https'): Attributes {
   if (authority === null || authority === '') return {}
   const match = /^(.*?)(?::(\d{1,5}))?$/.exec(kept(authority))!
   return {

@@ -14,8 +14,10 @@ const TRACE: RequestTrace = {
 const SCOPE = { resource: resourceOf({}), instrumentationScope: { name: 'weft' }, epochMs: Date.UTC(2026, 10, 23) }
 
 function spans(over: Partial<SpanRecord>, trace: Partial<RequestTrace> = {}) {
-  const all = { ...record(), startedAtMs: 1_500.25, scheme: 'http', edge: 'outbound', ...over } as SpanRecord
-  return spansOf({ ...TRACE, ...trace }, all, SCOPE)
+  const logged = { ...record(), ...over }
+  const asked = { target: logged.target, authority: logged.authority ?? '' }
+  const one: SpanRecord = { startedAtMs: 1_500.25, scheme: 'http', edge: 'outbound', asked, ...logged }
+  return spansOf({ ...TRACE, ...trace }, one, SCOPE)
 }
 
 describe('the span of an exchange', () => {
@@ -53,6 +55,15 @@ describe('the span of an exchange', () => {
     const [span] = spans({ edge: null, target: `/${'a'.repeat(9_000)}?token=x` })
     expect(span!.attributes['url.path']).toHaveLength(512)
     expect(spans({ target: '/cart?token=x' })[0]!.attributes['url.full']).toBe('http://orders.shop.local/cart')
+  })
+  it('names at a gateway what was asked for on the outside, and what was made of it on the inside', () => {
+    const asked = { target: '/api/cart?x=1', authority: 'shop.example' }
+    const [server, client] = spans({ edge: 'gateway', asked }, { serverSpanId: 'c'.repeat(16) })
+    expect(server!.attributes).toMatchObject({ 'url.path': '/api/cart', 'server.address': 'shop.example' })
+    expect(client!.attributes).toMatchObject({
+      'url.full': 'http://orders.shop.local/cart',
+      'server.address': 'orders.shop.local',
+    })
   })
   it('at a gateway is two, of which the inner one is local and tells of retries, and one when nobody was asked', () => {
     const retries = [{ atMs: 1_501, attempt: 1, reason: '503', endpoint: '[fd00::2]:15000' }]
