@@ -8,6 +8,7 @@ import type { WorkloadIdentity } from '../tls/identity.ts'
 import { BackOff, pause } from './back-off.ts'
 import { CallError, createAgent, post } from './call.ts'
 import { decode } from './decode.ts'
+import { issuedUnder } from './issued-under.ts'
 import type { Connection, Proof } from './proof.ts'
 import type { StateDirectory } from './state.ts'
 
@@ -27,7 +28,7 @@ export interface SyncClientOptions {
   readonly onSnapshot: (snapshot: Snapshot) => void | Promise<void>
   /** The instances of one node. May come before the snapshot whose clusters name that node. */
   readonly onEndpoints: (set: EndpointSet) => void
-  /** The control plane does not take this certificate, or shows one that is not trusted: time for another. */
+  /** This certificate is not taken any more, by the control plane or by peers, or shows nobody to trust: time for another. */
   readonly onRefused: () => void
   /** A call failed and will be tried again; for metrics. */
   readonly onFailure: () => void
@@ -203,6 +204,8 @@ export class SyncClient {
     const { identity, state } = this.#options
     if (trust !== undefined) {
       identity.updateTrust(trust)
+      // Peers hear of it as well, and would not take this certificate any more: its CA is gone, not rotated.
+      if (!issuedUnder(identity.credentials.chainPem, trust)) this.#options.onRefused()
       await state.saveTrust(trust)
     }
     for (const set of endpoints) this.#takeEndpoints(set)

@@ -132,6 +132,18 @@ describe('the sync client', () => {
     })
   })
 
+  it('asks for another certificate when its CA is gone from the trust, not while that is being rotated', async () => {
+    const both = { revision: 'both', certificates: [strangers.certificatePem, ca.certificatePem] }
+    const gone = { revision: 'gone', certificates: [strangers.certificatePem] }
+    const server = await script(ok({ trust: both }), ok({ trust: gone }))
+    const { sync, identity, seen } = await proxy(server.url)
+    const refused: string[] = []
+    identity.onChange(() => refused.push(`${identity.trust.revision} ${seen.refused}`))
+    void sync.run()
+    await expect.poll(() => seen.refused).toBeGreaterThan(0)
+    expect(refused).toEqual(['both 0', 'gone 0'])
+  })
+
   it('refuses a bad snapshot whole, says why, and does not ask for it again', async () => {
     const bad = { ...snapshot('r2'), listeners: [{ kind: 'teleport' }] }
     const server = await script(ok({ snapshot: snapshot('r1') }), ok({ snapshot: bad }))
