@@ -42,11 +42,11 @@ describe.skipIf(here === undefined)(
 
     beforeEach(async () => {
       // Not in the past: DynamoDB takes items away whose time is over.
-    now = Date.now()
+      now = Date.now()
       table = await here!.createTable()
       standIn = await startStandInCloudMap()
-      const hasty = { requestTimeout: 200, throwOnRequestTimeout: true }
-      cloudMap = new CloudMap({ ...EMULATED, endpoint: standIn.endpoint, maxAttempts: 1, requestHandler: hasty })
+      const patience = { requestTimeout: 2_000, throwOnRequestTimeout: true }
+      cloudMap = new CloudMap({ ...EMULATED, endpoint: standIn.endpoint, maxAttempts: 1, requestHandler: patience })
       calls = []
       directory = start()
       return async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { CloudMap } from '../../runtime/adapters/cloud-map.ts'
 import { type CloudMapServices, cloudMapServices } from '../support/cloud-map-service.ts'
 import { EMULATED } from '../support/emulator.ts'
@@ -58,13 +58,16 @@ describe('Cloud Map at its worst', () => {
 
   beforeEach(async () => {
     standIn = await startStandInCloudMap()
-    cloudMap = new CloudMap({ ...EMULATED, endpoint: standIn.endpoint, requestHandler: HASTY })
+    cloudMap = client(5_000)
     return async () => {
       cloudMap.close()
       await standIn[Symbol.asyncDispose]()
     }
   })
-  const HASTY = { requestTimeout: 150, throwOnRequestTimeout: true }
+  function client(requestTimeout: number): CloudMap {
+    const requestHandler = { requestTimeout, throwOnRequestTimeout: true }
+    return new CloudMap({ ...EMULATED, endpoint: standIn.endpoint, requestHandler })
+  }
 
   it('is asked for as many as it has, healthy ones first of all, with the attributes as the filter', async () => {
     await cloudMap.discover(orders)
@@ -101,7 +104,9 @@ describe('Cloud Map at its worst', () => {
       message: expect.stringContaining('AccessDenied'),
     })
     standIn.answer = 'silence'
-    await expect(cloudMap.discover(orders)).rejects.toMatchObject({ code: 'unavailable' })
+    const hasty = client(150)
+    onTestFinished(() => hasty.close())
+    await expect(hasty.discover(orders)).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it.each(['127.64.0.1', '::ffff:127.64.0.1', '0.0.0.0', '224.0.0.1', 'localhost', '10.0.0.256', '10.0.0.1:80', ''])(
