@@ -1,26 +1,20 @@
 import { managementApp } from '../http/app.ts'
 import { MeshError } from '../model/problem.ts'
 import type { Subject } from '../model/reference.ts'
-import type { CallerIdentity, IamCaller, Issuer } from '../ports.ts'
+import type { CallerIdentity, IamCaller } from '../ports.ts'
 import { readEnv } from './env.ts'
-import { httpCases } from './http-cases.ts'
 import { callerOf, httpHandler, report } from './http-handler.ts'
+import { managementCases } from './management-cases.ts'
 import { wire } from './wire.ts'
 
-/** Certificates are the business of the proxies' API: this function has no right to the CA. */
-const noCa = async () => {
-  throw new MeshError('unavailable', 'the management API has no CA')
-}
-const issuer: Issuer = { trust: noCa, issue: noCa }
-
 const wiring = wire(readEnv(process.env))
-const { callers } = wiring
-const cases = httpCases(wiring, issuer)
+const { callers, store, bindings } = wiring
+const cases = managementCases(wiring)
 
 /** The management API, behind a Function URL or a REST API with IAM authorization. */
 export const handler = httpHandler((owner) => {
   const guard = { callerOf, subjectOf: (caller: IamCaller) => subjectOf(callers, caller) }
-  return managementApp({ useCases: cases, owner, guard, report })
+  return managementApp({ useCases: cases, owner, guard, roles: { store, bindings }, report })
 })
 
 /** The node or gateway that a caller's role stands for; people and pipelines stand for none. */

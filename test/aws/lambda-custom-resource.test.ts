@@ -3,8 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import type { UseCases } from '../../runtime/app/use-cases.ts'
 import { type CustomResourceHandler, customResourceHandler } from '../../runtime/lambda/cloudformation.ts'
 import { readEnv } from '../../runtime/lambda/env.ts'
-import { httpCases } from '../../runtime/lambda/http-cases.ts'
-import { openIssuer } from '../../runtime/lambda/open-issuer.ts'
+import { managementCases } from '../../runtime/lambda/management-cases.ts'
 import { openProviders } from '../../runtime/lambda/open-providers.ts'
 import { wireOfType } from '../../runtime/lambda/resource-properties.ts'
 import { resourceProvider } from '../../runtime/lambda/resource-provider.ts'
@@ -33,7 +32,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     await lambdaEnvironment(here!)
     handler = (await import('../../runtime/lambda/custom-resource.ts')).handler
     wiring = wire(readEnv(process.env))
-    cases = httpCases(wiring, openIssuer(wiring))
+    cases = managementCases(wiring)
     cfn = await startResponseUrl()
   })
   afterAll(async () => {
