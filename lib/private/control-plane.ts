@@ -3,7 +3,7 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb'
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events'
 import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets'
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
-import { FilterCriteria, FilterRule, StartingPosition } from 'aws-cdk-lib/aws-lambda'
+import { StartingPosition } from 'aws-cdk-lib/aws-lambda'
 import { DynamoEventSource } from 'aws-cdk-lib/aws-lambda-event-sources'
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { IPrivateHostedZone } from 'aws-cdk-lib/aws-route53'
@@ -11,7 +11,7 @@ import { Construct } from 'constructs'
 import type { CertificateAuthority } from '../certificate-authority.ts'
 import type { LambdaBundle } from './bundling.ts'
 import { MeshFunction } from './mesh-function.ts'
-import { ENDPOINTS_HEAD, ENDPOINTS_PREFIX, HEADS_PARTITION, MeshTable } from './mesh-table.ts'
+import { MeshTable } from './mesh-table.ts'
 import { argueWildcard } from './nag.ts'
 import { PushApi } from './push-api.ts'
 
@@ -69,7 +69,7 @@ export class ControlPlane extends Construct {
       300,
       committing,
     )
-    const refreshing = [reading, this.table.writingReports(), discovering, naming, ...authority.signing]
+    const refreshing = [reading, this.table.writingReportsAndConnections(), discovering, naming, ...authority.signing]
     this.events = this.#function('Events', 'events', 'Endpoints, names and news', 512, 60, refreshing)
     if (this.push !== undefined) {
       this.push.letSend(this.events)
@@ -129,17 +129,7 @@ export class ControlPlane extends Construct {
       // CDK's class does not fit its own interface under exactOptionalPropertyTypes.
       new DynamoEventSource(this.table as ITable, {
         startingPosition: StartingPosition.LATEST,
-        filters: [
-          FilterCriteria.filter({ dynamodb: { Keys: { pk: { S: FilterRule.isEqual(HEADS_PARTITION) } } } }),
-          FilterCriteria.filter({
-            dynamodb: {
-              Keys: {
-                pk: { S: FilterRule.beginsWith(ENDPOINTS_PREFIX) },
-                sk: { S: FilterRule.isEqual(ENDPOINTS_HEAD) },
-              },
-            },
-          }),
-        ],
+        filters: MeshTable.changes(),
         reportBatchItemFailures: true,
         // News grow old fast: proxies sync by themselves, and the backstop publishes names again.
         maxRecordAge: Duration.minutes(5),

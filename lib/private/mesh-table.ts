@@ -1,17 +1,18 @@
 import { RemovalPolicy } from 'aws-cdk-lib'
 import { AttributeType, BillingMode, StreamViewType, Table } from 'aws-cdk-lib/aws-dynamodb'
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
+import { FilterCriteria, FilterRule } from 'aws-cdk-lib/aws-lambda'
 import type { Construct } from 'constructs'
 
 /** Partition of the heads of all meshes (runtime/adapters/dynamodb-table.ts): what changes with each commit. */
-export const HEADS_PARTITION = 'heads'
-/** In the partition of a mesh's endpoints, the item that changes with each of them. */
-export const ENDPOINTS_PREFIX = 'e#'
-export const ENDPOINTS_HEAD = 'head'
+const HEADS_PARTITION = 'heads'
+/** Endpoints and reports, a partition each mesh; the item `head` changes with the endpoints. */
+const ENDPOINTS_PREFIX = 'e#'
+const ENDPOINTS_HEAD = 'head'
 /** Connections that listen for pushes. */
 const PUSH_PARTITION = 'push'
-/** What only operators and deployments decide: heads and resources (a partition each mesh), and which role is which node. */
-const DECIDED_PARTITIONS = [HEADS_PARTITION, 'm#*', 'roles']
+/** What no operator and no deployment decides: endpoints, and the roots that the CA's key made. */
+const REPORTED_PARTITIONS = [`${ENDPOINTS_PREFIX}*`, 'ca']
 
 /** The one table of the control plane, as runtime/adapters/dynamodb-table.ts describes it. */
 export class MeshTable extends Table {
@@ -22,10 +23,21 @@ export class MeshTable extends Table {
       billingMode: BillingMode.PAY_PER_REQUEST,
       timeToLiveAttribute: 'expires',
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      stream: StreamViewType.NEW_AND_OLD_IMAGES,
+      // The events function only has to know which mesh changed.
+      stream: StreamViewType.KEYS_ONLY,
       removalPolicy,
       deletionProtection: removalPolicy === RemovalPolicy.RETAIN,
     })
+  }
+
+  /** Of the stream's records those that tell of a commit, or of changed endpoints. */
+  public static changes(): { [key: string]: unknown }[] {
+    const keys = (pk: unknown, more: object = {}) =>
+      FilterCriteria.filter({ dynamodb: { Keys: { pk: { S: pk }, ...more } } })
+    return [
+      keys(FilterRule.isEqual(HEADS_PARTITION)),
+      keys(FilterRule.beginsWith(ENDPOINTS_PREFIX), { sk: { S: FilterRule.isEqual(ENDPOINTS_HEAD) } }),
+    ]
   }
 
   /** To read everything. */
@@ -47,21 +59,29 @@ export class MeshTable extends Table {
    * partitions of their own.
    */
   public writingReports(): PolicyStatement {
-    return this.#writingWhere({ 'ForAllValues:StringNotLike': { 'dynamodb:LeadingKeys': DECIDED_PARTITIONS } })
+    return this.#writingIn(...REPORTED_PARTITIONS)
+  }
+
+  /** The same, and to forget who listens for pushes. */
+  public writingReportsAndConnections(): PolicyStatement {
+    return this.#writingIn(...REPORTED_PARTITIONS, PUSH_PARTITION)
   }
 
   /** To write who listens for pushes, and nothing else. */
   public writingConnections(): PolicyStatement {
-    return this.#writingWhere({ 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [PUSH_PARTITION] } })
+    return this.#writingIn(PUSH_PARTITION)
   }
 
-  #writingWhere(condition: Record<string, object>): PolicyStatement {
+  #writingIn(...partitions: readonly string[]): PolicyStatement {
     return new PolicyStatement({
       sid: 'WriteSomeOfTable',
       actions: WRITES,
       resources: [this.tableArn],
-      // ForAllValues also holds when there is no key at all.
-      conditions: { ...condition, Null: { 'dynamodb:LeadingKeys': 'false' } },
+      conditions: {
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': partitions },
+        // ForAllValues also holds when there is no key at all.
+        Null: { 'dynamodb:LeadingKeys': 'false' },
+      },
     })
   }
 }

@@ -14,6 +14,12 @@ const DNS_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z
 const VIPS = new BlockList()
 VIPS.addSubnet('127.64.0.0', 10, 'ipv4')
 
+/**
+ * How long a resolver may remember that a name is not there (RFC 2308, section 5: the smaller one of the SOA record's TTL and
+ * its last field). Route 53 starts a zone with 900: an app that asks for a new service too early would wait for a quarter hour.
+ */
+const NEGATIVE_TTL_S = 5
+
 /** Other records of these types at a name would make ours fail, or be seen by nobody who prefers IPv6. */
 const CLASHING: ReadonlySet<string | undefined> = new Set(['A', 'AAAA', 'CNAME'])
 
@@ -37,7 +43,7 @@ export function changesOf(
     if (reason === undefined) wanted.set(lower, address)
     else unpublished.push({ name, reason })
   }
-  const changes: Change[] = []
+  const changes: Change[] = [...shorterSoa(records)]
   for (const [name, address] of wanted) {
     const found = ours.get(name)
     if (found?.TTL === TTL_S && found.ResourceRecords?.length === 1 && found.ResourceRecords[0]?.Value === address)
@@ -54,6 +60,16 @@ export function changesOf(
     if (!wanted.has(name)) changes.push({ Action: 'DELETE', ResourceRecordSet: record })
   }
   return { changes, unpublished }
+}
+
+/** The zone's own SOA record again, where it has names remembered as missing for too long. Route 53 lets it be replaced only. */
+function shorterSoa(records: readonly ResourceRecordSet[]): Change[] {
+  const soa = records.find(({ Type }) => Type === 'SOA')
+  const fields = soa?.ResourceRecords?.[0]?.Value?.split(' ') ?? []
+  if (soa === undefined || fields.length !== 7) return []
+  if (Math.min(soa.TTL ?? 0, Number(fields[6])) <= NEGATIVE_TTL_S) return []
+  const Value = [...fields.slice(0, 6), NEGATIVE_TTL_S].join(' ')
+  return [{ Action: 'UPSERT', ResourceRecordSet: { ...soa, TTL: NEGATIVE_TTL_S, ResourceRecords: [{ Value }] } }]
 }
 
 /** A plain A record into the loopback range of the VIPs: nobody else has a use for one. */

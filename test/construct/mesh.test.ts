@@ -8,14 +8,13 @@ import { Topic } from 'aws-cdk-lib/aws-sns'
 import { describe, expect, it } from 'vitest'
 import { CertificateAuthority, Mesh, type MeshProps } from '../../lib/index.ts'
 import {
+  CA_ROOTS,
   DYNAMODB_TABLE,
   DYNAMODB_TTL,
   ENDPOINTS_HEAD,
   endpointsPartition,
   HEADS,
-  meshPartition,
   PUSH,
-  ROLES,
 } from '../../runtime/adapters/dynamodb-table.ts'
 import { quotasOf } from '../../runtime/app/quotas.ts'
 import { readEnv } from '../../runtime/lambda/env.ts'
@@ -46,7 +45,7 @@ describe('the table', () => {
       ...DYNAMODB_TABLE,
       TimeToLiveSpecification: DYNAMODB_TTL,
       PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
-      StreamSpecification: { StreamViewType: 'NEW_AND_OLD_IMAGES' },
+      StreamSpecification: { StreamViewType: 'KEYS_ONLY' },
     })
   })
 
@@ -108,14 +107,12 @@ describe('the functions', () => {
       EventPattern: { source: ['aws.ecs'], 'detail-type': ['ECS Task State Change'] },
     })
     template.hasResourceProperties('AWS::Events::Rule', { ScheduleExpression: 'rate(5 minutes)' })
+    const keys = [
+      { pk: { S: [HEADS] } },
+      { pk: { S: [{ prefix: endpointsPartition('') }] }, sk: { S: [ENDPOINTS_HEAD] } },
+    ]
     template.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
-      FilterCriteria: {
-        Filters: [
-          { pk: { S: [HEADS] } },
-          { pk: { S: [{ prefix: endpointsPartition('') }] }, sk: { S: [ENDPOINTS_HEAD] } },
-        ].map((Keys) => ({ Pattern: JSON.stringify({ dynamodb: { Keys } }) })),
-      },
-      // One mesh whose names can't be published must not have the others' news told again and again.
+      FilterCriteria: { Filters: keys.map((Keys) => ({ Pattern: JSON.stringify({ dynamodb: { Keys } }) })) },
       FunctionResponseTypes: ['ReportBatchItemFailures'],
     })
   })
@@ -136,20 +133,19 @@ describe('rights', () => {
     }
   })
 
-  it('let the data plane write no resource, no head, and not who is who', () => {
-    for (const role of ['DataPlane', 'Events']) {
+  it('let the data plane write endpoints and roots alone: no resource, no head, and not who is who', () => {
+    const reported = [endpointsPartition('*'), CA_ROOTS]
+    const written = { DataPlane: reported, Events: [...reported, PUSH], Connections: [PUSH] }
+    for (const [role, partitions] of Object.entries(written)) {
       expect(of(role).WriteTable).toBeUndefined()
       expect(of(role).WriteSomeOfTable?.Condition).toEqual({
-        'ForAllValues:StringNotLike': { 'dynamodb:LeadingKeys': [HEADS, meshPartition('*'), ROLES] },
+        'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': partitions },
         Null: { 'dynamodb:LeadingKeys': 'false' },
       })
     }
   })
 
-  it('let who keeps the connections write those alone', () => {
-    expect(of('Connections').WriteSomeOfTable?.Condition).toMatchObject({
-      'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [PUSH] },
-    })
+  it('let who keeps the connections do nothing but that', () => {
     expect(actions('Connections').filter((action) => !/^(dynamodb|logs):/.test(action))).toEqual([])
   })
 
