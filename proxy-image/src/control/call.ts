@@ -27,9 +27,12 @@ export function createAgent(tls: SecureContextOptions): Agent {
   return new Agent({ ...tls, keepAlive: true, maxSockets: 2, maxCachedSessions: 0, minVersion: 'TLSv1.3' })
 }
 
-/** A keep-alive connection to an endpoint under a public name: the machine's own trust. AWS has some that end at TLS 1.2. */
+/**
+ * Connections to an endpoint under a public name: the machine's own trust, and TLS 1.2, where some of AWS's end. One for
+ * each call, its TLS session taken up again: half a minute later nobody knows whether AWS or a NAT gateway still has it.
+ */
 export function createPublicAgent(): Agent {
-  return new Agent({ keepAlive: true, maxSockets: 2, minVersion: 'TLSv1.2' })
+  return new Agent({ keepAlive: false, minVersion: 'TLSv1.2' })
 }
 
 /** What one call needs. `timeoutMs` bounds it as a whole. */
