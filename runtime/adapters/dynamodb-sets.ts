@@ -136,11 +136,9 @@ export class DynamoDbSets {
   }
 }
 
-/** Somebody else wrote first. */
+/** Somebody else wrote first, or is about to. */
 function isOvertaken(error: Error): boolean {
-  const { name, CancellationReasons: reasons } = error as TransactionCanceledException
-  return (
-    (name as string) === 'ConditionalCheckFailedException' ||
-    (reasons ?? []).some(({ Code }) => Code === 'ConditionalCheckFailed')
-  )
+  const { name, CancellationReasons: reasons } = error as Error & Partial<TransactionCanceledException>
+  const overtaken = ['ConditionalCheckFailedException', 'TransactionConflictException']
+  return overtaken.includes(name) || (reasons ?? []).some(({ Code }) => Code === 'ConditionalCheckFailed')
 }

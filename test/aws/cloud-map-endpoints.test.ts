@@ -188,6 +188,27 @@ describe.skipIf(here === undefined)(
       expect(await ids()).toHaveLength(24)
     })
 
+    it('gets through writes that collide with those of others', async () => {
+      await using faulty = await startFaultyDynamoDb(String(here!.config.endpoint))
+      const through = start({ endpoint: faulty.endpoint })
+      registered('10.0.0.1', '10.0.0.2')
+      let flips = 0
+      faulty.fate = (operation) => {
+        if (operation !== 'TransactWriteItems' || flips++ >= 2) return 'pass'
+        return { error: 'TransactionCanceledException', reasons: ['None', 'TransactionConflict'] }
+      }
+      await sync('a', '10.0.0.1', {}, through)
+      expect(flips).toBe(3)
+      let puts = 0
+      faulty.fate = (operation) => {
+        return operation === 'PutItem' && puts++ === 0 ? { error: 'TransactionConflictException' } : 'pass'
+      }
+      registered('10.0.0.1', '10.0.0.2', '10.0.0.3')
+      await through.refresh('shop', [discovery], 'now')
+      expect(puts).toBe(2)
+      expect(await ids()).toEqual(['a'])
+    })
+
     it('lets a slow process with an older report not undo a newer one', async () => {
       registered('10.0.0.1')
       const behind = now - 5_000
