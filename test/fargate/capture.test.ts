@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { curl } from './cluster.ts'
+import { curl, hearsOf } from './cluster.ts'
 import type { Task } from './task.ts'
 import { withCluster } from './with-cluster.ts'
 
@@ -15,6 +15,7 @@ withCluster(async (cluster) => {
     cluster.task({ node: 'catalog', says: 'items' }),
     cluster.task({ node: 'stranger', member: false, sidecar: null }),
   ])
+  await hearsOf(web, catalog)
 })
 
 describe('capture without privilege', () => {

@@ -1,11 +1,10 @@
-import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, copyFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { proxyProcess } from '../../bin/proxy-process.ts'
 import { type Addresses, type DnsServer, startDnsServer } from '../support/dns-server.ts'
 import { linkOrCopy } from '../support/image-root.ts'
-import { run, Subnet } from '../support/network-namespaces.ts'
+import { directoryOfRun, run, Subnet } from '../support/network-namespaces.ts'
 import { startTaskMetadata, type TaskMetadata } from '../support/task-metadata.ts'
 import { behindIam, FUNCTION_URL, type Plane, selfHosted } from './control-plane.ts'
 import { Task, type TaskOptions } from './task.ts'
@@ -49,7 +48,7 @@ export class Cluster implements AsyncDisposable {
 
   static async create({ iam }: { iam: boolean }): Promise<Cluster> {
     await using cleanup = new AsyncDisposableStack()
-    const directory = mkdtempSync(join(tmpdir(), 'weft-fargate-'))
+    const directory = directoryOfRun()
     cleanup.defer(() => rmSync(directory, { recursive: true, force: true }))
     chmodSync(directory, 0o755)
     const subnet = cleanup.use(await Subnet.create())

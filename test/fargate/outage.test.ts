@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { lost } from '../loop/load.ts'
 import { startClient } from './client.ts'
-import { curl } from './cluster.ts'
+import { curl, hearsOf } from './cluster.ts'
 import type { Task } from './task.ts'
 import { withCluster } from './with-cluster.ts'
 
@@ -17,6 +17,7 @@ const cluster = withCluster(async (cluster) => {
   await cluster.service('catalog')
   await cluster.service('web', { backends: ['catalog'] })
   ;[web, catalog] = await Promise.all([cluster.task({ node: 'web' }), cluster.task({ node: 'catalog' })])
+  await hearsOf(web, catalog)
 })
 
 describe('a sidecar', () => {

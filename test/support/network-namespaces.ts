@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 
 /**
@@ -157,6 +158,11 @@ function kill(pid: number): void {
   }
 }
 
+/** A directory that goes with the others when its run was killed. */
+export function directoryOfRun(): string {
+  return mkdtempSync(join(tmpdir(), `weft-fg-${process.pid}-`))
+}
+
 /** Of runs whose process is gone. */
 async function removeLeftovers(): Promise<void> {
   const stale = (pid: string | undefined): boolean => pid !== undefined && !isAlive(Number(pid))
@@ -165,6 +171,9 @@ async function removeLeftovers(): Promise<void> {
   }
   for (const path of globSync(join(ETC, 'weft-fg-*'))) {
     if (stale(NAMESPACE.exec(basename(path))?.[1])) rmSync(path, { recursive: true, force: true })
+  }
+  for (const path of globSync(join(tmpdir(), 'weft-fg-*'))) {
+    if (stale(/^weft-fg-(\d+)-/.exec(basename(path))?.[1])) rmSync(path, { recursive: true, force: true })
   }
   const links = JSON.parse((await run('ip', ['-json', 'link'])) || '[]') as { ifname: string }[]
   for (const { ifname } of links) {
