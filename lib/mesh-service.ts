@@ -326,6 +326,12 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
   #makeService(props: MeshServiceProps, securityGroup: SecurityGroup): ecs.BaseService {
     const { mesh, service } = props
     if (service === undefined) return ecsService(this, { ...props, taskDefinition: this.taskDefinition, securityGroup })
+    if (service.stack !== this.stack) {
+      throw new Error(
+        `${this.node.path}: ECS service ${service.node.path} is in another stack, and each of both stacks would wait for the ` +
+          'other; make the MeshService in the stack of the ECS service',
+      )
+    }
     joinMesh(service, mesh, securityGroup)
     return service
   }

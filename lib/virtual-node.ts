@@ -155,7 +155,7 @@ export class VirtualNode extends Resource implements IVirtualNode {
   }
 
   /** The virtual services that the app calls and of which more than the name is known. */
-  public get backends(): readonly IVirtualService[] {
+  public get backends(): IVirtualService[] {
     return [...this.#backends]
   }
 

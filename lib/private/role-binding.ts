@@ -1,4 +1,4 @@
-import { CfnResource, Token } from 'aws-cdk-lib'
+import { Annotations, CfnResource, Token } from 'aws-cdk-lib'
 import type { IRole } from 'aws-cdk-lib/aws-iam'
 import { Construct } from 'constructs'
 import type { IMesh } from '../mesh.ts'
@@ -47,7 +47,14 @@ export class RoleBinding extends Construct {
     })
     this.resource.addResourceDependency(props.after)
     if (isOfThisApp(mesh)) this.resource.node.addDependency(mesh)
-    mesh.grantDataPlane(taskRole).applyBefore(this.resource)
+    const grant = mesh.grantDataPlane(taskRole)
+    grant.applyBefore(this.resource)
+    if (grant.success) return
+    Annotations.of(scope).addWarningV2(
+      'weft-mesh:no-data-plane',
+      `the task role of ${owner} gets no right to call the control plane: mesh ${mesh.meshName} was imported without ` +
+        'dataPlaneFunctionArn or privateApiArn; add it, or give the role lambda:InvokeFunctionUrl on the data plane yourself',
+    )
   }
 }
 

@@ -222,11 +222,29 @@ function taskProblems(taskDefinition: ecs.TaskDefinition, { virtualNodeName }: S
   if (virtualNodeName !== undefined && containersOf(taskDefinition).length === 1) {
     return [`the task of virtual node ${virtualNodeName} has no container beside the sidecar; add the app's`]
   }
-  return appPortsOf(taskDefinition).flatMap(({ port, container }) => {
+  const taken = appPortsOf(taskDefinition).flatMap(({ port, container }) => {
     const use = usedByProxyFor(port)
     if (use === undefined) return []
     return [
       `container ${container} declares port ${port}, which the sidecar needs for ${use}; give the app another port`,
     ]
   })
+  return [...taken, ...sizeProblems(taskDefinition)]
+}
+
+/**
+ * ECS, task size: what containers reserve must fit into the task; a limit counts where nothing is reserved. (CDK sums up CPU
+ * by itself.)
+ */
+function sizeProblems(taskDefinition: ecs.TaskDefinition): string[] {
+  if (!(taskDefinition instanceof ecs.FargateTaskDefinition)) return []
+  const reserved = containersOf(taskDefinition).map((container) => {
+    const { memoryReservation, memory } = container.renderContainerDefinition()
+    return memoryReservation ?? memory ?? 0
+  })
+  const sum = reserved.reduce((total, one) => total + one, 0)
+  if (sum <= taskDefinition.memoryMiB) return []
+  return [
+    `containers reserve ${sum} MiB of memory, sidecar included, but the task has ${taskDefinition.memoryMiB}; give it more`,
+  ]
 }

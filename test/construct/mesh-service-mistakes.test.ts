@@ -3,7 +3,7 @@ import { Annotations, Match } from 'aws-cdk-lib/assertions'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { describe, expect, it } from 'vitest'
-import { MeshGateway, MeshProtocol, MeshService, VirtualService } from '../../lib/index.ts'
+import { Mesh, MeshGateway, MeshProtocol, MeshService, VirtualService } from '../../lib/index.ts'
 import { IMAGE, meshOf, shop, synthError, task } from './shop.ts'
 
 /** Every mistake is found at synth, by a message that says what to do. */
@@ -116,6 +116,18 @@ describe('identities', () => {
   })
 })
 
+describe('rights', () => {
+  it('that an imported mesh has no means to give are warned of', () => {
+    const { mesh: given, stack } = shop()
+    const { meshName, vpc, namespace, dataPlaneUrl, apiUrl, serviceToken, memberSecurityGroup } = given
+    const attributes = { meshName, vpc, namespace, dataPlaneUrl, apiUrl, serviceToken, memberSecurityGroup }
+    const mesh = Mesh.fromMeshAttributes(stack, 'Mesh', attributes)
+    new MeshService(stack, 'Web', { mesh, taskDefinition: task(stack, 'Task'), port: 8080 })
+    const warning = Match.stringLikeRegexp('task role of virtual node web gets no right to call the control plane')
+    Annotations.fromStack(stack).hasWarning('/Services/Web', warning)
+  })
+})
+
 describe('names', () => {
   it('are one of a kind in a mesh', () => {
     const { app, mesh, stack } = shop()
@@ -183,6 +195,16 @@ describe('tasks', () => {
     const taskDefinition = new ecs.Ec2TaskDefinition(stack, 'Task', { networkMode: ecs.NetworkMode.BRIDGE })
     expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080 })).toThrow(
       /has network mode bridge; a task of the mesh needs its own address: set networkMode to AWS_VPC/,
+    )
+  })
+
+  it('of an ECS service in another stack are not reached from here', () => {
+    const { app, mesh, stack } = shop()
+    const other = new Stack(app, 'Other')
+    const cluster = new ecs.Cluster(other, 'Cluster', { vpc: mesh.vpc }) as ecs.ICluster
+    const service = new ecs.FargateService(other, 'Old', { cluster, taskDefinition: task(other, 'Task') })
+    expect(() => new MeshService(stack, 'Web', { mesh, service, port: 8080 })).toThrow(
+      /make the MeshService in the stack of the ECS service/,
     )
   })
 

@@ -211,6 +211,16 @@ describe('mistakes', () => {
     )
   })
 
+  it('are refused: a task that is too small for the sidecar as well', () => {
+    const { app, mesh, stack } = shop()
+    const taskDefinition = new ecs.FargateTaskDefinition(stack, 'Task', { cpu: 256, memoryLimitMiB: 512 })
+    taskDefinition.addContainer('app', { image: IMAGE, memoryLimitMiB: 512 })
+    addSidecar(taskDefinition, { mesh, virtualNodeName: 'orders' })
+    expect(synthError(app)).toContain(
+      'containers reserve 608 MiB of memory, sidecar included, but the task has 512; give it more',
+    )
+  })
+
   it('are refused: an app on a port of the sidecar, also one added later', () => {
     const { app, taskDefinition } = beside()
     taskDefinition.addContainer('envoy', { image: IMAGE, portMappings: [{ containerPort: 15000 }] })
