@@ -147,7 +147,7 @@ export class RunningProxy {
     if (token !== null) return new JoinTokenProof(token, { controlPlaneUrl, subject, identity })
     if (aws === null || credentials === null) return null
     if (aws.proof.kind === 'signature') return new SignatureProof(credentials, aws.proof.scope)
-    return new PresignedProof(credentials, controlPlaneUrl, aws.proof.region)
+    return new PresignedProof({ ...aws.proof, credentials, controlPlaneUrl })
   }
 
   private pushed(): PushClient | null {

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -105,7 +106,8 @@ async function controlPlane(awsIdentity: boolean) {
   const running = await startControlPlane({ stateDirectory, apiPort: 0, dataPlanePort: 0, awsIdentity })
   toClose.push(() => running.close())
   // As NODE_EXTRA_CA_CERTS would.
-  setDefaultCACertificates([...trusted, await readFile(join(stateDirectory, 'ca', 'root.pem'), 'utf8')])
+  const root = await readFile(join(stateDirectory, 'ca', 'root.pem'), 'utf8')
+  setDefaultCACertificates([...trusted, root])
   const call = async (method: string, path: string, body?: object) => {
     const headers = { 'content-type': 'application/json' }
     const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }
@@ -118,7 +120,7 @@ async function controlPlane(awsIdentity: boolean) {
     const spec = { listeners, serviceDiscovery: { dns: { hostname: 'orders.local' } } }
     await call('PUT', '/v20190125/meshes/shop/virtualNodes', { virtualNodeName, spec })
   }
-  return { running, call }
+  return { running, call, fingerprint: new X509Certificate(root).fingerprint256 }
 }
 
 function proxy(url: string, keys: Record<string, string>, node = 'orders') {
@@ -155,6 +157,20 @@ describe('a proxy on AWS and a control plane elsewhere', () => {
     await expect.poll(() => sidecar.notReady(), { timeout: 10_000 }).toEqual([])
     expect(sidecar.identity.spiffeId).toBe('spiffe://weft.internal/shop/orders')
     expect(lines.join('')).not.toMatch(/X-Amz|Weft-Sts/)
+  })
+
+  it('meet under a root that nothing but its fingerprint makes known, and show nothing to another', async () => {
+    const { running, call, fingerprint } = await controlPlane(true)
+    await call('PUT', BINDINGS, binding)
+    setDefaultCACertificates(trusted)
+    const keys = await assume('orders-task')
+    const stranger = proxy(running.dataPlaneUrl, { ...keys, WEFT_CA_FINGERPRINT: 'ab'.repeat(32) })
+    await expect.poll(() => lines.join('')).toContain('shows no CA with the fingerprint abab')
+    proxy(running.dataPlaneUrl, keys)
+    await expect.poll(() => lines.join('')).toMatch(/no answer from the control plane: \w*CERT/)
+    const sidecar = proxy(running.dataPlaneUrl, { ...keys, WEFT_CA_FINGERPRINT: fingerprint })
+    await expect.poll(() => sidecar.notReady(), { timeout: 10_000 }).toEqual([])
+    expect(stranger.identity.ready).toBe(false)
   })
 
   it('do not meet by the role of another node', async () => {

@@ -5,7 +5,13 @@ import type { AwsCredentials } from './sign.ts'
 /** How a proxy proves its role: by signing each call, or by a presigned GetCallerIdentity that buys a certificate. */
 type AwsProof =
   | { readonly kind: 'signature'; readonly scope: SigningScope }
-  | { readonly kind: 'sts' /** null: the global endpoint. */; readonly region: string | null }
+  | {
+      readonly kind: 'sts'
+      /** null: the global endpoint. */
+      readonly region: string | null
+      /** SHA-256 of the control plane's root in hex; null: the machine's own trust. */
+      readonly caFingerprint: string | null
+    }
 
 /** What the environment of a container on AWS says. */
 export interface AwsEnvironment {
@@ -80,5 +86,15 @@ function readProof(reader: Variables, controlPlaneUrl: string | undefined): AwsP
   const scope =
     value === undefined && controlPlaneUrl !== undefined && signingScopeOf(new URL(controlPlaneUrl).hostname)
   if (scope) return { kind: 'signature', scope }
-  return { kind: 'sts', region: reader.text('AWS_REGION') ?? reader.text('AWS_DEFAULT_REGION') ?? null }
+  const region = reader.text('AWS_REGION') ?? reader.text('AWS_DEFAULT_REGION') ?? null
+  return { kind: 'sts', region, caFingerprint: readFingerprint(reader) ?? null }
+}
+
+/** As openssl prints it, or without its colons. */
+function readFingerprint(reader: Variables): string | undefined {
+  const name = 'WEFT_CA_FINGERPRINT'
+  const value = reader.text(name)?.replaceAll(':', '').toLowerCase()
+  if (value === undefined || /^[0-9a-f]{64}$/.test(value)) return value
+  const command = 'openssl x509 -in ca/root.pem -noout -fingerprint -sha256'
+  return reader.problem(name, 'malformed', `${name} must be a SHA-256 in hex, as \`${command}\` prints it.`)
 }

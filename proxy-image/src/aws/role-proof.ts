@@ -1,5 +1,6 @@
 import type { SigningScope } from '../../../runtime/model/signing-scope.ts'
-import { type Answer, createPublicAgent } from '../control/call.ts'
+import { type Answer, createAgent, createPublicAgent } from '../control/call.ts'
+import { fetchPinnedRoot } from '../control/pinned-root.ts'
 import type { Connection, Proof } from '../control/proof.ts'
 import type { CredentialSource } from './credentials.ts'
 import { presignedUrl, signedHeaders } from './sign.ts'
@@ -58,6 +59,16 @@ export class SignatureProof implements Proof {
 
 /** Long enough for one call and a clock that is a little off. */
 const PRESIGNED_S = 60
+const HANDSHAKE_MS = 10_000
+
+interface PresignedProofOptions {
+  readonly credentials: CredentialSource
+  readonly controlPlaneUrl: string
+  /** null: the global endpoint of STS. */
+  readonly region: string | null
+  /** SHA-256 of the root that the control plane must show; null: one that this machine trusts. */
+  readonly caFingerprint: string | null
+}
 
 /**
  * The task role, proven to a control plane that stands elsewhere: a GetCallerIdentity that is signed here and sent there,
@@ -65,34 +76,34 @@ const PRESIGNED_S = 60
  */
 export class PresignedProof implements Proof {
   readonly everyCall = false
-  readonly #credentials: CredentialSource
-  readonly #audience: string
-  readonly #region: string | null
+  readonly #options: PresignedProofOptions
 
-  /** @param region null: the global endpoint of STS. */
-  constructor(credentials: CredentialSource, audience: string, region: string | null) {
-    this.#credentials = credentials
-    this.#audience = audience
-    this.#region = region
+  constructor(options: PresignedProofOptions) {
+    this.#options = options
   }
 
-  async connect(): Promise<Connection> {
-    const region = this.#region
+  async connect(signal: AbortSignal): Promise<Connection> {
+    const { credentials, controlPlaneUrl: audience, region, caFingerprint } = this.#options
+    const limits = { timeoutMs: HANDSHAKE_MS, signal }
+    const agent =
+      caFingerprint === null
+        ? createPublicAgent()
+        : createAgent({ ca: await fetchPinnedRoot(audience, caFingerprint, limits) })
     const suffix = region?.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com'
     const host = region === null ? 'sts.amazonaws.com' : `sts.${region}.${suffix}`
     const prove = async () => {
       const url = presignedUrl(
         {
           url: new URL(`https://${host}/?Action=GetCallerIdentity&Version=2011-06-15`),
-          headers: { 'x-weft-audience': this.#audience },
+          headers: { 'x-weft-audience': audience },
           expiresS: PRESIGNED_S,
         },
         { service: 'sts', region: region ?? 'us-east-1' },
-        await this.#credentials.get(),
+        await credentials.get(),
       )
-      const token = Buffer.from(JSON.stringify({ url: url.href, audience: this.#audience })).toString('base64url')
+      const token = Buffer.from(JSON.stringify({ url: url.href, audience })).toString('base64url')
       return { authorization: `Weft-Sts ${token}` }
     }
-    return { agent: createPublicAgent(), prove }
+    return { agent, prove }
   }
 }

@@ -6,7 +6,7 @@ import { connect, type DetailedPeerCertificate } from 'node:tls'
 const MAX_CHAIN = 8
 
 /**
- * The root whose SHA-256 (hex, over DER) a join token pins, from the chain that the control plane shows. The connection
+ * The root whose SHA-256 (hex, over DER) a join token or WEFT_CA_FINGERPRINT pins, from the chain that the control plane shows. The connection
  * for it verifies nothing and says nothing: what it brings is trusted for its digest alone, and every call is made over
  * another connection, which OpenSSL verifies against this root. PEM. Throws when no certificate of the chain fits.
  */
@@ -19,7 +19,7 @@ export async function fetchPinnedRoot(
   const root = chain.find((der) => createHash('sha256').update(der).digest('hex') === fingerprint)
   if (root === undefined) {
     throw new Error(
-      `the control plane shows no CA with the fingerprint ${fingerprint} of the join token; the token is of another mesh CA, or this is not the control plane`,
+      `the control plane shows no CA with the fingerprint ${fingerprint} of the join token or WEFT_CA_FINGERPRINT; that is of another mesh CA, or this is not the control plane`,
     )
   }
   return new X509Certificate(root).toString()

@@ -53,7 +53,9 @@ function identity(endpoint: string, now = () => Date.now()) {
 
 /** What the proxy shows, as it stands in Authorization. */
 async function presigned(audience = AUDIENCE): Promise<string> {
-  const { prove } = await new PresignedProof({ get: async () => keys, forget() {} }, audience, 'eu-west-1').connect()
+  const credentials = { get: async () => keys, forget() {} }
+  const role = { credentials, controlPlaneUrl: audience, region: 'eu-west-1', caFingerprint: null }
+  const { prove } = await new PresignedProof(role).connect(AbortSignal.timeout(1_000))
   const { authorization } = await prove!({ url: `${audience}/v1/dataplane/certificate`, body: '{}' })
   return authorization!.replace('Weft-Sts ', '')
 }

@@ -57,12 +57,24 @@ describe('what the environment says of AWS', () => {
     const of = (url: string, more = {}) => read({ ...onEcs, WEFT_CONTROL_PLANE_URL: url, ...more }).aws?.proof
     expect(of(FUNCTION)).toEqual({ kind: 'signature', scope: { service: 'lambda', region: 'eu-west-1' } })
     expect(of(STAGE)).toEqual({ kind: 'signature', scope: { service: 'execute-api', region: 'us-gov-west-1' } })
-    expect(of('https://mesh.example:7443')).toEqual({ kind: 'sts', region: null })
-    expect(of('https://mesh.example:7443', { AWS_REGION: 'cn-north-1' })).toEqual({ kind: 'sts', region: 'cn-north-1' })
+    expect(of('https://mesh.example:7443')).toEqual({ kind: 'sts', region: null, caFingerprint: null })
+    expect(of('https://mesh.example:7443', { AWS_REGION: 'cn-north-1' })).toMatchObject({
+      kind: 'sts',
+      region: 'cn-north-1',
+    })
     const named = { kind: 'signature', scope: { service: 'execute-api', region: 'eu-west-1' } }
     expect(of('https://mesh.example', { WEFT_IDENTITY: 'execute-api/eu-west-1' })).toEqual(named)
     expect(of(FUNCTION, { WEFT_IDENTITY: 'sts' })).toMatchObject({ kind: 'sts' })
     expect(problems({ ...onEcs, WEFT_IDENTITY: 's3/eu-west-1' })).toEqual(['WEFT_IDENTITY not-allowed'])
+  })
+
+  it('is which root a control plane elsewhere must show', () => {
+    const hex = 'ab'.repeat(32)
+    const asPrinted = hex.toUpperCase().match(/../g)!.join(':')
+    for (const text of [hex, asPrinted]) {
+      expect(read({ ...onEcs, WEFT_CA_FINGERPRINT: text }).aws?.proof).toMatchObject({ caFingerprint: hex })
+    }
+    expect(problems({ ...onEcs, WEFT_CA_FINGERPRINT: 'sha256:ab' })).toEqual(['WEFT_CA_FINGERPRINT malformed'])
   })
 
   it('lets a stage of API Gateway be a path, and nothing else', () => {
