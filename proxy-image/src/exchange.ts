@@ -199,7 +199,8 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   // ---- what the access log says -----------------------------------------------------------------------------------
 
   get protocol(): string {
-    return this.head.version === 11 ? 'HTTP/1.1' : 'HTTP/1.0'
+    const { version } = this.head
+    return version === 20 ? 'HTTP/2' : version === 11 ? 'HTTP/1.1' : 'HTTP/1.0'
   }
 
   get downstreamAddress(): string {

@@ -27,8 +27,8 @@ import { createMeshServer } from './tls/server.ts'
 import { createTerminatingServer, type TerminatingServer, type TerminatingSource } from './tls/terminating.ts'
 import { UpstreamCluster } from './upstream/cluster.ts'
 
-/** What HTTP/1.1 sidecars offer each other (ALPN). */
-export const MESH_PROTOCOLS = ['http/1.1']
+/** What sidecars offer each other, and clients of TLS (ALPN), in order of preference. */
+export const MESH_PROTOCOLS = ['h2', 'http/1.1']
 
 export interface ServingOptions {
   readonly environment: ProxyEnvironment
@@ -104,7 +104,7 @@ export class Serving {
     for (const [id, { door }] of this.doors) {
       const next = draft.doors.get(id)?.door
       if (next === door) continue
-      door.draining = true
+      door.drain()
       if (next !== undefined) door.closeIdle()
     }
     for (const cluster of this.clusters.values()) if (draft.clusters.get(cluster.spec.name) !== cluster) cluster.close()
@@ -293,8 +293,9 @@ export class Serving {
       clientValidation: source.clientValidation,
       identity,
       log,
-      alpnProtocols: ['http/1.1'],
-      onConnection: (socket) => door.take(socket, { peer: null, serverName: socket.servername || '' }),
+      alpnProtocols: MESH_PROTOCOLS,
+      onConnection: (socket) =>
+        door.take(socket, { peer: null, serverName: socket.servername || '' }, socket.alpnProtocol ?? false),
       onRejected: (reason) => failures.tlsFailed(reason),
     })
   }
@@ -305,9 +306,9 @@ export class Serving {
       identity: this.options.identity,
       alpnProtocols: MESH_PROTOCOLS,
       acceptsServerName: (name) => this.bySni.has(name),
-      onConnection: (socket, serverName, _alpn, peer) => {
+      onConnection: (socket, serverName, alpn, peer) => {
         const id = spiffeId(this.options.identity.trustDomain, peer)
-        this.bySni.get(serverName)!.take(socket, { peer: id, serverName })
+        this.bySni.get(serverName)!.take(socket, { peer: id, serverName }, alpn)
       },
       onRejected: (reason) => this.meshMetrics.tlsFailed(reason),
     })
@@ -315,7 +316,7 @@ export class Serving {
   }
 
   private unsupported(protocol: string, label: string): boolean {
-    if (protocol === 'http') return false
+    if (protocol !== 'tcp') return false
     this.options.log.warning('this version of the proxy does not speak the protocol of a listener; it is not served', {
       listener: label,
       protocol,
@@ -340,7 +341,7 @@ export class Serving {
   /** From now on every answer ends its connection, so that peers and clients go elsewhere. */
   drain(): void {
     this.draining = true
-    for (const { door } of this.doors.values()) door.draining = true
+    for (const { door } of this.doors.values()) door.drain()
   }
 
   closeIdle(): void {

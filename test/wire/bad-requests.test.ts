@@ -145,7 +145,6 @@ describe('a request that two servers could read differently is refused, and no b
     ['HTTP/0.9 by name', 'GET / HTTP/0.9\r\n\r\n', 505],
     ['HTTP/1.2', 'GET / HTTP/1.2\r\nHost: a\r\n\r\n', 505],
     ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505],
-    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
     ['CONNECT', 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 501],
     ['CONNECT with a path', 'CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n', 501],
     ['nothing but empty lines', '\r\n\r\n\r\n\r\n', 400],

@@ -4,7 +4,7 @@ import type { ResponseReceiver, UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
-import type { ConnectionWaiter } from '../upstream/pool.ts'
+import type { StreamWaiter } from '../upstream/pool.ts'
 import { Deadline, type DeadlineOwner } from './deadline.ts'
 import type { RequestBody } from './request-body.ts'
 
@@ -29,7 +29,7 @@ export interface AttemptOwner {
 }
 
 /** One try at one endpoint: gets a connection, sends the request, and reports the answer to its forwarding. */
-export class Attempt implements ResponseReceiver, ConnectionWaiter, DeadlineOwner {
+export class Attempt implements ResponseReceiver, StreamWaiter, DeadlineOwner {
   readonly endpoint: PooledEndpoint
   /** `performance.now()` when the head was given to a connection. */
   sentAtMs = 0

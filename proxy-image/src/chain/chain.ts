@@ -89,8 +89,8 @@ function forward(exchange: Exchange, choose: Chooser): void {
     )
   }
   const { name, protocol } = target.cluster.spec
-  if (protocol !== 'http') {
-    const message = `${name} speaks ${protocol}; this version of the proxy carries HTTP/1.1 only`
+  if (protocol === 'tcp') {
+    const message = `${name} speaks TCP, which no HTTP request reaches; route to a node that speaks HTTP`
     return exchange.fail(new ProxyError('not_implemented', 'mesh', { message }))
   }
   const forwarding = new Forwarding(exchange, plan, target, endpoint)

@@ -2,7 +2,8 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { HttpChain } from '../chain/chain.ts'
 import { Http1ServerConnection, type ServerConnectionOwner } from '../codec/http1/server-connection.ts'
-import type { RequestReceiver } from '../codec/stream.ts'
+import { Http2ServerConnection, type Http2ServerOwner } from '../codec/http2/server-connection.ts'
+import type { DownstreamStream, RequestReceiver } from '../codec/stream.ts'
 import { type ProxyError, STATUS } from '../errors.ts'
 import { remainingLifeMs } from '../tls/peer.ts'
 import { RefusedRequest } from './refused-request.ts'
@@ -20,39 +21,65 @@ export interface TlsDownstream {
   readonly serverName: string
 }
 
-/** Where HTTP requests of one listener come in. It outlives snapshots; the chain behind it is swapped. */
-export class HttpDoor implements ServerConnectionOwner {
+/** Where HTTP requests of one listener come in, in either version. It outlives snapshots; the chain behind it is swapped. */
+export class HttpDoor implements ServerConnectionOwner, Http2ServerOwner {
   chain: HttpChain
-  /** True: every answer ends its connection. */
-  draining = false
-  private readonly connections = new Set<Http1ServerConnection>()
+  private leaving = false
+  private readonly http1 = new Set<Http1ServerConnection>()
+  private readonly http2 = new Set<Http2ServerConnection>()
 
   constructor(chain: HttpChain) {
     this.chain = chain
   }
 
   get open(): number {
-    return this.connections.size
+    return this.http1.size + this.http2.size
   }
 
+  /** Requests under way. */
   get busy(): number {
     let busy = 0
-    for (const connection of this.connections) if (!connection.idle) busy++
+    for (const connection of this.http1) if (!connection.idle) busy++
+    for (const connection of this.http2) busy += connection.streams.size
     return busy
   }
 
-  take(socket: Socket, tls: TlsDownstream | null): void {
+  /** True: every answer ends its connection. */
+  get draining(): boolean {
+    return this.leaving
+  }
+
+  /** `h2` was agreed on by ALPN; any other connection shows by its first bytes what it speaks (RFC 9113, section 3.3). */
+  take(socket: Socket, tls: TlsDownstream | null, alpn: string | false = false): void {
+    if (alpn === 'h2') {
+      this.takeHttp2(socket, tls)
+      return
+    }
     const connection = new Http1ServerConnection(socket, this, tls)
-    if (tls !== null)
-      connection.retireAtMs = performance.now() + remainingLifeMs(socket as TLSSocket) - CERTIFICATE_MARGIN_MS
-    this.connections.add(connection)
+    connection.retireAtMs = retireAt(socket, tls)
+    this.http1.add(connection)
   }
 
-  onRequest(connection: Http1ServerConnection): RequestReceiver {
-    return this.chain.accept(connection)
+  /** The client's first bytes are the preface of HTTP/2. */
+  onPreface(connection: Http1ServerConnection, socket: Socket, bytes: Buffer): void {
+    this.http1.delete(connection)
+    const { peer, serverName } = connection
+    this.takeHttp2(socket, serverName === null ? null : { peer, serverName }).take(bytes)
   }
 
-  onInvalidRequest(error: ProxyError, connection: Http1ServerConnection): string {
+  private takeHttp2(socket: Socket, tls: TlsDownstream | null): Http2ServerConnection {
+    const connection = new Http2ServerConnection(socket, this, tls)
+    connection.retireAtMs = retireAt(socket, tls)
+    this.http2.add(connection)
+    if (this.leaving) connection.drain()
+    return connection
+  }
+
+  onRequest(stream: DownstreamStream): RequestReceiver {
+    return this.chain.accept(stream)
+  }
+
+  onInvalidRequest(error: ProxyError, connection: Http1ServerConnection | Http2ServerConnection): string {
     const body = this.chain.errorBody(error, connection.peer)
     this.chain.listener.error(error.reason)
     this.chain.unrouted.record(STATUS[error.reason], 0)
@@ -60,26 +87,52 @@ export class HttpDoor implements ServerConnectionOwner {
     return body
   }
 
-  onClosed(connection: Http1ServerConnection): void {
-    this.connections.delete(connection)
+  onClosed(connection: Http1ServerConnection | Http2ServerConnection): void {
+    if (connection instanceof Http1ServerConnection) this.http1.delete(connection)
+    else this.http2.delete(connection)
   }
 
   /** Ends connections that are too old, too slow or too quiet. Call about once a second. */
   sweep(now: number): void {
-    for (const connection of this.connections) {
-      if (connection.headSinceMs !== 0 && now - connection.headSinceMs > HEAD_TIMEOUT_MS) connection.expireHead()
-      else if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
-      else if (connection.idle && (now - connection.activeAtMs > IDLE_TIMEOUT_MS || now > connection.retireAtMs)) {
+    for (const connection of this.http1) {
+      if (this.expired(connection, now)) continue
+      if (connection.idle && now > connection.retireAtMs) connection.close()
+      else if ((connection.idle || connection.leaving) && now - connection.activeAtMs > IDLE_TIMEOUT_MS)
         connection.close()
-      } else if (connection.leaving && now - connection.activeAtMs > IDLE_TIMEOUT_MS) connection.close()
+    }
+    for (const connection of this.http2) {
+      if (this.expired(connection, now)) continue
+      if (now > connection.retireAtMs) connection.drain()
+      if (!connection.keepAlive(now)) connection.close()
+      else if (connection.idle && now - connection.activeAtMs > IDLE_TIMEOUT_MS) connection.close()
     }
   }
 
+  private expired(connection: Http1ServerConnection | Http2ServerConnection, now: number): boolean {
+    if (connection.headSinceMs !== 0 && now - connection.headSinceMs > HEAD_TIMEOUT_MS) connection.expireHead()
+    else if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
+    else return false
+    return true
+  }
+
+  /** From now on every answer ends its connection. */
+  drain(): void {
+    this.leaving = true
+    for (const connection of this.http2) connection.drain()
+  }
+
   closeIdle(): void {
-    for (const connection of this.connections) if (connection.idle) connection.close()
+    for (const connection of this.http1) if (connection.idle) connection.close()
+    for (const connection of this.http2) if (connection.idle) connection.close()
   }
 
   closeAll(): void {
-    for (const connection of this.connections) connection.close()
+    for (const connection of this.http1) connection.close()
+    for (const connection of this.http2) connection.close()
   }
+}
+
+function retireAt(socket: Socket, tls: TlsDownstream | null): number {
+  if (tls === null) return Number.POSITIVE_INFINITY
+  return performance.now() + remainingLifeMs(socket as TLSSocket) - CERTIFICATE_MARGIN_MS
 }

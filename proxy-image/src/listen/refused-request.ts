@@ -1,6 +1,14 @@
-import type { Http1ServerConnection } from '../codec/http1/server-connection.ts'
 import { type ProxyError, type Reason, STATUS } from '../errors.ts'
 import type { AccessLogRecord } from '../telemetry/access-log.ts'
+
+/** The connection that such a request came on. */
+export interface Refusing {
+  readonly protocol: string
+  readonly remoteAddress: string
+  readonly localAddress: string
+  readonly peer: string | null
+  readonly serverName: string | null
+}
 
 /** What the access log says of a request whose head could not be accepted: who it was, and why. */
 export class RefusedRequest implements AccessLogRecord {
@@ -9,7 +17,7 @@ export class RefusedRequest implements AccessLogRecord {
   readonly method = ''
   readonly target = ''
   readonly authority = null
-  readonly protocol = 'HTTP/1.1'
+  readonly protocol: string
   readonly status: number
   readonly bytesReceived = 0
   readonly bytesSent: number
@@ -25,7 +33,8 @@ export class RefusedRequest implements AccessLogRecord {
   readonly peerUri: string | null
   readonly serverName: string | null
 
-  constructor(connection: Http1ServerConnection, error: ProxyError, body: string) {
+  constructor(connection: Refusing, error: ProxyError, body: string) {
+    this.protocol = connection.protocol
     this.status = STATUS[error.reason]
     this.reason = error.reason
     this.bytesSent = body.length

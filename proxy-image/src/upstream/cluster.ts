@@ -10,8 +10,9 @@ import { dial, planDial } from './connect.ts'
 import { DnsResolver } from './dns.ts'
 import { UpstreamEndpoint } from './endpoint.ts'
 import { HealthChecker } from './health.ts'
+import { Http2Pool, type Http2PoolOwner } from './http2-pool.ts'
 import { OutlierDetector } from './outlier.ts'
-import { type ConnectionWaiter, EndpointPool, type PoolOwner } from './pool.ts'
+import { type EndpointPool, Http1Pool, type PoolOwner, type StreamWaiter } from './pool.ts'
 import { RetryBudget } from './retry-budget.ts'
 
 export type PooledEndpoint = UpstreamEndpoint<EndpointPool>
@@ -29,7 +30,7 @@ export interface ClusterContext {
 const MAX_PASSTHROUGH = 256
 
 /** One upstream cluster at work: its endpoints, their connections, and what was learnt about them. */
-export class UpstreamCluster implements PoolOwner {
+export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
   readonly spec: Cluster
   readonly budget: RetryBudget
   readonly metrics: ClusterMetrics
@@ -40,7 +41,7 @@ export class UpstreamCluster implements PoolOwner {
   private readonly context: ClusterContext
   private readonly health: HealthChecker<PooledEndpoint> | null
   private readonly resolver: DnsResolver | null
-  private readonly waiting: { pool: EndpointPool; waiter: ConnectionWaiter }[] = []
+  private readonly waiting: { pool: Http1Pool; waiter: StreamWaiter }[] = []
   private connections = 0
   /** The two inputs of a DNS cluster, joined by address. */
   private reported: readonly Endpoint[] = []
@@ -130,10 +131,19 @@ export class UpstreamCluster implements PoolOwner {
 
   private createEndpoint(endpoint: Endpoint): PooledEndpoint {
     const created: PooledEndpoint = new UpstreamEndpoint<EndpointPool>(endpoint)
-    const plan = planDial(this.spec, created, this.context.identity)
+    const http2 = this.speaksHttp2(created)
+    const plan = planDial(this.spec, created, this.context.identity, http2 ? 'h2' : 'http/1.1')
     const address = `${created.address}:${created.sidecar?.port ?? created.port}`
-    created.pool = new EndpointPool(plan, address, this, created.sidecar !== null)
+    created.pool = http2
+      ? new Http2Pool(plan, address, this)
+      : new Http1Pool(plan, address, this, created.sidecar !== null)
     return created
+  }
+
+  /** Between sidecars everything travels on HTTP/2, where both can; to an app goes what it said it speaks. */
+  private speaksHttp2({ sidecar }: Pick<Endpoint, 'sidecar'>): boolean {
+    if (sidecar !== null && this.spec.tls.mesh !== null) return sidecar.protocols.includes('h2')
+    return this.spec.protocol === 'http2' || this.spec.protocol === 'grpc'
   }
 
   /** The endpoint of an egress address, remembered for its connections. */
@@ -155,7 +165,7 @@ export class UpstreamCluster implements PoolOwner {
 
   /** A connection of its own for an active check. Behind a sidecar there is one way in, whatever port the policy names. */
   private connectForCheck(endpoint: PooledEndpoint, port: number | null, signal: AbortSignal): Promise<Socket> {
-    const plan = planDial(this.spec, endpoint, this.context.identity)
+    const plan = planDial(this.spec, endpoint, this.context.identity, 'http/1.1')
     const target = port === null || plan.kind === 'refused' || endpoint.sidecar !== null ? plan : { ...plan, port }
     return new Promise((resolve, reject) => {
       const cancel = dial(
@@ -180,7 +190,7 @@ export class UpstreamCluster implements PoolOwner {
     const { maxConnections } = this.spec.limits
     if (maxConnections !== null && this.connections >= maxConnections) {
       // An idle connection to another endpoint must not keep a request from this one.
-      this.endpoints.some((endpoint) => endpoint.pool?.closeIdle())
+      this.endpoints.some(({ pool }) => pool instanceof Http1Pool && pool.closeIdle())
       if (this.connections >= maxConnections) return false
     }
     this.connections++
@@ -194,20 +204,28 @@ export class UpstreamCluster implements PoolOwner {
     if (next !== undefined && this.openConnection()) next.pool.dial(next.waiter)
   }
 
-  enqueue(pool: EndpointPool, waiter: ConnectionWaiter): boolean {
+  connectionOpened(): void {
+    this.connections++
+  }
+
+  connectionEnded(): void {
+    this.connections--
+  }
+
+  enqueue(pool: Http1Pool, waiter: StreamWaiter): boolean {
     const { maxPendingRequests } = this.spec.limits
     if (maxPendingRequests !== null && this.waiting.length >= maxPendingRequests) return false
     this.waiting.push({ pool, waiter })
     return true
   }
 
-  dequeue(pool: EndpointPool): ConnectionWaiter | undefined {
+  dequeue(pool: Http1Pool): StreamWaiter | undefined {
     const at = this.waiting.findIndex((one) => one.pool === pool)
     return at < 0 ? undefined : this.waiting.splice(at, 1)[0]!.waiter
   }
 
   /** Takes a waiter out of the queue, if it is there. */
-  forget(waiter: ConnectionWaiter): void {
+  forget(waiter: StreamWaiter): void {
     const at = this.waiting.findIndex((one) => one.waiter === waiter)
     if (at >= 0) this.waiting.splice(at, 1)
   }

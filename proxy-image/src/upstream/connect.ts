@@ -19,9 +19,6 @@ export type DialPlan =
     }
   | { readonly kind: 'refused'; readonly error: ProxyError }
 
-/** What is dialled over TLS must speak this. */
-const ALPN = 'http/1.1'
-
 /**
  * A sidecar is dialled on the port it reported, with mTLS and the SNI of the cluster; any other endpoint on its own port,
  * as the client policy says. `appPort` replaces the port of local clusters (WEFT_PORTS).
@@ -30,6 +27,7 @@ export function planDial(
   cluster: Cluster,
   endpoint: Pick<UpstreamEndpoint, 'address' | 'port' | 'sidecar'>,
   identity: WorkloadIdentity,
+  alpn: 'h2' | 'http/1.1',
 ): DialPlan {
   const { mesh, plain } = cluster.tls
   const host = endpoint.address
@@ -37,7 +35,7 @@ export function planDial(
     const options = (): tls.ConnectionOptions => ({
       secureContext: identity.clientContext(),
       servername: mesh.sni,
-      ALPNProtocols: [ALPN],
+      ALPNProtocols: [alpn],
       checkServerIdentity: expectPeer(mesh.spiffeId),
     })
     return { kind: 'tls', host, port: endpoint.sidecar.port, options }
@@ -46,7 +44,7 @@ export function planDial(
     case 'plaintext':
       return { kind: 'plain', host, port: endpoint.port }
     case 'tls':
-      return { kind: 'tls', host, port: endpoint.port, options: clientPolicyOptions(plain.tls, identity) }
+      return { kind: 'tls', host, port: endpoint.port, options: clientPolicyOptions(plain.tls, identity, alpn) }
     case 'refuse':
       return {
         kind: 'refused',
@@ -59,7 +57,11 @@ export function planDial(
 }
 
 /** The client policy of App Mesh towards a server outside of the mesh: files are read at each connection, so they may rotate. */
-function clientPolicyOptions(policy: ClientTls, identity: WorkloadIdentity): () => tls.ConnectionOptions {
+function clientPolicyOptions(
+  policy: ClientTls,
+  identity: WorkloadIdentity,
+  alpn: 'h2' | 'http/1.1',
+): () => tls.ConnectionOptions {
   return () => {
     const ca = policy.trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(policy.trust.chain)
     const own =
@@ -68,7 +70,10 @@ function clientPolicyOptions(policy: ClientTls, identity: WorkloadIdentity): () 
         : policy.certificate.kind === 'mesh'
           ? { key: identity.credentials.keyPem, cert: identity.credentials.chainPem }
           : { key: readFileSync(policy.certificate.key), cert: readFileSync(policy.certificate.chain) }
-    return { ca: ca as string[] | Buffer, ...own, checkServerIdentity: acceptNames(policy.sans) }
+    const names = { checkServerIdentity: acceptNames(policy.sans) }
+    // A server of HTTP/1.1 need not know ALPN; one of HTTP/2 must (RFC 9113, section 3.2).
+    const protocols = alpn === 'h2' ? { ALPNProtocols: [alpn] } : {}
+    return { ca: ca as string[] | Buffer, ...own, ...names, ...protocols }
   }
 }
 

@@ -3,10 +3,26 @@ import type { UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import { type DialPlan, type DialResult, dial } from './connect.ts'
 
-/** Who asked for a connection. Exactly one of both is called, maybe before `acquire` returns. */
-export interface ConnectionWaiter {
+/** Who asked for a stream. Exactly one of both is called, maybe before `acquire` returns. */
+export interface StreamWaiter {
   onStream(stream: UpstreamStream): void
   onConnectFailure(error: ProxyError): void
+}
+
+/** The connections to one endpoint, whatever they speak. */
+export interface EndpointPool {
+  readonly plan: DialPlan
+  /** `address:port` that is dialled, for people. */
+  readonly address: string
+  /** Connections without an exchange. */
+  readonly idleCount: number
+  readonly activeCount: number
+  /** Gives a stream at once or later. Returns a function that takes the wish back, or null when there is nothing to take. */
+  acquire(waiter: StreamWaiter): (() => void) | null
+  /** Closes what is too old or dead. Call about once a second. */
+  sweep(now: number): void
+  /** Takes no new exchange; those under way end in peace. */
+  retire(): void
 }
 
 /** What a pool needs of its cluster: the limits that all its pools share. */
@@ -16,11 +32,11 @@ export interface PoolOwner {
   openConnection(): boolean
   connectionClosed(): void
   /** Queues a waiter under the cluster's limit, or says no. */
-  enqueue(pool: EndpointPool, waiter: ConnectionWaiter): boolean
+  enqueue(pool: Http1Pool, waiter: StreamWaiter): boolean
   /** Requests that wait for a place. */
   readonly pending: number
   /** The first waiter that `pool` can serve. */
-  dequeue(pool: EndpointPool): ConnectionWaiter | undefined
+  dequeue(pool: Http1Pool): StreamWaiter | undefined
 }
 
 /**
@@ -34,9 +50,8 @@ const IDLE_MARGIN_MS = 1_000
 const CERTIFICATE_MARGIN_MS = 1_000
 
 /** The connections to one endpoint. Idle ones are reused last in, first out, so that surplus ones age and go. */
-export class EndpointPool implements ClientConnectionOwner {
+export class Http1Pool implements EndpointPool, ClientConnectionOwner {
   readonly plan: DialPlan
-  /** `address:port` that is dialled, for people. */
   readonly address: string
   private readonly owner: PoolOwner
   private readonly idle: Http1ClientConnection[] = []
@@ -59,8 +74,7 @@ export class EndpointPool implements ClientConnectionOwner {
     return this.all.size - this.idle.length
   }
 
-  /** Gives a connection at once or later. Returns a function that takes the wish back, or null when it is done. */
-  acquire(waiter: ConnectionWaiter): (() => void) | null {
+  acquire(waiter: StreamWaiter): (() => void) | null {
     const now = performance.now()
     for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
       if (this.fresh(connection, now)) {
@@ -79,7 +93,7 @@ export class EndpointPool implements ClientConnectionOwner {
   }
 
   /** Opens a connection whose place is already taken. */
-  dial(waiter: ConnectionWaiter): () => void {
+  dial(waiter: StreamWaiter): () => void {
     let connection: Http1ClientConnection | null = null
     const done = (result: DialResult): void => {
       if (result instanceof ProxyError) {

@@ -8,7 +8,7 @@ import { badRequest, badResponse, CR, FIELD_VALUE, LF, SP, TOKEN } from './synta
  * reg-name, IPv4 or bracketed IPv6, with an optional port (RFC 3986, section 3.2; no userinfo, RFC 9110 section 4.2.4). No
  * comma, though a reg-name may hold one: it is how two Hosts look to whom joins fields.
  */
-const AUTHORITY =
+export const AUTHORITY_FORM =
   /^(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+;=%-]{1,255})(?::(?:[0-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/
 const ABSOLUTE = /^(https?):\/\/([^/?#]+)([/?].*)?$/i
 
@@ -38,7 +38,7 @@ export function parseRequestHead(text: string, start: number, end: number): Requ
   if (bodyLength instanceof ProxyError) return bodyLength
   if (framing.hosts > 1) return badRequest('more than one Host')
   if (framing.hosts === 0 && version === 11) return badRequest('no Host')
-  if (framing.host !== '' && !AUTHORITY.test(framing.host)) return badRequest('invalid Host')
+  if (framing.host !== '' && !AUTHORITY_FORM.test(framing.host)) return badRequest('invalid Host')
   if (framing.hosts === 1 && framing.host === '' && version === 11) return badRequest('empty Host')
   if (framing.expect !== undefined && framing.expect !== '100-continue') return badRequest('unknown expectation')
 
@@ -48,7 +48,7 @@ export function parseRequestHead(text: string, start: number, end: number): Requ
   if (method === 'CONNECT') return badRequest('CONNECT is not offered here', 'not_implemented')
   if (target.charCodeAt(0) !== 47) {
     const absolute = ABSOLUTE.exec(target)
-    if (absolute !== null && AUTHORITY.test(absolute[2]!)) {
+    if (absolute !== null && AUTHORITY_FORM.test(absolute[2]!)) {
       // RFC 9112, section 3.2.2: the target's authority wins over Host.
       authority = absolute[2]!
       scheme = absolute[1]!.length === 5 ? 'https' : 'http'

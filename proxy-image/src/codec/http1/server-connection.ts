@@ -13,6 +13,8 @@ import { badRequest, headText, MAX_HEAD_BYTES } from './syntax.ts'
 export interface ServerConnectionOwner {
   /** A request head arrived; `connection.head` holds it. May answer at once. */
   onRequest(connection: Http1ServerConnection): RequestReceiver
+  /** The client speaks HTTP/2: the socket and what was read of it are given away, and this connection is none any more. */
+  onPreface(connection: Http1ServerConnection, socket: Socket, bytes: Buffer): void
   /** The downstream broke the protocol before there was an exchange. Returns the answer's body. */
   onInvalidRequest(error: ProxyError, connection: Http1ServerConnection): string
   onClosed(connection: Http1ServerConnection): void
@@ -30,12 +32,15 @@ const CLOSING = 4
 
 /** A new request's first bytes may be malformed long before the head is complete: bare LF or NUL can't become valid. */
 const NEVER_VALID = /[^\r]\n|\0/
+/** The first line of HTTP/2's preface, which is no request of HTTP/1 (RFC 9113, section 3.4). */
+const PREFACE_LINE = 'PRI * HTTP/2.0\r\n'
 /** How much, and how long, a downstream may go on sending after the last answer (RFC 9112, section 9.6). */
 const LINGER_MS = 1_000
 
 /** The server side of one HTTP/1.1 connection: requests one after another, pipelined ones answered in order. */
 export class Http1ServerConnection implements DownstreamStream {
   head!: RequestHead
+  readonly protocol = 'HTTP/1.1'
   readonly peer: string | null
   readonly serverName: string | null
   readonly remoteAddress: string
@@ -49,6 +54,21 @@ export class Http1ServerConnection implements DownstreamStream {
   private readonly socket: Socket
   private readonly owner: ServerConnectionOwner
   private readonly output: Output
+  private readonly listeners: readonly (readonly [event: string, listener: (chunk: Buffer) => void])[] = [
+    ['data', (chunk) => this.onData(chunk)],
+    ['drain', () => this.onDrain()],
+    ['end', () => this.onGone()],
+    ['error', () => this.socket.destroy()],
+    [
+      'close',
+      () => {
+        this.onGone()
+        this.owner.onClosed(this)
+      },
+    ],
+  ]
+  /** No request was read yet. */
+  private fresh = true
   private receiver: RequestReceiver | null = null
   private phase = HEAD
   private partial = ''
@@ -71,14 +91,7 @@ export class Http1ServerConnection implements DownstreamStream {
     this.remoteAddress = `${this.remoteHost}:${socket.remotePort}`
     this.output = new Output(socket, true)
     this.activeAtMs = performance.now()
-    socket.on('data', (chunk: Buffer) => this.onData(chunk))
-    socket.on('drain', () => this.onDrain())
-    socket.on('end', () => this.onGone())
-    socket.on('error', () => this.socket.destroy())
-    socket.on('close', () => {
-      this.onGone()
-      owner.onClosed(this)
-    })
+    for (const [event, listener] of this.listeners) socket.on(event, listener)
   }
 
   get localAddress(): string {
@@ -126,6 +139,10 @@ export class Http1ServerConnection implements DownstreamStream {
   private readHead(chunk: Buffer, from: number): number {
     const before = this.partial.length
     const text = headText(this.partial, chunk, from, chunk.length)
+    if (this.fresh && text.startsWith(PREFACE_LINE)) {
+      this.giveAway(Buffer.concat([Buffer.from(this.partial, 'latin1'), chunk.subarray(from)]))
+      return chunk.length
+    }
     // An empty line before a request is ignored (RFC 9112, section 2.2).
     const start = text.startsWith('\r\n') ? 2 : 0
     // What was looked through before is not looked through again, or one byte a packet would cost a square of the head.
@@ -156,12 +173,19 @@ export class Http1ServerConnection implements DownstreamStream {
     return at
   }
 
+  private giveAway(bytes: Buffer): void {
+    this.phase = CLOSING
+    for (const [event, listener] of this.listeners) this.socket.off(event, listener)
+    this.owner.onPreface(this, this.socket, bytes)
+  }
+
   private onDrain(): void {
     if (this.phase === DRAINING) this.ready()
     else this.receiver?.onResponseDrain()
   }
 
   private begin(head: RequestHead): void {
+    this.fresh = false
     this.head = head
     this.keepAlive = head.keepAlive
     this.chunkedAnswer = false

@@ -36,7 +36,7 @@ async function dialled(shown: string, sans: readonly string[]): Promise<'connect
   const trust = { kind: 'file', chain: join(directory, 'ca.pem') } as const
   const plain = { kind: 'tls', tls: { trust, certificate: null, sans } } as const
   const spec = cluster('legacy', { port, tls: { mesh: null, plain } })
-  const plan = planDial(spec, { address: '127.0.0.1', port, sidecar: null }, new WorkloadIdentity())
+  const plan = planDial(spec, { address: '127.0.0.1', port, sidecar: null }, new WorkloadIdentity(), 'http/1.1')
   return new Promise((resolve) => {
     const done = (result: DialResult): void => {
       if (result instanceof ProxyError) return resolve(result.reason)

@@ -1,0 +1,261 @@
+import type { Socket } from 'node:net'
+import { ProxyError } from '../../errors.ts'
+import { type FieldSection, trailersOf } from '../field-section.ts'
+import { badResponse } from '../http1/syntax.ts'
+import type { OutgoingRequest, ResponseHead } from '../message.ts'
+import type { ResponseReceiver, UpstreamStream } from '../stream.ts'
+import { Http2Connection, STREAM_WINDOW } from './connection.ts'
+import { fieldOf } from './field-cache.ts'
+import { Http2Fields } from './fields.ts'
+import { CANCEL, ConnectionError, ENABLE_PUSH, NO_ERROR, PREFACE, PROTOCOL_ERROR, STREAM_CLOSED } from './frames.ts'
+import { responseHead } from './response.ts'
+import { Http2Stream, type StreamEnd } from './stream.ts'
+
+/** What a connection needs of its pool. */
+export interface Http2ClientOwner {
+  /** A stream ended, or the peer allows more of them. */
+  onRoom(connection: Http2ClientConnection): void
+  /** It takes no new streams; those under way go on. */
+  onLeaving(connection: Http2ClientConnection): void
+  onClosed(connection: Http2ClientConnection): void
+}
+
+/** Until the peer says how many streams it takes. */
+const FIRST_MAX_STREAMS = 100
+/** Streams that a connection opens in its life; ids must not run out (RFC 9113, section 5.1.1). */
+const LAST_ID = 0x7fff_0001
+/** Interim responses of one exchange; more are an attack on whoever collects them. */
+const MAX_INTERIM = 10
+
+/** The client side of one HTTP/2 connection: many exchanges at a time. */
+export class Http2ClientConnection extends Http2Connection<ClientStream> {
+  /** `performance.now()` of the last end of a stream; for idle timeouts. */
+  idleSinceMs = performance.now()
+  /** `performance.now()` after which it takes no further exchange (certificates end). */
+  retireAtMs = Number.POSITIVE_INFINITY
+  private readonly owner: Http2ClientOwner
+  private nextId = 1
+  /** Streams that were handed out and have not begun. */
+  private reserved = 0
+
+  constructor(socket: Socket, owner: Http2ClientOwner) {
+    super(socket)
+    this.owner = owner
+    this.peerMaxStreams = FIRST_MAX_STREAMS
+    socket.on('drain', () => this.drained())
+    socket.on('end', () => this.end())
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => this.end())
+    this.writer.raw(PREFACE)
+    this.greet([[ENABLE_PUSH, 0]])
+  }
+
+  /** Takes what the socket read: `chunk[0, length)`, which is read over as soon as this returns. */
+  onData(chunk: Buffer, length: number): void {
+    this.read(chunk, 0, length)
+  }
+
+  /** Exchanges under way or about to begin. */
+  get load(): number {
+    return this.streams.size + this.reserved
+  }
+
+  get hasRoom(): boolean {
+    return !this.closed && !this.leaving && this.load < this.peerMaxStreams && this.nextId < LAST_ID
+  }
+
+  /** A place for one exchange. Only while {@link hasRoom}. */
+  reserve(): UpstreamStream {
+    this.reserved++
+    return new ClientStream(this)
+  }
+
+  /** Opens a stream: ids are given in the order in which heads leave (section 5.1.1). */
+  open(stream: ClientStream, { method, scheme, target, authority, fields }: OutgoingRequest): void {
+    this.reserved--
+    // It ended between the choice of the connection and the first byte.
+    if (this.closed) return stream.missed()
+    stream.id = this.nextId
+    stream.sendWindow = this.peerInitialWindow
+    this.nextId += 2
+    this.streams.set(stream.id, stream)
+    const first = [
+      fieldOf(':method', method),
+      fieldOf(':scheme', scheme),
+      fieldOf(':path', target),
+      fieldOf(':authority', authority),
+    ]
+    this.sectionWriter.send(stream.id, first, fields, false)
+  }
+
+  giveBack(): void {
+    this.reserved--
+    this.owner.onRoom(this)
+  }
+
+  protected override readonly lastPeerStream = 0
+
+  protected override isIdle(id: number): boolean {
+    return id >= this.nextId || (id & 1) === 0
+  }
+
+  protected override onHeaders(id: number, endStream: boolean): void {
+    const stream = this.streams.get(id)
+    if (stream === undefined) return this.unknownStream(id, 'HEADERS')
+    if (stream.endReceived) return this.streamFault(stream, STREAM_CLOSED, 0)
+    const { fields, oversized } = this.decoder
+    if (oversized) return this.streamFault(stream, PROTOCOL_ERROR, 0)
+    if (stream.headReceived) {
+      const malformed = !endStream || fields.some((field) => field.malformed || field.name.pseudo !== 0)
+      if (malformed || !stream.countBody(0, true)) return this.streamFault(stream, PROTOCOL_ERROR, 0)
+      this.endReceived(stream, trailersOf(new Http2Fields([...fields])))
+      return
+    }
+    const head = responseHead(fields, endStream, stream.method)
+    if (head === undefined || (head.status < 200 && endStream) || head.status === 101) {
+      return this.streamFault(stream, PROTOCOL_ERROR, 0)
+    }
+    if (head.status < 200) {
+      if (++stream.interim > MAX_INTERIM) throw new ConnectionError(PROTOCOL_ERROR, 'too many interim responses')
+      stream.onInterim(head)
+      return
+    }
+    stream.onHead(head)
+    if (endStream) this.endReceived(stream, null)
+    else stream.onFlush()
+  }
+
+  /** Streams that the peer did not take up may be repeated elsewhere, whatever their method (section 6.8). */
+  protected override onGoaway(lastStreamId: number): void {
+    this.leaving = true
+    for (const stream of [...this.streams.values()]) if (stream.id > lastStreamId) this.drop(stream)
+    this.owner.onLeaving(this)
+    if (this.load === 0) this.close()
+  }
+
+  private drop(stream: ClientStream): void {
+    this.resetStream(stream, CANCEL)
+    stream.onReset('refused')
+  }
+
+  protected override onSettings(): void {
+    this.owner.onRoom(this)
+  }
+
+  protected override onStreamClosed(): void {
+    this.idleSinceMs = performance.now()
+    if (this.leaving && this.load === 0) this.close()
+    else if (!this.leaving) this.owner.onRoom(this)
+  }
+
+  protected override onClosed(): void {
+    this.socket.destroySoon()
+    this.owner.onClosed(this)
+  }
+
+  /** Takes no new streams; ends with the last one. */
+  retire(): void {
+    this.leaving = true
+    if (this.load === 0) this.close()
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.writer.goaway(0, NO_ERROR)
+    this.writer.flush()
+    this.end()
+  }
+}
+
+/** One exchange: a place on the connection until its head is there. */
+class ClientStream extends Http2Stream implements UpstreamStream {
+  method = ''
+  headReceived = false
+  interim = 0
+  private readonly client: Http2ClientConnection
+  private receiver: ResponseReceiver | null = null
+
+  constructor(connection: Http2ClientConnection) {
+    super(connection, 0, 0, STREAM_WINDOW)
+    this.client = connection
+  }
+
+  begin(receiver: ResponseReceiver, request: OutgoingRequest): void {
+    this.receiver = receiver
+    this.method = request.method
+    this.client.open(this, request)
+  }
+
+  giveBack(): void {
+    this.client.giveBack()
+  }
+
+  /** There is no connection to send on any more. */
+  missed(): void {
+    this.closed = true
+    setImmediate(() => this.fail(new ProxyError('upstream_closed', 'upstream', { retry: 'unsent' })))
+  }
+
+  end(trailers: FieldSection | null): void {
+    this.finish(trailers)
+  }
+
+  abort(): void {
+    this.receiver = null
+    this.reset(CANCEL)
+  }
+
+  pauseResponse(): void {
+    this.pause()
+  }
+
+  resumeResponse(): void {
+    this.resume()
+  }
+
+  onInterim(head: ResponseHead): void {
+    this.receiver?.onInformational(head)
+  }
+
+  onHead(head: ResponseHead): void {
+    this.headReceived = true
+    if (head.bodyLength > 0) this.expected = head.bodyLength
+    this.receiver?.onResponseHead(head)
+  }
+
+  override onData(chunk: Buffer, start: number, end: number): void {
+    this.receiver?.onResponseData(chunk, start, end)
+  }
+
+  override onEnd(trailers: FieldSection | null): void {
+    const { receiver } = this
+    this.receiver = null
+    // The answer is complete: nobody waits for the rest of the request (section 8.1).
+    this.reset(CANCEL)
+    receiver?.onResponseEnd(trailers)
+  }
+
+  override onFlush(): void {
+    this.receiver?.onResponseFlush()
+  }
+
+  override onReset(why: StreamEnd): void {
+    this.fail(
+      why === 'fault'
+        ? badResponse('a malformed HTTP/2 response')
+        : new ProxyError(why === 'gone' ? 'upstream_closed' : 'upstream_reset', 'upstream', {
+            retry: why === 'refused' ? 'unsent' : 'idempotent',
+          }),
+    )
+  }
+
+  override onDrain(): void {
+    this.receiver?.onRequestDrain()
+  }
+
+  private fail(error: ProxyError): void {
+    const { receiver } = this
+    this.receiver = null
+    receiver?.onResponseError(error)
+  }
+}

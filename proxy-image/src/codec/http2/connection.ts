@@ -1,0 +1,400 @@
+import type { Socket } from 'node:net'
+import type { FieldSection } from '../field-section.ts'
+import { FloodGuard } from './flood-guard.ts'
+import { FrameReader } from './frame-reader.ts'
+import { checkFrame, endOfPadded, refuseSelfDependency } from './frame-rules.ts'
+import { FrameWriter } from './frame-writer.ts'
+import * as frames from './frames.ts'
+import { HpackDecoder, MAX_SECTION_BYTES } from './hpack-decoder.ts'
+import { KeepAlive } from './keep-alive.ts'
+import { ReceiveWindow } from './receive-window.ts'
+import { ResetStreams } from './reset-streams.ts'
+import { type Section, SectionReader } from './section-reader.ts'
+import { SectionWriter } from './section-writer.ts'
+import { readSettings } from './settings.ts'
+import type { Http2Stream } from './stream.ts'
+
+/** What one stream may send before it is credited: its share of memory when the other side is slow. */
+export const STREAM_WINDOW = 256 * 1024
+/** The same of a whole connection. */
+const CONNECTION_WINDOW = 8 * 1024 * 1024
+/** Answers to a peer's control frames that wait for it to read; more mean that it never will. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024
+
+/** Both sides of an HTTP/2 connection have this in common (RFC 9113): frames, windows, settings, keep-alive, farewell. */
+export abstract class Http2Connection<S extends Http2Stream> {
+  readonly streams = new Map<number, S>()
+  closed = false
+  /** A GOAWAY was sent or received: no new streams. */
+  leaving = false
+  /** `performance.now()` of the last frame of use. */
+  activeAtMs = performance.now()
+  protected readonly socket: Socket
+  protected readonly decoder = new HpackDecoder()
+  protected readonly writer: FrameWriter
+  protected readonly guard = new FloodGuard()
+  protected peerMaxStreams = Number.POSITIVE_INFINITY
+  protected peerInitialWindow = frames.DEFAULT_WINDOW
+  protected readonly sectionWriter: SectionWriter
+  private readonly reader = new FrameReader(this)
+  private readonly sections = new SectionReader()
+  private sendWindow = frames.DEFAULT_WINDOW
+  private readonly receiveWindow = new ReceiveWindow(CONNECTION_WINDOW)
+  private gotSettings = false
+  private readonly waiting = new Set<S>()
+  private readonly resetByUs = new ResetStreams()
+  /** Streams that got something in this read. */
+  private readonly touched: S[] = []
+  private readonly life = new KeepAlive()
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    this.writer = new FrameWriter(socket)
+    this.sectionWriter = new SectionWriter(this.writer)
+  }
+
+  // ---- what the sides do differently ------------------------------------------------------------------------------
+
+  /** A complete field section. `decoder.fields` holds it until the next one. */
+  protected abstract onHeaders(id: number, endStream: boolean): void
+  /** Whether no stream of this id was opened yet. */
+  protected abstract isIdle(id: number): boolean
+  protected abstract onGoaway(lastStreamId: number): void
+  /** The last stream of the peer's that was taken up. */
+  protected abstract readonly lastPeerStream: number
+  /** A stream is over: its place is free. */
+  protected abstract onStreamClosed(stream: S): void
+  /** The peer's settings changed. */
+  protected abstract onSettings(): void
+  /** The connection is over; streams have heard of it. */
+  protected abstract onClosed(): void
+
+  // ---- reading ----------------------------------------------------------------------------------------------------
+
+  /** Says who we are; call it once, before anything else. */
+  protected greet(settings: readonly (readonly [number, number])[]): void {
+    this.writer.settings([
+      [frames.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
+      [frames.MAX_HEADER_LIST_SIZE, MAX_SECTION_BYTES],
+      ...settings,
+    ])
+    this.writer.windowUpdate(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW)
+  }
+
+  /** Takes what the socket read. */
+  protected read(chunk: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    this.life.heard()
+    try {
+      this.reader.feed(chunk, start, end)
+    } catch (error) {
+      if (!(error instanceof frames.ConnectionError)) throw error
+      return this.breakOff(error.code, error.message)
+    }
+    for (const stream of this.touched.splice(0)) if (!stream.closed || stream.endReceived) stream.onFlush()
+  }
+
+  /** A frame or a field section has begun and waits for its rest. */
+  protected get incomplete(): boolean {
+    return this.reader.incomplete || this.sections.streamId !== undefined
+  }
+
+  onFrame(type: number, flags: number, id: number, from: Buffer, start: number, end: number): void {
+    checkFrame(type, id, end - start)
+    const { streamId } = this.sections
+    if (streamId !== undefined && (type !== frames.CONTINUATION || id !== streamId)) {
+      throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'a field section is interrupted')
+    }
+    if (!this.gotSettings) {
+      if (type !== frames.SETTINGS || (flags & frames.ACK) !== 0) {
+        throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'the first frame is no SETTINGS')
+      }
+      this.gotSettings = true
+    }
+    switch (type) {
+      case frames.DATA:
+        return this.data(flags, id, from, start, end)
+      case frames.HEADERS:
+        return this.section(this.sections.headers(flags, id, from, start, end))
+      case frames.CONTINUATION:
+        return this.section(this.sections.continuation(flags, from, start, end))
+      case frames.RST_STREAM:
+        return this.rstStream(id, from, start)
+      case frames.SETTINGS:
+        return this.settings(flags, from, start, end)
+      case frames.PING:
+        return this.ping(flags, from, start)
+      case frames.GOAWAY:
+        return this.onGoaway(frames.readUint32(from, start) & 0x7fff_ffff)
+      case frames.WINDOW_UPDATE:
+        return this.windowUpdate(id, from, start)
+      case frames.PRIORITY:
+        refuseSelfDependency(id, from, start)
+        return this.guard.idleFrame('PRIORITY')
+      case frames.PUSH_PROMISE:
+        throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'PUSH_PROMISE is switched off')
+      default:
+        // Section 4.1: unknown types are ignored.
+        this.guard.idleFrame('unknown')
+    }
+  }
+
+  private data(flags: number, id: number, from: Buffer, start: number, end: number): void {
+    const length = end - start
+    if (!this.receiveWindow.take(length)) {
+      throw new frames.ConnectionError(frames.FLOW_CONTROL_ERROR, 'more DATA than the window')
+    }
+    const endStream = (flags & frames.END_STREAM) !== 0
+    const stream = this.streams.get(id)
+    if (stream === undefined) {
+      this.unknownStream(id, 'DATA')
+      return this.creditConnection(length)
+    }
+    const padded = (flags & frames.PADDED) !== 0
+    const at = padded ? start + 1 : start
+    const last = padded ? endOfPadded(from, start, end) : end
+    if (stream.endReceived) return this.streamFault(stream, frames.STREAM_CLOSED, length)
+    if (!stream.receiveWindow.take(length)) return this.streamFault(stream, frames.FLOW_CONTROL_ERROR, length)
+    if (!stream.countBody(last - at, endStream)) return this.streamFault(stream, frames.PROTOCOL_ERROR, length)
+    if (last === at && !endStream) this.guard.idleFrame('empty DATA')
+    if (this.touched.at(-1) !== stream) this.touched.push(stream)
+    if (last > at) stream.onData(from, at, last)
+    if (stream.paused && !endStream) {
+      stream.held += last - at
+      this.credit(stream, length - (last - at))
+    } else this.credit(stream, length)
+    if (endStream) this.endReceived(stream, null)
+  }
+
+  private section(section: Section | undefined): void {
+    if (section === undefined) return
+    const { id, flags, from, start, end } = section
+    if (!this.decoder.decode(from, start, end)) {
+      throw new frames.ConnectionError(frames.COMPRESSION_ERROR, 'a field section that does not decompress')
+    }
+    this.activeAtMs = this.life.heardAtMs
+    this.onHeaders(id, (flags & frames.END_STREAM) !== 0)
+  }
+
+  private rstStream(id: number, from: Buffer, start: number): void {
+    const stream = this.streams.get(id)
+    if (stream === undefined) {
+      if (this.isIdle(id)) throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'RST_STREAM of an idle stream')
+      return this.guard.idleFrame('RST_STREAM')
+    }
+    const code = frames.readUint32(from, start)
+    this.forget(stream)
+    stream.onReset(code === frames.REFUSED_STREAM ? 'refused' : 'reset')
+    this.guard.streamWasted()
+  }
+
+  private settings(flags: number, from: Buffer, start: number, end: number): void {
+    if ((flags & frames.ACK) !== 0) {
+      if (end !== start) throw new frames.ConnectionError(frames.FRAME_SIZE_ERROR, 'an acknowledgement with settings')
+      return
+    }
+    this.controlFrame('SETTINGS')
+    readSettings(from, start, end, (setting, value) => {
+      if (setting === frames.HEADER_TABLE_SIZE) this.sectionWriter.limitTable(value)
+      else if (setting === frames.MAX_CONCURRENT_STREAMS) this.peerMaxStreams = value
+      else if (setting === frames.INITIAL_WINDOW_SIZE) this.initialWindow(value)
+    })
+    this.writer.settingsAck()
+    this.onSettings()
+  }
+
+  private initialWindow(value: number): void {
+    const difference = value - this.peerInitialWindow
+    this.peerInitialWindow = value
+    for (const stream of this.streams.values()) {
+      stream.sendWindow += difference
+      refuseOverflow(stream.sendWindow)
+    }
+    if (difference > 0) this.pump()
+  }
+
+  private ping(flags: number, from: Buffer, start: number): void {
+    if ((flags & frames.ACK) !== 0) return this.life.answered()
+    this.controlFrame('PING')
+    this.writer.ping(true, from, start)
+  }
+
+  private windowUpdate(id: number, from: Buffer, start: number): void {
+    this.guard.idleFrame('WINDOW_UPDATE')
+    const bytes = frames.readUint32(from, start) & 0x7fff_ffff
+    if (id === 0) {
+      this.sendWindow += bytes
+      if (bytes === 0) throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'WINDOW_UPDATE by 0')
+      refuseOverflow(this.sendWindow)
+      return this.pump()
+    }
+    const stream = this.streams.get(id)
+    if (stream === undefined) {
+      if (this.isIdle(id)) throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'WINDOW_UPDATE of an idle stream')
+      return
+    }
+    stream.sendWindow += bytes
+    if (bytes === 0) return this.streamFault(stream, frames.PROTOCOL_ERROR, 0)
+    if (stream.sendWindow > frames.MAX_WINDOW) return this.streamFault(stream, frames.FLOW_CONTROL_ERROR, 0)
+    if (this.waiting.has(stream) && stream.pump()) this.waiting.delete(stream)
+  }
+
+  /** A frame that is answered: who does not read the answers must not make more of them. */
+  private controlFrame(what: string): void {
+    this.guard.idleFrame(what)
+    if (this.socket.writableLength > MAX_WAITING_BYTES) {
+      throw new frames.ConnectionError(frames.ENHANCE_YOUR_CALM, `${what} frames whose answers nobody reads`)
+    }
+  }
+
+  /** Something for a stream that is not there (any more): what was on its way when we reset it is no fault. */
+  protected unknownStream(id: number, what: string): void {
+    if (this.isIdle(id)) throw new frames.ConnectionError(frames.PROTOCOL_ERROR, `${what} of an idle stream`)
+    if (!this.resetByUs.has(id)) throw new frames.ConnectionError(frames.STREAM_CLOSED, `${what} of a closed stream`)
+    this.guard.idleFrame(what)
+  }
+
+  /** The peer broke the rules of one stream. `uncredited`: bytes of the frame that did it. */
+  protected streamFault(stream: S, code: number, uncredited: number): void {
+    this.creditConnection(uncredited)
+    this.resetStream(stream, code)
+    stream.onReset('fault')
+    this.guard.streamWasted()
+  }
+
+  /** The peer's side of a stream is complete. */
+  protected endReceived(stream: S, trailers: FieldSection | null): void {
+    // It may have been given up while it was told of its data.
+    if (stream.closed) return
+    stream.endReceived = true
+    if (stream.endSent) this.over(stream)
+    stream.onEnd(trailers)
+  }
+
+  // ---- windows ----------------------------------------------------------------------------------------------------
+
+  /** What a stream received was passed on: the peer may send as much again. */
+  credit(stream: Http2Stream, bytes: number): void {
+    this.creditConnection(bytes)
+    if (stream.closed || stream.endReceived) return
+    const given = stream.receiveWindow.credit(bytes)
+    if (given > 0) this.writer.windowUpdate(stream.id, given)
+  }
+
+  private creditConnection(bytes: number): void {
+    const given = this.receiveWindow.credit(bytes)
+    if (given > 0 && !this.closed) this.writer.windowUpdate(0, given)
+  }
+
+  // ---- sending ----------------------------------------------------------------------------------------------------
+
+  /** Sends as much as the windows and the socket take; returns where it stopped. */
+  sendData(stream: Http2Stream, chunk: Buffer, start: number, end: number): number {
+    let at = start
+    while (at < end && !this.writer.blocked) {
+      const bytes = Math.min(end - at, stream.sendWindow, this.sendWindow, frames.FRAME_BYTES)
+      if (bytes <= 0) break
+      this.writer.data(stream.id, chunk, at, at + bytes)
+      stream.sendWindow -= bytes
+      this.sendWindow -= bytes
+      this.guard.dataSent()
+      at += bytes
+    }
+    return at
+  }
+
+  /** A stream has data that waits for a window or the socket. */
+  wait(stream: Http2Stream): void {
+    this.waiting.add(stream as S)
+  }
+
+  /** Lets waiting streams go on, in the order in which they began to wait. */
+  private pump(): void {
+    for (const stream of this.waiting) {
+      if (stream.pump()) this.waiting.delete(stream)
+      if (this.writer.blocked) return
+    }
+  }
+
+  /** Ends our side of a stream. */
+  sendEnd(stream: Http2Stream, trailers: FieldSection | null): void {
+    if (trailers === null) this.writer.endStream(stream.id)
+    else this.sectionWriter.send(stream.id, [], trailers, true)
+    this.endSent(stream as S)
+  }
+
+  protected endSent(stream: S): void {
+    stream.endSent = true
+    if (stream.endReceived) this.over(stream)
+  }
+
+  private over(stream: S): void {
+    this.guard.streamServed()
+    this.forget(stream)
+  }
+
+  resetStream(stream: Http2Stream, code: number): void {
+    this.refuse(stream.id, code)
+    this.forget(stream as S)
+  }
+
+  /** Resets a stream by its id, and remembers that it did. */
+  protected refuse(id: number, code: number): void {
+    this.writer.reset(id, code)
+    this.resetByUs.add(id)
+  }
+
+  private forget(stream: S): void {
+    if (stream.closed) return
+    stream.closed = true
+    stream.discard()
+    this.streams.delete(stream.id)
+    this.waiting.delete(stream)
+    this.creditConnection(stream.held)
+    stream.held = 0
+    this.onStreamClosed(stream)
+  }
+
+  // ---- life -------------------------------------------------------------------------------------------------------
+
+  /** The socket takes more. */
+  protected drained(): void {
+    this.writer.blocked = false
+    this.pump()
+  }
+
+  /** Asks a silent peer for a sign of life while streams wait for it. False: it gave none, and the connection is dead. */
+  keepAlive(now: number): boolean {
+    return this.life.check(now, this.streams.size > 0, this.writer)
+  }
+
+  /** Ends the connection for a fault of the peer, and tells it. */
+  protected breakOff(code: number, _message: string): void {
+    if (this.closed) return
+    this.writer.goaway(this.lastPeerStream, code)
+    this.writer.flush()
+    this.end()
+    // The peer may still be sending: what it sends is not read, but the GOAWAY is to reach it.
+    this.socket.end()
+    setTimeout(() => this.socket.destroy(), 1_000).unref()
+  }
+
+  /** Nothing more comes or goes: every stream hears of it. */
+  protected end(): void {
+    if (this.closed) return
+    this.closed = true
+    const streams = [...this.streams.values()]
+    this.streams.clear()
+    this.waiting.clear()
+    for (const stream of streams) {
+      stream.closed = true
+      stream.discard()
+      stream.onReset('gone')
+    }
+    this.onClosed()
+  }
+}
+
+function refuseOverflow(window: number): void {
+  if (window > frames.MAX_WINDOW) throw new frames.ConnectionError(frames.FLOW_CONTROL_ERROR, 'a window over 2^31-1')
+}

@@ -1,0 +1,76 @@
+import { ConnectionError, FRAME_BYTES, FRAME_HEAD_BYTES, FRAME_SIZE_ERROR } from './frames.ts'
+
+/** Takes whole frames: the payload is `from[start, end)`, which is read over as soon as the call returns. */
+export interface FrameSink {
+  onFrame(type: number, flags: number, streamId: number, from: Buffer, start: number, end: number): void
+  /** No further frame is wanted. */
+  readonly closed: boolean
+}
+
+/** Cuts what a connection reads into frames. Only a frame that two reads share is copied. */
+export class FrameReader {
+  private readonly sink: FrameSink
+  /** The beginning of a frame that is not complete. */
+  private partial: Buffer | null = null
+  private partialBytes = 0
+
+  constructor(sink: FrameSink) {
+    this.sink = sink
+  }
+
+  /** A frame has begun and waits for its rest. */
+  get incomplete(): boolean {
+    return this.partialBytes > 0
+  }
+
+  /** @throws ConnectionError for a frame that is too large, and whatever the sink throws. */
+  feed(chunk: Buffer, start: number, end: number): void {
+    let at = start
+    if (this.partialBytes > 0) at = this.completePartial(chunk, at, end)
+    while (end - at >= FRAME_HEAD_BYTES && !this.sink.closed) {
+      const next = at + FRAME_HEAD_BYTES + payloadBytes(chunk, at)
+      if (next > end) break
+      this.emit(chunk, at, next)
+      at = next
+    }
+    if (at < end && !this.sink.closed) this.keep(chunk, at, end)
+  }
+
+  private completePartial(chunk: Buffer, start: number, end: number): number {
+    let at = start
+    while (this.partialBytes > 0) {
+      const { partial, partialBytes } = this
+      const wanted = partialBytes < FRAME_HEAD_BYTES ? FRAME_HEAD_BYTES : FRAME_HEAD_BYTES + payloadBytes(partial!, 0)
+      const taken = Math.min(wanted - partialBytes, end - at)
+      chunk.copy(partial!, partialBytes, at, at + taken)
+      at += taken
+      this.partialBytes += taken
+      if (this.partialBytes < wanted) return at
+      // The head alone says how much is wanted; an empty frame is complete with it.
+      const frame = partial!
+      if (wanted > FRAME_HEAD_BYTES || payloadBytes(frame, 0) === 0) {
+        this.partial = null
+        this.partialBytes = 0
+        this.emit(frame, 0, wanted)
+      }
+    }
+    return at
+  }
+
+  private keep(chunk: Buffer, start: number, end: number): void {
+    // An idle connection holds no buffer.
+    this.partial = Buffer.allocUnsafeSlow(FRAME_HEAD_BYTES + FRAME_BYTES)
+    this.partialBytes = chunk.copy(this.partial, 0, start, end)
+  }
+
+  private emit(from: Buffer, at: number, end: number): void {
+    const id = ((from[at + 5]! & 0x7f) << 24) | (from[at + 6]! << 16) | (from[at + 7]! << 8) | from[at + 8]!
+    this.sink.onFrame(from[at + 3]!, from[at + 4]!, id, from, at + FRAME_HEAD_BYTES, end)
+  }
+}
+
+function payloadBytes(from: Buffer, at: number): number {
+  const length = (from[at]! << 16) | (from[at + 1]! << 8) | from[at + 2]!
+  if (length > FRAME_BYTES) throw new ConnectionError(FRAME_SIZE_ERROR, `a frame of ${length} bytes`)
+  return length
+}

@@ -1,0 +1,76 @@
+import type { ProxyError } from '../../errors.ts'
+import { AUTHORITY_FORM } from '../http1/head.ts'
+import { badRequest } from '../http1/syntax.ts'
+import { CHUNKED, type RequestHead } from '../message.ts'
+import { AUTHORITY, type Field, METHOD, PATH, SCHEME, STATUS_FIELD } from './field.ts'
+import { Http2Fields } from './fields.ts'
+
+/** A request whose stream must be reset: it is malformed (RFC 9113, section 8.1.1). */
+export const MALFORMED = 'malformed'
+
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+
+/**
+ * Reads a request head (RFC 9113, section 8.3.1). A malformed one resets its stream; one that is well-formed but can't be
+ * taken is answered.
+ */
+export function requestHead(list: readonly Field[], endStream: boolean): RequestHead | ProxyError | typeof MALFORMED {
+  let seen = 0
+  let method = ''
+  let path = ''
+  let scheme = ''
+  let authority = ''
+  const ordinary: Field[] = []
+  for (const field of list) {
+    if (field.malformed) return MALFORMED
+    const { pseudo } = field.name
+    if (pseudo === 0) {
+      ordinary.push(field)
+      continue
+    }
+    // Pseudo-header fields come first, each once, and no others than a request has.
+    if (ordinary.length > 0 || (seen & pseudo) !== 0 || pseudo === STATUS_FIELD) return MALFORMED
+    seen |= pseudo
+    if (pseudo === METHOD) method = field.value
+    else if (pseudo === PATH) path = field.value
+    else if (pseudo === SCHEME) scheme = field.value
+    else if (pseudo === AUTHORITY) authority = field.value
+  }
+  if (method === 'CONNECT') return badRequest('CONNECT is not offered here', 'not_implemented')
+  if ((seen & (METHOD | PATH | SCHEME)) !== (METHOD | PATH | SCHEME) || path === '' || method === '') return MALFORMED
+  const fields = new Http2Fields(ordinary)
+  const host = fields.get('host')
+  if (authority === '') authority = host ?? ''
+  // Two names for one place are read differently by different servers.
+  else if (host !== undefined && host.toLowerCase() !== authority.toLowerCase()) return MALFORMED
+  if (authority === '' || !AUTHORITY_FORM.test(authority)) return badRequest('no valid authority')
+  if (!VISIBLE_ASCII.test(path) || path.includes('#')) return badRequest('invalid path')
+  if (path.charCodeAt(0) !== 47 && !(path === '*' && method === 'OPTIONS')) return badRequest('invalid path')
+  if (scheme !== 'http' && scheme !== 'https') return badRequest('the scheme is neither http nor https')
+  const length = bodyLength(fields, endStream)
+  if (length === MALFORMED) return MALFORMED
+  const expect = fields.get('expect')?.toLowerCase()
+  if (expect !== undefined && expect !== '100-continue') return badRequest('unknown expectation')
+  return {
+    method,
+    target: path,
+    authority,
+    hostField: host ?? null,
+    scheme,
+    version: 20,
+    fields,
+    bodyLength: length,
+    keepAlive: true,
+    expectContinue: expect !== undefined,
+  }
+}
+
+/** Bytes, or CHUNKED where nobody said. */
+export function bodyLength(fields: Http2Fields, endStream: boolean): number | typeof MALFORMED {
+  const given = fields.get('content-length')
+  if (given === undefined) return endStream ? 0 : CHUNKED
+  if (!/^\d{1,15}$/.test(given)) return MALFORMED
+  const bytes = Number(given)
+  if (!endStream) return bytes
+  return bytes === 0 ? 0 : MALFORMED
+}

@@ -1,0 +1,318 @@
+import type { Socket } from 'node:net'
+import { ProxyError, STATUS } from '../../errors.ts'
+import { type FieldSection, trailersOf } from '../field-section.ts'
+import { badRequest } from '../http1/syntax.ts'
+import type { RequestHead, ResponseHead } from '../message.ts'
+import type { DownstreamStream, RequestReceiver } from '../stream.ts'
+import { Http2Connection, STREAM_WINDOW } from './connection.ts'
+import { fieldOf } from './field-cache.ts'
+import { Http2Fields } from './fields.ts'
+import {
+  CANCEL,
+  ConnectionError,
+  INTERNAL_ERROR,
+  MAX_CONCURRENT_STREAMS,
+  MAX_STREAM_ID,
+  NO_ERROR,
+  PREFACE,
+  PROTOCOL_ERROR,
+  REFUSED_STREAM,
+  STREAM_CLOSED,
+} from './frames.ts'
+import { MALFORMED, requestHead } from './request.ts'
+import { statusField } from './response.ts'
+import { Http2Stream } from './stream.ts'
+
+/** What a connection needs of its listener. */
+export interface Http2ServerOwner {
+  /** A request head arrived. May answer at once. */
+  onRequest(stream: DownstreamStream): RequestReceiver
+  /** A request that can't be taken. Returns the answer's body. */
+  onInvalidRequest(error: ProxyError, connection: Http2ServerConnection): string
+  onClosed(connection: Http2ServerConnection): void
+}
+
+/** Requests at a time. More are refused, which their sender may repeat elsewhere. */
+const MAX_STREAMS = 1_000
+/** Between the two GOAWAYs of a farewell: what was sent meanwhile is still served (RFC 9113, section 6.8). */
+const FAREWELL_MS = 1_000
+
+/** The server side of one HTTP/2 connection. */
+export class Http2ServerConnection extends Http2Connection<ServerStream> {
+  readonly protocol = 'HTTP/2'
+  readonly peer: string | null
+  readonly serverName: string | null
+  readonly remoteHost: string
+  readonly remoteAddress: string
+  readonly localAddress: string
+  /** `performance.now()` after which it takes no further request (its certificates end). */
+  retireAtMs = Number.POSITIVE_INFINITY
+  /** `performance.now()` when something incomplete began, 0 without; for slow senders. */
+  headSinceMs = 0
+  /** Bytes of one read are being parsed; flushes follow. */
+  reading = false
+  readonly owner: Http2ServerOwner
+  private prefaceBytes = 0
+  private lastId = 0
+  private farewell: NodeJS.Timeout | null = null
+
+  constructor(socket: Socket, owner: Http2ServerOwner, tls: { peer: string | null; serverName: string } | null) {
+    super(socket)
+    this.owner = owner
+    this.peer = tls?.peer ?? null
+    this.serverName = tls?.serverName ?? null
+    this.remoteHost = `${socket.remoteAddress}`
+    this.remoteAddress = `${this.remoteHost}:${socket.remotePort}`
+    this.localAddress = `${socket.localAddress}:${socket.localPort}`
+    socket.on('data', (chunk: Buffer) => this.take(chunk))
+    socket.on('drain', () => this.drained())
+    socket.on('end', () => this.end())
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => this.end())
+    this.greet([[MAX_CONCURRENT_STREAMS, MAX_STREAMS]])
+  }
+
+  /** Takes bytes that were read before it was known that they are HTTP/2. */
+  take(chunk: Buffer): void {
+    this.reading = true
+    let at = 0
+    while (this.prefaceBytes < PREFACE.length && at < chunk.length && !this.closed) {
+      if (chunk[at++] !== PREFACE[this.prefaceBytes++]) this.breakOff(PROTOCOL_ERROR, 'no HTTP/2 preface')
+    }
+    if (at < chunk.length) this.read(chunk, at, chunk.length)
+    this.reading = false
+    const partial = this.incomplete || this.prefaceBytes < PREFACE.length
+    if (!partial) this.headSinceMs = 0
+    else if (this.headSinceMs === 0) this.headSinceMs = performance.now()
+  }
+
+  get idle(): boolean {
+    return this.streams.size === 0
+  }
+
+  protected override get lastPeerStream(): number {
+    return this.lastId
+  }
+
+  protected override isIdle(id: number): boolean {
+    return id > this.lastId || (id & 1) === 0
+  }
+
+  protected override onHeaders(id: number, endStream: boolean): void {
+    const stream = this.streams.get(id)
+    if (stream !== undefined) return this.onTrailers(stream, endStream)
+    if ((id & 1) === 0) throw new ConnectionError(PROTOCOL_ERROR, 'a client opens odd streams')
+    if (id <= this.lastId) return this.unknownStream(id, 'HEADERS')
+    this.lastId = id
+    // Between the two GOAWAYs what comes is still served; after them it may be repeated elsewhere.
+    if (this.streams.size >= MAX_STREAMS || this.farewellSaid) return this.refuse(id, REFUSED_STREAM)
+    const { fields, oversized } = this.decoder
+    const head = oversized ? badRequest('request head too large', 'head_too_large') : requestHead(fields, endStream)
+    if (head === MALFORMED) {
+      this.refuse(id, PROTOCOL_ERROR)
+      return this.guard.streamWasted()
+    }
+    if (head instanceof ProxyError) return this.answerInvalid(id, head, endStream)
+    const opened = new ServerStream(this, id, head, this.peerInitialWindow)
+    this.streams.set(id, opened)
+    opened.start(endStream)
+    if (endStream) this.endReceived(opened, null)
+  }
+
+  private onTrailers(stream: ServerStream, endStream: boolean): void {
+    if (stream.endReceived) return this.streamFault(stream, STREAM_CLOSED, 0)
+    const { fields, oversized } = this.decoder
+    const malformed = oversized || !endStream || fields.some((field) => field.malformed || field.name.pseudo !== 0)
+    if (malformed || !stream.countBody(0, true)) return this.streamFault(stream, PROTOCOL_ERROR, 0)
+    this.endReceived(stream, trailersOf(new Http2Fields([...fields])))
+    stream.onFlush()
+  }
+
+  private answerInvalid(id: number, error: ProxyError, endStream: boolean): void {
+    const body = Buffer.from(this.owner.onInvalidRequest(error, this))
+    const fields = new Http2Fields([
+      fieldOf('content-type', 'text/plain; charset=utf-8'),
+      fieldOf('content-length', String(body.length)),
+    ])
+    this.sectionWriter.send(id, [statusField(STATUS[error.reason])], fields, false)
+    this.writer.data(id, body, 0, body.length)
+    this.writer.endStream(id)
+    if (!endStream) this.refuse(id, NO_ERROR)
+    this.guard.streamWasted()
+  }
+
+  /** What goes to the peer when a stream answers. */
+  answer(stream: ServerStream, head: ResponseHead, endStream: boolean): void {
+    this.sectionWriter.send(stream.id, [statusField(head.status)], head.fields, endStream)
+    if (endStream) this.endSent(stream)
+  }
+
+  /** An answer that does not wait for the rest of its request: the client may stop (RFC 9113, section 8.1). */
+  protected override endSent(stream: ServerStream): void {
+    super.endSent(stream)
+    if (!stream.closed) this.resetStream(stream, NO_ERROR)
+  }
+
+  protected override onGoaway(): void {
+    this.leaving = true
+  }
+
+  protected override onSettings(): void {}
+
+  protected override onStreamClosed(): void {
+    this.activeAtMs = performance.now()
+    if (this.farewellSaid && this.streams.size === 0) this.close()
+  }
+
+  protected override onClosed(): void {
+    if (this.farewell !== null) clearTimeout(this.farewell)
+    this.owner.onClosed(this)
+  }
+
+  // ---- life -------------------------------------------------------------------------------------------------------
+
+  private farewellSaid = false
+
+  /** Says twice that this connection ends: what is on its way after the first time is still served. */
+  drain(): void {
+    if (this.leaving || this.closed) return
+    this.leaving = true
+    this.writer.goaway(MAX_STREAM_ID, NO_ERROR)
+    this.farewell = setTimeout(() => {
+      this.farewell = null
+      if (this.closed) return
+      this.farewellSaid = true
+      this.writer.goaway(this.lastId, NO_ERROR)
+      if (this.streams.size === 0) this.close()
+    }, FAREWELL_MS)
+    this.farewell.unref()
+  }
+
+  /** Ends the connection at once, in peace when no request is under way. */
+  close(): void {
+    if (this.closed) return
+    if (!this.farewellSaid) this.writer.goaway(this.lastId, NO_ERROR)
+    this.writer.flush()
+    this.end()
+    this.socket.end()
+    setTimeout(() => this.socket.destroy(), 1_000).unref()
+  }
+
+  /** Times out a preface or field section that does not come to its end. */
+  expireHead(): void {
+    this.close()
+  }
+}
+
+/** One request. */
+class ServerStream extends Http2Stream implements DownstreamStream {
+  readonly head: RequestHead
+  private readonly server: Http2ServerConnection
+  private receiver: RequestReceiver | null = null
+  private answered = false
+
+  constructor(connection: Http2ServerConnection, id: number, head: RequestHead, sendWindow: number) {
+    super(connection, id, sendWindow, STREAM_WINDOW)
+    this.server = connection
+    this.head = head
+    if (head.bodyLength > 0) this.expected = head.bodyLength
+  }
+
+  start(endStream: boolean): void {
+    const receiver = this.server.owner.onRequest(this)
+    if (this.closed || this.answered) return
+    this.receiver = receiver
+    // A downstream that waits for 100 (Continue) sends no body yet, and its head must not wait for one.
+    if (!endStream) receiver.onRequestFlush()
+  }
+
+  get remoteAddress(): string {
+    return this.server.remoteAddress
+  }
+
+  get remoteHost(): string {
+    return this.server.remoteHost
+  }
+
+  get localAddress(): string {
+    return this.server.localAddress
+  }
+
+  get peer(): string | null {
+    return this.server.peer
+  }
+
+  get serverName(): string | null {
+    return this.server.serverName
+  }
+
+  get reading(): boolean {
+    return this.server.reading
+  }
+
+  // ---- the request ------------------------------------------------------------------------------------------------
+
+  override onData(chunk: Buffer, start: number, end: number): void {
+    this.receiver?.onRequestData(chunk, start, end)
+  }
+
+  override onEnd(trailers: FieldSection | null): void {
+    if (this.head.bodyLength !== 0) this.receiver?.onRequestEnd(trailers)
+  }
+
+  override onFlush(): void {
+    this.receiver?.onRequestFlush()
+  }
+
+  override onReset(): void {
+    const { receiver } = this
+    this.receiver = null
+    receiver?.onRequestError(new ProxyError('downstream_closed', 'downstream'))
+  }
+
+  override onDrain(): void {
+    this.receiver?.onResponseDrain()
+  }
+
+  pauseRequest(): void {
+    this.pause()
+  }
+
+  resumeRequest(): void {
+    this.resume()
+  }
+
+  // ---- the answer -------------------------------------------------------------------------------------------------
+
+  sendInformational(head: ResponseHead): void {
+    if (!this.closed) this.server.answer(this, head, false)
+  }
+
+  sendHead(head: ResponseHead): void {
+    if (!this.closed) this.server.answer(this, head, false)
+  }
+
+  sendOwn(status: number, headers: string, body: string): void {
+    if (this.closed) return
+    const bytes = Buffer.from(this.head.method === 'HEAD' ? '' : body)
+    const fields = new Http2Fields([])
+    for (const [, name, value] of headers.matchAll(/^([^:]+): (.*)\r\n/gm)) fields.add(name!, value!)
+    if (body !== '') fields.add('content-type', 'text/plain; charset=utf-8')
+    fields.add('content-length', String(Buffer.byteLength(body)))
+    const head: ResponseHead = { status, phrase: '', version: 20, fields, bodyLength: bytes.length, keepAlive: true }
+    this.server.answer(this, head, false)
+    this.write(bytes, 0, bytes.length)
+    this.end(null)
+  }
+
+  end(trailers: FieldSection | null): void {
+    this.answered = true
+    this.receiver = null
+    this.finish(trailers)
+  }
+
+  abort(): void {
+    this.receiver = null
+    this.reset(this.answered ? CANCEL : INTERNAL_ERROR)
+  }
+}

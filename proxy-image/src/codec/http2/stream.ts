@@ -1,0 +1,141 @@
+import type { FieldSection } from '../field-section.ts'
+import type { Http2Connection } from './connection.ts'
+import { ReceiveWindow } from './receive-window.ts'
+
+/** Bytes that may wait for the peer's window before whoever sends them is asked to stop. */
+const QUEUE_BYTES = 64 * 1024
+
+/** The peer reset it; it did so before it looked at it; we did, for a fault of the peer; the connection is gone. */
+export type StreamEnd = 'reset' | 'refused' | 'fault' | 'gone'
+
+/** One stream of a connection: flow control both ways, and its end on both sides (RFC 9113, section 5.1). */
+export abstract class Http2Stream {
+  /** 0 until it is opened. */
+  id: number
+  /** Bytes that the peer will take. */
+  sendWindow: number
+  readonly receiveWindow: ReceiveWindow
+  /** The peer has sent END_STREAM. */
+  endReceived = false
+  /** Our END_STREAM has left. */
+  endSent = false
+  /** The stream is over, for whatever reason. */
+  closed = false
+  /** Received, but not credited because the other side is slow. */
+  held = 0
+  paused = false
+  /** Body bytes that Content-Length still promises; -1 without one. */
+  expected = -1
+  protected readonly connection: Http2Connection<Http2Stream>
+  private queue: Buffer[] | null = null
+  private queuedBytes = 0
+  private wantsDrain = false
+  private ending: { readonly trailers: FieldSection | null } | null = null
+
+  constructor(connection: Http2Connection<Http2Stream>, id: number, sendWindow: number, receiveBytes: number) {
+    this.connection = connection
+    this.id = id
+    this.sendWindow = sendWindow
+    this.receiveWindow = new ReceiveWindow(receiveBytes)
+  }
+
+  // ---- what the peer sends ----------------------------------------------------------------------------------------
+
+  /** Part of the body. */
+  abstract onData(chunk: Buffer, start: number, end: number): void
+  /** The body is complete. */
+  abstract onEnd(trailers: FieldSection | null): void
+  /** Everything of this read was delivered. */
+  abstract onFlush(): void
+  /** The stream is closed before its time. */
+  abstract onReset(why: StreamEnd): void
+  /** What waited for the window has left. */
+  abstract onDrain(): void
+
+  // ---- sending ----------------------------------------------------------------------------------------------------
+
+  write(chunk: Buffer, start: number, end: number): void {
+    if (this.closed || start === end) return
+    const from = this.queue === null ? this.connection.sendData(this, chunk, start, end) : start
+    if (from === end) return
+    // What waits must outlive the read that it came from.
+    const copy = Buffer.from(chunk.subarray(from, end))
+    this.queue ??= []
+    this.queue.push(copy)
+    this.queuedBytes += copy.length
+    this.connection.wait(this)
+  }
+
+  /** Ends our side, behind everything that waits. */
+  protected finish(trailers: FieldSection | null): void {
+    if (this.closed || this.ending !== null) return
+    this.ending = { trailers }
+    if (this.queue === null) this.sendEnd()
+  }
+
+  private sendEnd(): void {
+    this.connection.sendEnd(this, this.ending!.trailers)
+  }
+
+  /** False: too much waits; an `onDrain` follows. */
+  flush(): boolean {
+    if (this.queuedBytes <= QUEUE_BYTES) return true
+    this.wantsDrain = true
+    return false
+  }
+
+  /** Sends what waits, as far as the windows allow. True: nothing waits any more. */
+  pump(): boolean {
+    while (this.queue !== null && !this.closed) {
+      const [first] = this.queue
+      const from = this.connection.sendData(this, first!, 0, first!.length)
+      this.queuedBytes -= from
+      if (from < first!.length) {
+        if (from > 0) this.queue[0] = first!.subarray(from)
+        return false
+      }
+      this.queue.shift()
+      if (this.queue.length === 0) this.queue = null
+    }
+    if (this.closed) return true
+    if (this.ending !== null) this.sendEnd()
+    if (this.wantsDrain) {
+      this.wantsDrain = false
+      this.onDrain()
+    }
+    return true
+  }
+
+  /** Gives the stream up and says why. */
+  reset(code: number): void {
+    if (!this.closed) this.connection.resetStream(this, code)
+  }
+
+  /** Forgets what waits: nothing of it will be sent. */
+  discard(): void {
+    this.queue = null
+    this.queuedBytes = 0
+  }
+
+  // ---- receiving --------------------------------------------------------------------------------------------------
+
+  /** Asks the peer to stop, by not crediting what it sends. */
+  protected pause(): void {
+    this.paused = true
+  }
+
+  protected resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    const { held } = this
+    this.held = 0
+    this.connection.credit(this, held)
+  }
+
+  /** Takes part of a body into account. False: there is more or less of it than Content-Length says. */
+  countBody(bytes: number, last: boolean): boolean {
+    if (this.expected < 0) return true
+    this.expected -= bytes
+    return this.expected >= 0 && (!last || this.expected === 0)
+  }
+}

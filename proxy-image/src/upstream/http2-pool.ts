@@ -1,0 +1,128 @@
+import { Http2ClientConnection, type Http2ClientOwner } from '../codec/http2/client-connection.ts'
+import { ProxyError } from '../errors.ts'
+import { type DialPlan, type DialResult, dial } from './connect.ts'
+import type { EndpointPool, StreamWaiter } from './pool.ts'
+
+/** What a pool of HTTP/2 connections needs of its cluster. */
+export interface Http2PoolOwner {
+  readonly connectTimeoutMs: number
+  /** Counts a connection; they are few, and no limit of the user's is about them. */
+  connectionOpened(): void
+  connectionEnded(): void
+}
+
+/** An idle connection is kept as long as common servers keep theirs. */
+const IDLE_MS = 60_000
+/** Connections end this long before the first of their certificates does. */
+const CERTIFICATE_MARGIN_MS = 1_000
+
+/** The HTTP/2 connections to one endpoint: one as a rule, and another where the peer allows no more streams on it. */
+export class Http2Pool implements EndpointPool, Http2ClientOwner {
+  readonly plan: DialPlan
+  readonly address: string
+  private readonly owner: Http2PoolOwner
+  private readonly connections: Http2ClientConnection[] = []
+  private readonly waiting: StreamWaiter[] = []
+  private cancelDial: (() => void) | null = null
+  private retired = false
+
+  constructor(plan: DialPlan, address: string, owner: Http2PoolOwner) {
+    this.plan = plan
+    this.address = address
+    this.owner = owner
+  }
+
+  get idleCount(): number {
+    return this.connections.filter(({ load }) => load === 0).length
+  }
+
+  get activeCount(): number {
+    return this.connections.length - this.idleCount
+  }
+
+  acquire(waiter: StreamWaiter): (() => void) | null {
+    const connection = this.pick()
+    if (connection !== undefined) {
+      waiter.onStream(connection.reserve())
+      return null
+    }
+    this.waiting.push(waiter)
+    if (this.cancelDial === null) this.dial()
+    return () => {
+      const at = this.waiting.indexOf(waiter)
+      if (at >= 0) this.waiting.splice(at, 1)
+    }
+  }
+
+  /** The connection with room that has the least to do. */
+  private pick(): Http2ClientConnection | undefined {
+    let best: Http2ClientConnection | undefined
+    const now = performance.now()
+    for (const connection of this.connections) {
+      if (!connection.hasRoom || now > connection.retireAtMs) continue
+      if (best === undefined || connection.load < best.load) best = connection
+    }
+    return best
+  }
+
+  private dial(): void {
+    let connection: Http2ClientConnection | null = null
+    const done = (result: DialResult): void => {
+      this.cancelDial = null
+      if (result instanceof ProxyError) {
+        for (const waiter of this.waiting.splice(0)) waiter.onConnectFailure(result)
+        return
+      }
+      connection = new Http2ClientConnection(result.socket, this)
+      connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
+      this.connections.push(connection)
+      this.owner.connectionOpened()
+      if (this.retired) connection.retire()
+      this.serve()
+    }
+    const sink = (chunk: Buffer, length: number): void => connection?.onData(chunk, length)
+    this.cancelDial = dial(this.plan, this.owner.connectTimeoutMs, done, sink)
+  }
+
+  /** Gives those who wait what room there is, and dials when some are left. */
+  private serve(): void {
+    while (this.waiting.length > 0) {
+      const connection = this.pick()
+      if (connection === undefined) {
+        if (this.cancelDial === null) this.dial()
+        return
+      }
+      this.waiting.shift()!.onStream(connection.reserve())
+    }
+  }
+
+  onRoom(): void {
+    if (this.waiting.length > 0) this.serve()
+  }
+
+  onLeaving(): void {
+    if (this.waiting.length > 0) this.serve()
+  }
+
+  onClosed(connection: Http2ClientConnection): void {
+    const at = this.connections.indexOf(connection)
+    if (at < 0) return
+    this.connections.splice(at, 1)
+    this.owner.connectionEnded()
+  }
+
+  sweep(now: number): void {
+    for (const connection of [...this.connections]) {
+      if (!connection.keepAlive(now)) connection.close()
+      else if (now > connection.retireAtMs) {
+        connection.retire()
+        if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
+      } else if (connection.load === 0 && now - connection.idleSinceMs > IDLE_MS) connection.close()
+    }
+  }
+
+  retire(): void {
+    this.retired = true
+    for (const connection of [...this.connections]) connection.retire()
+  }
+}
