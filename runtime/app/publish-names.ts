@@ -2,7 +2,7 @@ import type { NamePublisher, StoredResource } from '../ports.ts'
 import type { MeshStates } from './mesh-states.ts'
 
 /** The DNS zone of a mesh. */
-export interface MeshZone {
+interface MeshZone {
   readonly mesh: string
   /** Such as `shop.internal`. */
   readonly name: string

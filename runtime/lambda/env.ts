@@ -3,7 +3,7 @@ import { type Quotas, quotasOf } from '../app/quotas.ts'
 import { MeshError, type Problem } from '../model/problem.ts'
 
 /** Which CA signs: a key in KMS, or a CA of ACM PCA. */
-export interface CaSetting {
+interface CaSetting {
   readonly kind: 'kms' | 'acm-pca'
   readonly arn: string
 }

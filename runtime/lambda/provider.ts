@@ -7,12 +7,12 @@ export interface ProviderRequest extends Requester {
   readonly properties: Properties
 }
 
-export interface UpdateRequest extends ProviderRequest {
+interface UpdateRequest extends ProviderRequest {
   readonly physicalId: string
   readonly oldProperties: Properties
 }
 
-export interface RemoveRequest extends ProviderRequest {
+interface RemoveRequest extends ProviderRequest {
   readonly physicalId: string
 }
 

@@ -10,7 +10,7 @@ import type {
 /** Events as AWS's guides show them, and what the runtime of a function gives along. */
 
 export const ACCOUNT = '111122223333'
-export const FUNCTION_ARN = `arn:aws:lambda:us-east-1:${ACCOUNT}:function:weft`
+const FUNCTION_ARN = `arn:aws:lambda:us-east-1:${ACCOUNT}:function:weft`
 
 /** What a function is called with: the time that is left is of one's choice. */
 export function lambdaContext(leftMs = 60_000): Pick<Context, 'getRemainingTimeInMillis' | 'invokedFunctionArn'> {
