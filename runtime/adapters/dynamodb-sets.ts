@@ -44,6 +44,8 @@ export class DynamoDbSets {
   readonly #table: string
   readonly #clock: Clock
   readonly #versions = new Map<string, { readonly version: number; readonly readAtMs: number }>()
+  /** One read for all nodes of a poll. */
+  readonly #reading = new Map<string, Promise<number>>()
   readonly #sets = new Map<string, { readonly set: EndpointSet; readonly version: number }>()
 
   constructor(client: DynamoDBClient, table: string, clock: Clock) {
@@ -123,15 +125,21 @@ export class DynamoDbSets {
     await this.#client.send(new TransactWriteItemsCommand({ TransactItems: [{ Put: put }, { Update: count }] }))
   }
 
-  /** Read eventually consistent, which costs half; it never goes back. */
   async #version(mesh: string): Promise<number> {
-    const now = this.#clock.now()
     const known = this.#versions.get(mesh)
-    if (known !== undefined && now - known.readAtMs < VERSION_MAX_AGE_MS) return known.version
+    if (known !== undefined && this.#clock.now() - known.readAtMs < VERSION_MAX_AGE_MS) return known.version
+    const reading = this.#reading.get(mesh) ?? this.#readVersion(mesh).finally(() => this.#reading.delete(mesh))
+    this.#reading.set(mesh, reading)
+    return reading
+  }
+
+  /** Eventually consistent, which costs half; it never goes back. */
+  async #readVersion(mesh: string): Promise<number> {
+    const readAtMs = this.#clock.now()
     const at = key(endpointsPartition(mesh), ENDPOINTS_HEAD)
     const { Item: item } = await this.#client.send(new GetItemCommand({ TableName: this.#table, Key: at }))
-    const version = Math.max(Number(item?.version?.N ?? 0), known?.version ?? 0)
-    remember(this.#versions, mesh, { version, readAtMs: now }, MAX_CACHED)
+    const version = Math.max(Number(item?.version?.N ?? 0), this.#versions.get(mesh)?.version ?? 0)
+    remember(this.#versions, mesh, { version, readAtMs }, MAX_CACHED)
     return version
   }
 }

@@ -243,6 +243,15 @@ describe.skipIf(here === undefined)(
       expect(Object.keys(counts).sort()).toEqual(['GetItem', 'Query', 'UpdateItem'])
     })
 
+    it('reads the version of a mesh once for all nodes that a proxy calls', async () => {
+      for (let round = 0; round < 2; round++) {
+        now += 300
+        calls.length = 0
+        await Promise.all(['a', 'b', 'c', 'd'].map((name) => directory.endpoints('shop', name)))
+      }
+      expect(calls).toEqual(['GetItem'])
+    })
+
     it('reads nothing at all for a poll that follows another one within a quarter of a second', async () => {
       registered('10.0.0.1')
       await sync('a', '10.0.0.1')
