@@ -21,6 +21,8 @@ const app = '^runtime/app/'
 const adapters = '^runtime/adapters/'
 const http = '^runtime/http/'
 const wiring = '^runtime/(lambda/|server[.]|local[.])'
+/** The shapes of Lambda's events: types (`@types/aws-lambda`) without a package behind them. */
+const lambdaTypes = '^aws-lambda$'
 const proxy = '^proxy-image/src/'
 
 export default {
@@ -53,7 +55,12 @@ export default {
       [app, model, ports, node, ...npm('hono', '@hono/node-server', 'valibot', '@valibot/[^/]+')],
       'HTTP calls use cases, never adapters.',
     ),
-    layer('wiring', wiring, ['^runtime/', node, anyNpm], 'Wiring sees all of runtime, and nothing above it.'),
+    layer(
+      'wiring',
+      wiring,
+      ['^runtime/', node, anyNpm, lambdaTypes],
+      'Wiring sees all of runtime, and nothing above it.',
+    ),
     layer(
       'proxy',
       proxy,
@@ -96,7 +103,7 @@ export default {
       comment: 'An import that leads nowhere.',
       severity: 'error',
       from: {},
-      to: { couldNotResolve: true },
+      to: { couldNotResolve: true, pathNot: lambdaTypes },
     },
   ],
 }
