@@ -2,6 +2,7 @@ import { Annotations, Resource } from 'aws-cdk-lib'
 import { Connections, type IConnectable, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import type { IGrantable, IPrincipal } from 'aws-cdk-lib/aws-iam'
+import { RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { Construct } from 'constructs'
 import { INBOUND_PORT, SCRAPE_PORT } from '../runtime/model/proxy-ports.ts'
 import type { EcsServiceOptions } from './ecs-service-options.ts'
@@ -279,7 +280,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     taskDefinition.addContainer('app', {
       image: props.image,
       portMappings: [{ containerPort: props.port }],
-      logging: ecs.LogDrivers.awsLogs({ streamPrefix: 'app' }),
+      logging: ecs.LogDrivers.awsLogs({ streamPrefix: 'app', logRetention: RetentionDays.ONE_MONTH }),
       ...(props.environment === undefined ? {} : { environment: props.environment }),
     })
     return taskDefinition

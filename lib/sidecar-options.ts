@@ -5,7 +5,8 @@ import type { ContainerImage, LogDriver } from 'aws-cdk-lib/aws-ecs'
 export interface SidecarOptions {
   /**
    * Image of the proxy.
-   * @default - built from the package by Docker, for the CPU architecture of the task. A prebuilt one needs no Docker.
+   * @default - built from the package by Docker, for the CPU architecture of the task (on EC2, where a task definition does not
+   * tell, for X86_64). A prebuilt one needs no Docker.
    */
   readonly image?: ContainerImage
   /**

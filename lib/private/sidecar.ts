@@ -59,7 +59,8 @@ export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarPro
       interval: Duration.seconds(5),
       timeout: Duration.seconds(2),
       retries: 3,
-      startPeriod: Duration.seconds(30),
+      // The first certificate and snapshot may take a cold start or two of the control plane.
+      startPeriod: Duration.seconds(60),
     },
     stopTimeout: Duration.seconds(stopS),
     // A crash costs a second, not the task. 0: told to end. 2: its environment is wrong, which no restart mends.
@@ -89,7 +90,7 @@ export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarPro
 }
 
 /** The containers of a task definition: CDK keeps its own list to itself. */
-export function containersOf(taskDefinition: ecs.TaskDefinition): readonly ecs.ContainerDefinition[] {
+function containersOf(taskDefinition: ecs.TaskDefinition): readonly ecs.ContainerDefinition[] {
   return taskDefinition.node.children.filter((child) => child instanceof ecs.ContainerDefinition)
 }
 
