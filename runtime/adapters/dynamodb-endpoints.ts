@@ -142,12 +142,12 @@ export class DynamoDbEndpoints implements EndpointDirectory {
     await this.#sets.rewrite(mesh, node, async (before): Promise<KeptSet> => {
       const now = this.#clock.now()
       const known = answer === undefined ? before : takeAnswer(before, answer, now)
-      const registration = rule.registers ? known : UNREGISTERED
       const reports = await this.#reports.list(mesh, { kind: 'virtual-node', mesh, name: node })
+      const registration = { ...(rule.registers ? known : UNREGISTERED), meshed: known.meshed || reports.length > 0 }
       const joined = join(rule, registration, reports, now)
       settled = joined.settled
       emptySinceMs = registration.emptySinceMs
-      return { found: registration.found, emptySinceMs, rule, set: endpointSet(node, joined.endpoints) }
+      return { ...registration, rule, set: endpointSet(node, joined.endpoints) }
     })
     return { settled, emptySinceMs }
   }

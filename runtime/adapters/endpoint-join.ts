@@ -15,6 +15,8 @@ export interface Registration {
   readonly found: readonly (RegisteredInstance & { readonly firstSeenMs: number })[]
   /** Since when Cloud Map answers that there is nothing, while `found` holds what there was. */
   readonly emptySinceMs: number | null
+  /** Proxies of this node have reported themselves: its instances are expected to have one. */
+  readonly meshed: boolean
 }
 
 /** What makes an endpoint of a node. */
@@ -25,11 +27,14 @@ export interface JoinRule {
   readonly plainPort: number | null
 }
 
-export const UNREGISTERED: Registration = { found: [], emptySinceMs: null }
+export const UNREGISTERED: Registration = { found: [], emptySinceMs: null, meshed: false }
 
 /** An empty answer counts after this: longer than a wrong one lasts, shorter than anybody waits for dead instances. */
 export const EMPTY_GRACE_MS = 60_000
-/** So long an instance of a node whose others have proxies may take until its own reports, before it counts as having none. */
+/**
+ * So long an instance of a node whose others have proxies may take until its own reports, before it counts as having none.
+ * It also covers a stopped task that Cloud Map still has.
+ */
 const HOLD_BACK_MS = 60_000
 /** So long a proxy that reported itself is expected to be registered. */
 const SETTLING_MS = 120_000
@@ -38,11 +43,13 @@ const SETTLING_MS = 120_000
 export function takeAnswer(before: Registration, { instances }: CloudMapAnswer, nowMs: number): Registration {
   if (instances.length === 0 && before.found.length > 0) {
     const emptySinceMs = before.emptySinceMs ?? nowMs
-    return nowMs - emptySinceMs < EMPTY_GRACE_MS ? { found: before.found, emptySinceMs } : UNREGISTERED
+    return nowMs - emptySinceMs < EMPTY_GRACE_MS
+      ? { ...before, emptySinceMs }
+      : { ...before, found: [], emptySinceMs: null }
   }
   const seen = new Map(before.found.map(({ id, firstSeenMs }) => [id, firstSeenMs]))
   const found = instances.map((instance) => ({ ...instance, firstSeenMs: seen.get(instance.id) ?? nowMs }))
-  return { found: found.sort((a, b) => (a.id < b.id ? -1 : 1)), emptySinceMs: null }
+  return { ...before, found: found.sort((a, b) => (a.id < b.id ? -1 : 1)), emptySinceMs: null }
 }
 
 /** The registration without the instances at an address that is known to be gone. */
@@ -60,7 +67,7 @@ export function without(before: Registration, address: string): Registration {
  */
 export function join(
   { registers, plainPort }: JoinRule,
-  { found }: Registration,
+  { found, meshed: isMeshed }: Registration,
   reports: readonly KeptReport[],
   nowMs: number,
 ): { readonly endpoints: readonly Endpoint[]; readonly settled: boolean } {
@@ -78,7 +85,7 @@ export function join(
   const reported = new Set(reports.map(({ instance }) => canonical(instance.address)))
   const bare = found.filter(({ addresses }) => !addresses.some((address) => reported.has(address)))
   const dialled = !registers || plainPort === null ? [] : bare
-  const heldBack = reports.length === 0 ? [] : dialled.filter(({ firstSeenMs }) => nowMs - firstSeenMs < HOLD_BACK_MS)
+  const heldBack = isMeshed ? dialled.filter(({ firstSeenMs }) => nowMs - firstSeenMs < HOLD_BACK_MS) : []
   const plain = dialled
     .filter((instance) => !heldBack.includes(instance))
     .map(({ id, addresses, port }): Endpoint => {

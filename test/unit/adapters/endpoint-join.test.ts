@@ -22,7 +22,7 @@ function registered(...addresses: string[]): Registration {
     port: null,
     firstSeenMs: NOW,
   }))
-  return { found, emptySinceMs: null }
+  return { found, emptySinceMs: null, meshed: false }
 }
 
 function report(id: string, address: string, more: Partial<ProxyReport['instance'] & KeptReport> = {}): KeptReport {
@@ -49,7 +49,8 @@ describe('a registered instance joined with reports', () => {
 
   it('is dialled without proxy where the node takes plaintext and none of its instances has one', () => {
     const found = registered('10.0.0.1').found
-    const withPort = { found: [...found, { ...found[0]!, id: 'p', port: 9090 }], emptySinceMs: null }
+    const more = [...found, { ...found[0]!, id: 'p', port: 9090 }]
+    const withPort = { ...UNREGISTERED, found: more }
     expect(join(plain, withPort, [], NOW).endpoints).toEqual([
       { id: 'cm-10.0.0.1', address: '10.0.0.1', port: 8080, sidecar: null, state: 'ready' },
       { id: 'p', address: '10.0.0.1', port: 9090, sidecar: null, state: 'ready' },
@@ -57,13 +58,18 @@ describe('a registered instance joined with reports', () => {
   })
 
   it('is given a minute for its own report where others of its node have proxies', () => {
-    const both = registered('10.0.0.1', '10.0.0.2')
+    const both = { ...registered('10.0.0.1', '10.0.0.2'), meshed: true }
     const early = join(plain, both, [report('a', '10.0.0.1')], NOW + 59_999)
     expect(ids(early)).toEqual(['a'])
     expect(early.settled).toBe(false)
     const late = join(plain, both, [report('a', '10.0.0.1', { lapsesAtMs: NOW + 600_000 })], NOW + 60_000)
     expect(ids(late)).toEqual(['cm-10.0.0.2', 'a'])
     expect(late.settled).toBe(true)
+  })
+
+  it('is not dialled without proxy when its task stopped and Cloud Map has not heard, though it was the last one', () => {
+    const again = { ...registered('10.0.0.1'), meshed: true }
+    expect(join(plain, again, [], NOW + 1)).toEqual({ endpoints: [], settled: false })
   })
 
   it('does not lapse with its report: ECS knows better whether it lives, and a control plane out of reach hears nobody', () => {
@@ -122,7 +128,7 @@ describe('an answer of Cloud Map', () => {
   it('that is empty does not empty a live set at once, but a minute later, and not when instances come back', () => {
     const live = takeAnswer(UNREGISTERED, { instances }, NOW)
     const doubtful = takeAnswer(live, { instances: [] }, NOW + 10)
-    expect(doubtful).toEqual({ found: live.found, emptySinceMs: NOW + 10 })
+    expect(doubtful).toEqual({ ...live, emptySinceMs: NOW + 10 })
     expect(takeAnswer(doubtful, { instances: [] }, NOW + 9 + EMPTY_GRACE_MS).found).toHaveLength(1)
     expect(takeAnswer(doubtful, { instances: [] }, NOW + 10 + EMPTY_GRACE_MS)).toEqual(UNREGISTERED)
     expect(takeAnswer(doubtful, { instances }, NOW + 20).emptySinceMs).toBeNull()
