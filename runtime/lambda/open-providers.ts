@@ -7,7 +7,8 @@ import { tagResource, untagResource } from '../app/tag-resource.ts'
 import { updateResource } from '../app/update-resource.ts'
 import type { FindProvider } from './cloudformation.ts'
 import { openNames } from './open-names.ts'
-import { wireOfType } from './resource-properties.ts'
+import { POLICY_TYPE, policyReader } from './policy-properties.ts'
+import { appMeshReader } from './resource-properties.ts'
 import { resourceProvider } from './resource-provider.ts'
 import { ROLE_BINDING_TYPE, roleBindingProvider } from './role-binding-provider.ts'
 import type { Wiring } from './wire.ts'
@@ -27,7 +28,7 @@ export function openProviders(wiring: Wiring): FindProvider {
   const publishNames = openNames(wiring, states)
   return (type, owner) => {
     if (type === ROLE_BINDING_TYPE) return roleBindingProvider(wiring)
-    const wire = wireOfType(type)
-    return wire && resourceProvider(wire, { cases, store, owner, publishNames })
+    const reader = type === POLICY_TYPE ? policyReader : appMeshReader(type)
+    return reader && resourceProvider(reader, { cases, store, owner, publishNames })
   }
 }

@@ -26,6 +26,17 @@ export interface WantedResource {
   readonly tags: Readonly<Record<string, string>>
 }
 
+/** How the properties of a type of resource are read, and what is told of one. */
+export interface KindReader {
+  readonly kind: ResourceRef['kind']
+  /** @throws MeshError `invalid` with every problem, in the spelling of the template. */
+  read(properties: Properties, requester: Requester, accountId: string): WantedResource
+  /** The names alone. @throws MeshError `invalid`. */
+  refOf(properties: Properties, requester: Requester): ResourceRef
+  /** Attributes beside Arn, Id and Uid. */
+  attributes(ref: ResourceRef, accountId: string): Readonly<Record<string, string>>
+}
+
 /** Tags that say which resource of which stack made something. */
 export const OWNER_TAGS = { stack: 'weft:stack-id', logicalId: 'weft:logical-id' } as const
 
@@ -34,6 +45,24 @@ const COMMON = ['ServiceToken', 'ServiceTimeout']
 /** The kind behind a type such as `Custom::WeftVirtualNode`. */
 export function wireOfType(type: string): WireKind | undefined {
   return WIRE_KINDS.find((wire) => `Custom::Weft${wire.type}` === type)
+}
+
+/** The reader of one of App Mesh's types; undefined for any other. */
+export function appMeshReader(type: string): KindReader | undefined {
+  const wire = wireOfType(type)
+  if (wire === undefined) return undefined
+  return {
+    kind: wire.kind,
+    read: (properties, requester, accountId) => readProperties(wire, properties, requester, accountId),
+    refOf: (properties, requester) => refOfProperties(wire, properties, requester),
+    attributes: ({ mesh, parent, name }, accountId) => ({
+      MeshOwner: accountId,
+      ResourceOwner: accountId,
+      MeshName: mesh,
+      ...(wire.parentMember === undefined ? {} : { [pascal(wire.parentMember)]: parent! }),
+      [pascal(wire.nameMember)]: name,
+    }),
+  }
 }
 
 /**
@@ -56,8 +85,7 @@ export function readProperties(
   return { ref, spec, tags }
 }
 
-/** The names alone. @throws MeshError `invalid`. */
-export function refOfProperties(wire: WireKind, properties: Properties, requester: Requester): ResourceRef {
+function refOfProperties(wire: WireKind, properties: Properties, requester: Requester): ResourceRef {
   const problems: Problem[] = []
   const ref = readRef(wire, properties, requester, problems)
   if (problems.length > 0) throw new MeshError('invalid', `${wire.type} has no valid name`, { problems })
@@ -159,7 +187,8 @@ function readSpec(wire: WireKind, given: unknown, problems: Problem[]): unknown 
   return converted.spec
 }
 
-function treeOf(value: unknown, path: string, depth: number): Tree {
+/** A value of a template as importers read values; `path` is its place. */
+export function treeOf(value: unknown, path: string, depth: number): Tree {
   if (depth > LIMITS.depth)
     throw new MeshError('invalid', `${path.slice(0, 100)} nests deeper than ${LIMITS.depth} levels`)
   const at = { file: '', line: 0, path }
@@ -173,6 +202,6 @@ function treeOf(value: unknown, path: string, depth: number): Tree {
   return { kind: 'map', entries: new Map(entries), ...at }
 }
 
-export function pascal(member: string): string {
+function pascal(member: string): string {
   return member.charAt(0).toUpperCase() + member.slice(1)
 }

@@ -1,19 +1,16 @@
 import type { UseCases } from '../app/use-cases.ts'
 import { revisionOf } from '../compiler/revision.ts'
 import { type ArnOwner, arnOf, refOfArn } from '../http/arn.ts'
-import type { WIRE_KINDS } from '../http/operations.ts'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { ResourceStore, StoredResource } from '../ports.ts'
 import { errorFields, log } from './log.ts'
 import type { Made, Provider, ProviderRequest } from './provider.ts'
 import {
+  type KindReader,
   OWNER_TAGS,
   type Properties,
-  pascal,
   type Requester,
-  readProperties,
-  refOfProperties,
   type WantedResource,
 } from './resource-properties.ts'
 
@@ -31,13 +28,13 @@ export interface ResourceProviderDeps {
 const ACTOR = 'cloudformation'
 
 /**
- * The life of App Mesh's seven kinds under CloudFormation. Every step may come twice, or after one that was cut off: each
+ * The life of App Mesh's seven kinds, and of policies, under CloudFormation. Every step may come twice, or after one that was cut off: each
  * resource carries tags that say which resource of which stack made it, so that what an earlier attempt left is taken up, and
  * what is somebody else's is never touched.
  */
-export function resourceProvider(wire: (typeof WIRE_KINDS)[number], deps: ResourceProviderDeps): Provider {
+export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps): Provider {
   const { cases, store, owner } = deps
-  const read = (request: ProviderRequest) => readProperties(wire, request.properties, request, owner.accountId)
+  const read = (request: ProviderRequest) => reader.read(request.properties, request, owner.accountId)
 
   /** Makes it, or brings what this stack's resource made earlier to what is wanted now. */
   async function put(request: ProviderRequest, wanted: WantedResource): Promise<StoredResource> {
@@ -100,10 +97,7 @@ export function resourceProvider(wire: (typeof WIRE_KINDS)[number], deps: Resour
   function made(resource: StoredResource): Made {
     const { ref, uid } = resource
     const arn = arnOf(owner, ref)
-    const parent = wire.parentMember === undefined ? {} : { [pascal(wire.parentMember)]: ref.parent! }
-    const owners = { MeshOwner: owner.accountId, ResourceOwner: owner.accountId }
-    const names = { MeshName: ref.mesh, ...parent, [pascal(wire.nameMember)]: ref.name }
-    return { physicalId: arn, data: { Arn: arn, Id: arn, Uid: uid, ...owners, ...names } }
+    return { physicalId: arn, data: { Arn: arn, Id: arn, Uid: uid, ...reader.attributes(ref, owner.accountId) } }
   }
 
   async function done(resource: StoredResource): Promise<Made> {
@@ -125,18 +119,19 @@ export function resourceProvider(wire: (typeof WIRE_KINDS)[number], deps: Resour
       if (ownership(found, request) === 'foreign') throw foreign(found)
       const changed = await change(request, found, wanted, tagKeys(request.oldProperties))
       // The way back from a replacement that failed: what it made before it failed is nobody's any more.
-      const before = tryRef(() => refOfProperties(wire, request.oldProperties, request))
+      const before = tryRef(() => reader.refOf(request.oldProperties, request))
       if (before !== undefined && arnOf(owner, before) !== request.physicalId) await remove(request, before, false)
       return done(changed)
     },
 
     async remove(request) {
-      const isArn = request.physicalId.startsWith('arn:')
+      const { physicalId } = request
+      const wanted = tryRef(() => reader.refOf(request.properties, request))
       // What failed to be made has no ARN; its properties may be what it failed for.
-      const ref = tryRef(() =>
-        isArn ? refOfArn(owner, request.physicalId) : refOfProperties(wire, request.properties, request),
-      )
-      if (ref !== undefined && ref.kind === wire.kind) await remove(request, ref, isArn)
+      const isArn = physicalId.startsWith('arn:')
+      const isWanted = wanted !== undefined && (!isArn || arnOf(owner, wanted) === physicalId)
+      const ref = isWanted ? wanted : isArn ? tryRef(() => refOfArn(owner, physicalId)) : undefined
+      if (ref !== undefined && ref.kind === reader.kind) await remove(request, ref, isArn)
     },
   }
 }

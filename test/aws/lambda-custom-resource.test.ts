@@ -5,7 +5,7 @@ import { type CustomResourceHandler, customResourceHandler } from '../../runtime
 import { readEnv } from '../../runtime/lambda/env.ts'
 import { managementCases } from '../../runtime/lambda/management-cases.ts'
 import { openProviders } from '../../runtime/lambda/open-providers.ts'
-import { wireOfType } from '../../runtime/lambda/resource-properties.ts'
+import { appMeshReader } from '../../runtime/lambda/resource-properties.ts'
 import { resourceProvider } from '../../runtime/lambda/resource-provider.ts'
 import { type Wiring, wire } from '../../runtime/lambda/wire.ts'
 import type { ResourceKind } from '../../runtime/model/reference.ts'
@@ -406,7 +406,7 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     })
     const publishing = (publishNames: (mesh: string) => Promise<void>) =>
       customResourceHandler((type, owner) =>
-        resourceProvider(wireOfType(type)!, { ...wiring, cases, owner, publishNames }),
+        resourceProvider(appMeshReader(type)!, { ...wiring, cases, owner, publishNames }),
       )
 
     it('have their names published before CloudFormation goes on', async () => {
@@ -429,6 +429,44 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
       expect((await request(service('orders'), { request: 'Delete', physicalId: id }, through)).Status).toBe('SUCCESS')
       expect(await stored('virtual-service', 'orders')).toBeUndefined()
     })
+  })
+
+  it('of policies live like the others, with members and types brought back', async () => {
+    await newMesh()
+    await create(node('orders'))
+    const policy = (name: string, more: object = {}): CloudFormationCall => ({
+      type: 'Custom::WeftPolicy',
+      logicalId: 'Retries',
+      properties: {
+        MeshName: mesh,
+        PolicyKind: 'retry',
+        PolicyName: name,
+        TargetRef: { Kind: 'mesh', Name: mesh },
+        Spec: { MaxRetries: '3', PerTryTimeout: { Value: '2', Unit: 's' }, On: ['5xx'] },
+        ...more,
+      },
+    })
+    const made = await create(policy('thrice'))
+    expect(made).toMatchObject({ Status: 'SUCCESS', PhysicalResourceId: arn(`${mesh}/policy/retry/thrice`) })
+    expect(made.Data).toMatchObject({ MeshName: mesh, PolicyKind: 'retry', PolicyName: 'thrice' })
+    const ref = { kind: 'policy', mesh, parent: 'retry', name: 'thrice' } as const
+    const spec = { maxRetries: 3, perTryTimeout: { value: 2, unit: 's' }, on: ['5xx'] }
+    const content = { kind: 'retry', targetRef: { kind: 'mesh', name: mesh }, spec }
+    expect((await wiring.store.get(ref))?.spec).toEqual(content)
+    const wrong = await create(policy('wrong', { Mode: 'shadow', Spec: { MaxRetries: '99' }, Typo: '' }))
+    expect(wrong.Status).toBe('FAILED')
+    for (const place of ['Mode', 'Spec.MaxRetries', 'Typo']) expect(wrong.Reason).toContain(`${place}: `)
+    expect(await create({ ...policy('thrice'), stack: 'rival' })).toMatchObject({ Status: 'FAILED' })
+    const id = made.PhysicalResourceId
+    expect(
+      await update(policy('thrice', { Spec: { MaxRetries: '0' } }), id, policy('thrice').properties),
+    ).toMatchObject({
+      Status: 'SUCCESS',
+      PhysicalResourceId: id,
+    })
+    expect((await wiring.store.get(ref))?.spec).toEqual({ ...content, spec: { maxRetries: 0 } })
+    expect((await remove(policy('thrice'), id)).Status).toBe('SUCCESS')
+    expect(await wiring.store.get(ref)).toBeUndefined()
   })
 
   describe('that bind a task role', () => {

@@ -28,8 +28,13 @@ export interface ConvertedSpec {
  * let numbers be text. What the API does not know stays as it is: the model's validation names it.
  */
 export function convertSpec(kind: ResourceKind, tree: Tree, spelling: Spelling): ConvertedSpec {
+  return convertWith(SPEC_SCHEMAS[kind], tree, spelling)
+}
+
+/** The same by a schema of one's choice. The value as a whole counts as `spec` in the paths of its places. */
+export function convertWith(schema: object, tree: Tree, spelling: Spelling): ConvertedSpec {
   const converter = new Converter(spelling)
-  const spec = converter.convert(tree, SPEC_SCHEMAS[kind] as unknown as Shape, 'spec')
+  const spec = converter.convert(tree, schema as Shape, 'spec')
   return { spec, needs: converter.needs, problems: converter.problems, places: converter.places }
 }
 
