@@ -1,9 +1,11 @@
 import type { RequestView } from '../../runtime/model/match.ts'
 import { RequestBody } from './attempts/request-body.ts'
+import { REASON_FIELD } from './attempts/retry.ts'
 import type { FieldSection } from './codec/field-section.ts'
 import type { RequestHead, ResponseHead } from './codec/message.ts'
 import type { DownstreamStream, RequestReceiver } from './codec/stream.ts'
 import { type ProxyError, type Reason, STATUS } from './errors.ts'
+import { grpcErrorHead, isGrpcRequest } from './grpc.ts'
 import type { AccessLogRecord, LogAccess } from './telemetry/access-log.ts'
 import type { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
 
@@ -64,6 +66,8 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   upstreamServiceTimeMs: number | null = null
   upstreamAddress: string | null = null
   upstreamCluster: string | null = null
+  /** Of a gRPC exchange, once it is known. */
+  grpcStatus: string | null = null
   private answer: ResponseHead | null = null
   private over = false
 
@@ -112,6 +116,12 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
     return this.head.fields.get(name)
   }
 
+  get isGrpc(): boolean {
+    this.grpc ??= isGrpcRequest(this.head)
+    return this.grpc
+  }
+  private grpc: boolean | null = null
+
   // ---- what the downstream sends ----------------------------------------------------------------------------------
 
   onRequestData(chunk: Buffer, start: number, end: number): void {
@@ -152,12 +162,14 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
   respond(head: ResponseHead): void {
     this.answer = head
     this.status = head.status
+    if (this.isGrpc) this.grpcStatus = head.fields.get('grpc-status') ?? null
     this.stream.sendHead(head)
   }
 
   /** The upstream's answer is complete. */
   complete(trailers: FieldSection | null): void {
     if (this.over) return
+    if (trailers !== null && this.isGrpc) this.grpcStatus = trailers.get('grpc-status') ?? this.grpcStatus
     this.stream.end(trailers)
     this.finish()
   }
@@ -181,8 +193,16 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
       this.finish()
     } else {
       const body = this.chain.errorBody(error, this.stream.peer)
+      if (this.isGrpc) return this.failGrpc(error, body)
       this.answerOwn(STATUS[error.reason], this.chain.errorHeaders(this, error), body)
     }
+  }
+
+  /** A client of gRPC wants a status of gRPC, in trailers and nothing else. */
+  private failGrpc(error: ProxyError, message: string): void {
+    const reason = this.chain.errorHeaders(this, error) === '' ? [] : [[REASON_FIELD, error.reason] as [string, string]]
+    this.respond(grpcErrorHead(error, message, reason))
+    this.complete(null)
   }
 
   /** An attempt was given up, and another one follows. For who watches: an exchange itself counts attempts only. */
@@ -193,6 +213,7 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
     this.durationMs = performance.now() - this.startedAtMs
     this.forwarding?.release()
     this.metrics.record(this.status, this.durationMs)
+    if (this.isGrpc) this.metrics.grpc(this.path, this.grpcStatus)
     this.chain.logAccess?.(this)
   }
 

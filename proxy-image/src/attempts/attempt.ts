@@ -3,6 +3,7 @@ import type { OutgoingRequest, ResponseHead } from '../codec/message.ts'
 import type { ResponseReceiver, UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import type { Exchange } from '../exchange.ts'
+import { GRPC_CODES } from '../grpc.ts'
 import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
 import type { StreamWaiter } from '../upstream/pool.ts'
 import { Deadline, type DeadlineOwner } from './deadline.ts'
@@ -13,6 +14,9 @@ const DISCARD_BYTES = 64 * 1024
 /** And not longer than this, or an answer that never ends would hold its connection for ever. */
 const DISCARD_MS = 1_000
 
+/** What a gRPC server answers that can't serve; outlier detection takes it for a 503, as Envoy does. */
+const UNAVAILABLE = String(GRPC_CODES.unavailable)
+
 /** Whom an attempt reports to. */
 export interface AttemptOwner {
   readonly exchange: Exchange
@@ -22,6 +26,7 @@ export interface AttemptOwner {
   /** True: the answer is passed on. False: it was put aside, and another attempt comes. */
   onHead(attempt: Attempt, head: ResponseHead): boolean
   onData(chunk: Buffer, start: number, end: number): void
+  onEnd(attempt: Attempt, trailers: FieldSection | null): void
   /** False: the downstream reads too slowly. */
   onFlush(): boolean
   onAttemptFailed(attempt: Attempt, error: ProxyError): void
@@ -111,7 +116,8 @@ export class Attempt implements ResponseReceiver, StreamWaiter, DeadlineOwner {
     this.deadline?.cancel()
     const { cluster } = this.forwarding
     cluster.metrics.answered(head.status)
-    if (head.status >= 500) cluster.outlier?.onServerError(this.endpoint, Date.now())
+    if (head.status >= 500 || head.fields.get('grpc-status') === UNAVAILABLE)
+      cluster.outlier?.onServerError(this.endpoint, Date.now())
     else cluster.outlier?.onSuccess(this.endpoint)
     if (this.forwarding.onHead(this, head)) return
     this.discarding = true
@@ -131,7 +137,7 @@ export class Attempt implements ResponseReceiver, StreamWaiter, DeadlineOwner {
 
   onResponseEnd(trailers: FieldSection | null): void {
     this.stream = null
-    if (this.finish() && !this.discarding) this.forwarding.exchange.complete(trailers)
+    if (this.finish() && !this.discarding) this.forwarding.onEnd(this, trailers)
   }
 
   onResponseFlush(): void {

@@ -1,14 +1,24 @@
 import type { RetryPolicy, Timeouts } from '../../../runtime/model/snapshot.ts'
+import type { FieldSection } from '../codec/field-section.ts'
 import type { OutgoingRequest, ResponseHead } from '../codec/message.ts'
 import { ProxyError } from '../errors.ts'
 import type { Exchange, Forwarder } from '../exchange.ts'
+import { grpcTimeout, grpcTimeoutMs } from '../grpc.ts'
 import type { RequestMetrics } from '../telemetry/request-metrics.ts'
 import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import { Deadline, type DeadlineOwner } from './deadline.ts'
 import type { RequestBody } from './request-body.ts'
 import { requestId } from './request-id.ts'
-import { backOffMs, peerDidNotSend, REASON_FIELD, retriesError, retriesStatus } from './retry.ts'
+import {
+  backOffMs,
+  looksAtGrpcStatus,
+  peerDidNotSend,
+  REASON_FIELD,
+  retriesError,
+  retriesGrpcStatus,
+  retriesStatus,
+} from './retry.ts'
 
 /** One weighted target of a route. `metrics` counts what goes through it. */
 export interface ForwardTarget {
@@ -36,7 +46,11 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   private attempt: Attempt | null = null
   private tried: PooledEndpoint[] | null = null
   private retries = 0
+  /** 0: none. */
+  private readonly requestMs: number
   private readonly requestDeadline: Deadline | null
+  /** The head of a gRPC answer that waits for its status, since that decides whether it is passed on. */
+  private heldHead: ResponseHead | null = null
   private idleDeadline: Deadline | null = null
   private backOff: NodeJS.Timeout | null = null
   /** For the idle timeout: when a byte last moved. */
@@ -52,7 +66,8 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     this.movedAtMs = exchange.startedAtMs
     this.body = exchange.body
     if (plan.retry === null) this.body?.sendOnce()
-    this.requestDeadline = plan.timeouts.requestMs === 0 ? null : new Deadline(this)
+    this.requestMs = exchange.isGrpc ? grpcRequestMs(exchange, plan) : plan.timeouts.requestMs
+    this.requestDeadline = this.requestMs === 0 ? null : new Deadline(this)
     exchange.metrics = target.metrics
     exchange.upstreamCluster = this.cluster.spec.name
     this.cluster.active++
@@ -60,9 +75,13 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   }
 
   start(): void {
-    const { requestMs, idleMs } = this.plan.timeouts
-    // As in Envoy: the request timeout begins when the request is complete, so that uploads are not cut by it.
-    if (this.body === null || this.body.ended) this.requestDeadline?.set(requestMs, this.exchange.startedAtMs)
+    const { requestMs } = this
+    const { idleMs } = this.plan.timeouts
+    // As in Envoy: the request timeout begins when the request is complete, so that uploads are not cut by it. That of gRPC
+    // is a deadline of the whole call.
+    if (this.body === null || this.body.ended || this.exchange.isGrpc) {
+      this.requestDeadline?.set(requestMs, this.exchange.startedAtMs)
+    }
     if (idleMs !== 0 && (requestMs === 0 || idleMs < requestMs || this.body !== null)) {
       this.idleDeadline = new Deadline(this)
       this.idleDeadline.set(idleMs, this.exchange.startedAtMs)
@@ -89,7 +108,7 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   }
 
   onRequestEnd(): void {
-    this.requestDeadline?.set(this.plan.timeouts.requestMs, performance.now())
+    if (!this.exchange.isGrpc) this.requestDeadline?.set(this.requestMs, performance.now())
   }
 
   onRequestFlush(): void {
@@ -112,23 +131,53 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     this.movedAtMs = now
     const meshReason = attempt.endpoint.sidecar === null ? undefined : head.fields.get(REASON_FIELD)
     head.fields.dropNamed(REASON_FIELD)
-    const retry = this.retriesHead(head.status, meshReason)
+    const retry = this.retriesHead(head, meshReason)
     if (retry && this.tryAgain(attempt, peerDidNotSend(meshReason), meshReason ?? `${head.status}`)) return false
+    if (this.waitsForStatus(head)) this.heldHead = head
+    else this.passOn(attempt, head)
+    return true
+  }
+
+  private passOn(attempt: Attempt, head: ResponseHead): void {
+    const now = performance.now()
+    this.heldHead = null
     this.body?.forget()
     this.exchange.responseHeadMs = now - this.exchange.startedAtMs
     this.exchange.upstreamServiceTimeMs = now - attempt.sentAtMs
     this.exchange.respond(head)
-    return true
   }
 
-  private retriesHead(status: number, meshReason: string | undefined): boolean {
+  private retriesHead({ status, fields }: ResponseHead, meshReason: string | undefined): boolean {
+    const { exchange } = this
     const { retry } = this.plan
-    if (retry === null || status < 400) return false
+    if (retry === null) return false
     if (peerDidNotSend(meshReason)) return retry.on.includes('connect-failure')
-    return retriesStatus(retry, status, this.exchange.head.method)
+    // A status beside the head: there is nothing but trailers.
+    const grpcStatus = exchange.isGrpc ? fields.get('grpc-status') : undefined
+    if (grpcStatus !== undefined) return retriesGrpcStatus(retry, grpcStatus, exchange.head.method)
+    return retriesStatus(retry, status, exchange.head.method)
+  }
+
+  /** A gRPC answer whose status comes with the trailers: until there is a message, it may still be put aside. */
+  private waitsForStatus(head: ResponseHead): boolean {
+    const { retry } = this.plan
+    if (retry === null || head.bodyLength === 0 || !this.exchange.isGrpc || !looksAtGrpcStatus(retry)) return false
+    return this.retries < retry.maxRetries && head.fields.get('grpc-status') === undefined
+  }
+
+  onEnd(attempt: Attempt, trailers: FieldSection | null): void {
+    const { heldHead, exchange } = this
+    if (heldHead !== null) {
+      const status = trailers?.get('grpc-status')
+      const retry = status !== undefined && retriesGrpcStatus(this.plan.retry!, status, exchange.head.method)
+      if (retry && this.tryAgain(attempt, false, `grpc-status ${status}`)) return
+      this.passOn(attempt, heldHead)
+    }
+    exchange.complete(trailers)
   }
 
   onData(chunk: Buffer, start: number, end: number): void {
+    if (this.heldHead !== null) this.passOn(this.attempt!, this.heldHead)
     this.exchange.bytesSent += end - start
     this.exchange.stream.write(chunk, start, end)
   }
@@ -167,6 +216,7 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     this.exchange.retried(why, attempt.endpoint.pool!.address)
     this.body?.detach()
     this.attempt = null
+    this.heldHead = null
     this.tried = this.tried === null ? [attempt.endpoint] : [...this.tried, attempt.endpoint]
     // Nothing was processed and somebody else may be well: no reason to wait.
     const waitMs = unsent && this.tried.length < this.cluster.endpoints.length ? 0 : backOffMs(this.retries)
@@ -178,9 +228,9 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   }
 
   onDeadline(deadline: Deadline): void {
-    const { requestMs, idleMs } = this.plan.timeouts
+    const { idleMs } = this.plan.timeouts
     if (deadline === this.requestDeadline) {
-      const message = `no complete answer in ${requestMs} ms (request timeout)`
+      const message = `no complete answer in ${this.requestMs} ms (request timeout)`
       return this.exchange.fail(new ProxyError('upstream_timeout', 'upstream', { message }))
     }
     const now = performance.now()
@@ -207,6 +257,23 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     return this.outgoing
   }
   private outgoing: OutgoingRequest | null = null
+}
+
+/** Deadlines of so many steps a second are kept apart, so that few timers serve many calls. */
+const GRPC_STEP_MS = 10
+
+/** The time a gRPC call has: what its client gives it, and no more than the route. It is told to whoever serves it. */
+function grpcRequestMs({ head }: Exchange, { timeouts }: ForwardPlan): number {
+  const given = grpcTimeoutMs(head.fields.get('grpc-timeout'))
+  const { requestMs } = timeouts
+  if (given !== undefined && (requestMs === 0 || given <= requestMs)) {
+    return Math.ceil(given / GRPC_STEP_MS) * GRPC_STEP_MS
+  }
+  if (requestMs > 0) {
+    head.fields.dropNamed('grpc-timeout')
+    head.fields.add('grpc-timeout', grpcTimeout(requestMs))
+  }
+  return requestMs
 }
 
 function outgoingRequest(exchange: Exchange): OutgoingRequest {

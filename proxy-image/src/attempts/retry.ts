@@ -1,5 +1,6 @@
 import type { RetryPolicy } from '../../../runtime/model/snapshot.ts'
 import type { ProxyError, Reason } from '../errors.ts'
+import { GRPC_CODES } from '../grpc.ts'
 
 /** Methods that may be sent twice (RFC 9110, section 9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
@@ -32,6 +33,21 @@ export function retriesStatus(policy: RetryPolicy, status: number, method: strin
   }
   return false
 }
+
+/** Whether a policy retries an answer of this gRPC status. */
+export function retriesGrpcStatus(policy: RetryPolicy, status: string, method: string): boolean {
+  if (status === '0' || !mayRepeat(policy, method)) return false
+  return policy.on.some((event) => GRPC_STATUS_OF_EVENT.get(event) === status)
+}
+
+/** Whether any event of a policy is a gRPC status. */
+export function looksAtGrpcStatus(policy: RetryPolicy): boolean {
+  return policy.on.some((event) => GRPC_STATUS_OF_EVENT.has(event))
+}
+
+const GRPC_STATUS_OF_EVENT: ReadonlyMap<string, string> = new Map(
+  Object.entries(GRPC_CODES).map(([name, code]) => [`grpc-${name}`, String(code)]),
+)
 
 /** Whether a policy retries an attempt that brought no answer. */
 export function retriesError(policy: RetryPolicy, error: ProxyError, method: string): boolean {

@@ -22,6 +22,11 @@ export const FAMILIES = {
     help: 'Requests that the proxy could not serve as asked, by reason.',
     labels: ['listener', 'reason'],
   },
+  weft_grpc_requests_total: {
+    type: 'counter',
+    help: 'gRPC calls answered to downstream, by method and status.',
+    labels: ['listener', 'route', 'method', 'grpc_status'],
+  },
   weft_authorization_denied_total: {
     type: 'counter',
     help: 'Requests that an authorization policy denies; in mode shadow they are let through.',

@@ -4,6 +4,9 @@ import type { Rejection } from '../tls/server.ts'
 import type { Histogram } from './histogram.ts'
 import type { Counter, Metrics } from './metrics.ts'
 
+/** Methods and statuses that one route counts apart. */
+const MAX_GRPC_SERIES = 500
+
 /** What became of the wish to try a request again. */
 export type RetryOutcome = 'performed' | 'budget_exhausted' | 'limit_reached' | 'not_replayable'
 
@@ -63,6 +66,8 @@ export class RequestMetrics {
   readonly #statuses: StatusCounters
   readonly #durations: Histogram
   readonly #retries: WordCounters<RetryOutcome>
+  readonly #grpcCounter: (method: string, status: string) => Counter
+  #grpc: Map<string, Counter> | null = null
 
   constructor(metrics: Metrics, { listener, route, cluster }: { listener: string; route: string; cluster: string }) {
     this.#statuses = new StatusCounters((status) =>
@@ -70,6 +75,8 @@ export class RequestMetrics {
     )
     this.#durations = metrics.histogram('weft_request_duration_seconds', { listener, route })
     this.#retries = new WordCounters((outcome) => metrics.counter('weft_retries_total', { route, outcome }))
+    this.#grpcCounter = (method, status) =>
+      metrics.counter('weft_grpc_requests_total', { listener, route, method, grpc_status: status })
   }
 
   /** One finished exchange; status 0 when no response head went out. */
@@ -80,6 +87,20 @@ export class RequestMetrics {
 
   retry(outcome: RetryOutcome): void {
     this.#retries.inc(outcome)
+  }
+
+  /** One finished gRPC call; status null when none came. `path` is `/package.Service/Method`. */
+  grpc(path: string, status: string | null): void {
+    this.#grpc ??= new Map()
+    const key = `${path} ${status}`
+    let counter = this.#grpc.get(key)
+    if (counter === undefined) {
+      // Paths that callers make up, and statuses that servers do, must not multiply series.
+      const known = this.#grpc.size < MAX_GRPC_SERIES && /^\d{1,2}$/.test(status ?? '0')
+      counter = known ? this.#grpcCounter(path.slice(1), status ?? 'none') : this.#grpcCounter('other', 'other')
+      if (known) this.#grpc.set(key, counter)
+    }
+    counter.inc()
   }
 }
 
