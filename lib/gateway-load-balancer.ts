@@ -32,13 +32,12 @@ export class GatewayLoadBalancer {
     return new GatewayLoadBalancer('none', {})
   }
 
-  /** @internal */
-  public readonly _kind: 'network' | 'application' | 'none'
-  /** @internal */
-  public readonly _options: GatewayLoadBalancerOptions
+  /** `network`, `application` or `none`. */
+  public readonly kind: string
+  public readonly options: GatewayLoadBalancerOptions
 
-  private constructor(kind: 'network' | 'application' | 'none', options: GatewayLoadBalancerOptions) {
-    this._kind = kind
-    this._options = options
+  private constructor(kind: string, options: GatewayLoadBalancerOptions) {
+    this.kind = kind
+    this.options = options
   }
 }

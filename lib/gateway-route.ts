@@ -22,11 +22,11 @@ export class HostnameMatch {
     return new HostnameMatch({ suffix: `*.${domain}` })
   }
 
-  /** @internal */
-  public readonly _match: CfnGatewayRoute.GatewayRouteHostnameMatchProperty
+  /** As App Mesh has it. */
+  public readonly match: CfnGatewayRoute.GatewayRouteHostnameMatchProperty
 
   private constructor(match: CfnGatewayRoute.GatewayRouteHostnameMatchProperty) {
-    this._match = match
+    this.match = match
   }
 }
 
@@ -47,11 +47,11 @@ export class PathRewrite {
     return new PathRewrite({ path: { exact: path } })
   }
 
-  /** @internal */
-  public readonly _rewrite: CfnGatewayRoute.HttpGatewayRouteRewriteProperty
+  /** As App Mesh has it. */
+  public readonly rewrite: CfnGatewayRoute.HttpGatewayRouteRewriteProperty
 
   private constructor(rewrite: CfnGatewayRoute.HttpGatewayRouteRewriteProperty) {
-    this._rewrite = rewrite
+    this.rewrite = rewrite
   }
 }
 
@@ -140,7 +140,7 @@ export class GatewayRoute extends Resource {
     const { priority, hostname, listenerPort } = this.#options
     const { path, conditions } = this.#match._shape()
     const more = [
-      ...(hostname === undefined ? [] : [`host ${JSON.stringify(hostname._match)}`]),
+      ...(hostname === undefined ? [] : [`host ${JSON.stringify(hostname.match)}`]),
       ...(listenerPort === undefined ? [] : [`port ${listenerPort}`]),
     ]
     return { name: this.gatewayRouteName, priority, match: { path, conditions: [...conditions, ...more] } }
@@ -150,14 +150,14 @@ export class GatewayRoute extends Resource {
     const { target, targetPort, hostname, listenerPort, rewrite, keepHostname } = this.#options
     const host = keepHostname === true ? { hostname: { defaultTargetHostname: 'DISABLED' } } : {}
     const shared = {
-      ...(hostname === undefined ? {} : { hostname: hostname._match }),
+      ...(hostname === undefined ? {} : { hostname: hostname.match }),
       ...(listenerPort === undefined ? {} : { port: listenerPort }),
     }
     const to = {
       ...(targetPort === undefined ? {} : { port: targetPort }),
       virtualService: { virtualServiceName: target.virtualServiceName },
     }
-    const rewritten = { ...host, ...(rewrite === undefined ? {} : rewrite._rewrite) }
+    const rewritten = { ...host, ...(rewrite === undefined ? {} : rewrite.rewrite) }
     const action = { target: to, ...(Object.keys(rewritten).length === 0 ? {} : { rewrite: rewritten }) }
     if (protocol === MeshProtocol.GRPC)
       return { grpcRoute: { match: { ...this.#match._grpcMatch(), ...shared }, action } }

@@ -33,11 +33,11 @@ export class GatewayTls {
     return new GatewayTls({ file: { certificateChain, privateKey } })
   }
 
-  /** @internal */
-  public readonly _certificate: CfnVirtualGateway.VirtualGatewayListenerTlsCertificateProperty
+  /** As App Mesh has it. */
+  public readonly certificate: CfnVirtualGateway.VirtualGatewayListenerTlsCertificateProperty
 
   private constructor(certificate: CfnVirtualGateway.VirtualGatewayListenerTlsCertificateProperty) {
-    this._certificate = certificate
+    this.certificate = certificate
   }
 }
 
@@ -182,7 +182,7 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
   }
 
   #balancedListeners({ loadBalancer }: MeshGatewayProps): readonly BalancedListener[] {
-    const endsTls = (loadBalancer?._options.certificates ?? []).length > 0
+    const endsTls = (loadBalancer?.options.certificates ?? []).length > 0
     const { path } = this.node
     if (this.#listeners.length === 0) throw new Error(`${path}: a gateway without listeners is of no use; add one`)
     const external = new Set<number>()
@@ -210,7 +210,7 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
       spec: {
         listeners: this.#listeners.map(({ port, protocol = MeshProtocol.HTTP, tls }) => ({
           portMapping: { port, protocol: protocol.value },
-          ...(tls === undefined ? {} : { tls: { mode: 'STRICT', certificate: tls._certificate } }),
+          ...(tls === undefined ? {} : { tls: { mode: 'STRICT', certificate: tls.certificate } }),
         })),
         ...(accessLogs === true ? { logging: { accessLog: { file: { path: '/dev/stdout' } } } } : {}),
       },

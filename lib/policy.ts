@@ -29,14 +29,14 @@ export class PolicyTarget {
     return new PolicyTarget('route', `${virtualRouterName}/${routeName}`)
   }
 
-  /** @internal */
-  public readonly _kind: string
-  /** @internal */
-  public readonly _name: string
+  /** As the API spells it: `virtual-node`, `route` ... */
+  public readonly kind: string
+  /** Of a route `router/route`. */
+  public readonly name: string
 
   private constructor(kind: string, name: string) {
-    this._kind = kind
-    this._name = name
+    this.kind = kind
+    this.name = name
   }
 }
 
@@ -77,7 +77,7 @@ export class MeshPolicy extends Resource {
     this.#claim(props, `policy/${policyKind}/${this.policyName}`, 'give one of them another policyName')
     this.#claim(
       props,
-      `policy-of/${policyKind}/${target._kind}/${target._name}`,
+      `policy-of/${policyKind}/${target.kind}/${target.name}`,
       'a target has one of a kind; make them one',
     )
     this.policyResource = new CfnResource(this, 'Resource', {
@@ -87,14 +87,14 @@ export class MeshPolicy extends Resource {
         MeshName: mesh.meshName,
         PolicyKind: policyKind,
         PolicyName: this.policyName,
-        TargetRef: { Kind: target._kind, Name: target._name },
+        TargetRef: { Kind: target.kind, Name: target.name },
         ...(shadow === true ? { Mode: 'shadow' } : {}),
         Spec: Lazy.any({ produce: () => inPascalCase(Stack.of(this).resolve(spec)) }),
       },
     })
     if (isOfThisApp(mesh)) this.policyResource.node.addDependency(mesh)
     const mode = shadow === true ? { mode: 'shadow' } : {}
-    const targetRef = { kind: target._kind, name: target._name }
+    const targetRef = { kind: target.kind, name: target.name }
     this.node.addValidation({
       validate: () => problemsOf(this, 'policy', this.policyName, { kind: policyKind, targetRef, ...mode, spec }),
     })
@@ -103,7 +103,7 @@ export class MeshPolicy extends Resource {
   #claim({ mesh, policyKind, target }: MeshPolicyProps, what: string, remedy: string): void {
     const earlier = claim(this, `${meshKey(mesh)}/${what}`, this.node.path)
     if (earlier === undefined) return
-    const policy = `${policyKind} policy ${this.policyName} of ${target._kind} ${target._name}`
+    const policy = `${policyKind} policy ${this.policyName} of ${target.kind} ${target.name}`
     throw new Error(`${this.node.path}: ${policy} collides with that of ${earlier}; ${remedy}`)
   }
 }

@@ -18,14 +18,14 @@ export class RetryEvent {
   public static readonly GRPC_RESOURCE_EXHAUSTED = new RetryEvent('grpc', 'resource-exhausted')
   public static readonly GRPC_UNAVAILABLE = new RetryEvent('grpc', 'unavailable')
 
-  /** @internal `http`, `tcp` or `grpc`: where App Mesh lists it. */
-  public readonly _list: string
-  /** @internal */
-  public readonly _name: string
+  /** `http`, `tcp` or `grpc`: in which list App Mesh has it. */
+  public readonly list: string
+  /** As App Mesh spells it. */
+  public readonly name: string
 
   private constructor(list: string, name: string) {
-    this._list = list
-    this._name = name
+    this.list = list
+    this.name = name
   }
 }
 
@@ -49,7 +49,7 @@ export interface RetryOptions {
 export function renderRetry({ maxRetries, perRetryTimeout, on }: RetryOptions, isGrpc: boolean) {
   const first = isGrpc ? RetryEvent.GRPC_UNAVAILABLE : RetryEvent.GATEWAY_ERROR
   const events = on ?? [first, RetryEvent.STREAM_ERROR, RetryEvent.CONNECTION_ERROR]
-  const listed = (list: string) => events.filter(({ _list }) => _list === list).map(({ _name }) => _name)
+  const listed = (list: string) => events.filter((event) => event.list === list).map(({ name }) => name)
   const [http, tcp, grpc] = [listed('http'), listed('tcp'), listed('grpc')]
   return {
     maxRetries,

@@ -46,8 +46,8 @@ const DEREGISTRATION_DELAY = Duration.seconds(30)
 /** Puts a load balancer before a gateway; undefined when it wants none. Security groups let through what is needed. */
 export function balanced(scope: Construct, props: BalancedProps): Balanced | undefined {
   const { mesh, securityGroup: tasks, listeners, loadBalancer: wanted } = props
-  if (wanted._kind === 'none') return undefined
-  const { isPublic = false } = wanted._options
+  if (wanted.kind === 'none') return undefined
+  const { isPublic = false } = wanted.options
   const securityGroup = new SecurityGroup(scope, 'LoadBalancerSecurityGroup', {
     vpc: mesh.vpc,
     description: 'Clients of the gateway',
@@ -60,7 +60,7 @@ export function balanced(scope: Construct, props: BalancedProps): Balanced | und
   }
   securityGroup.connections.allowTo(tasks, Port.tcp(SCRAPE_PORT), 'Readiness of the gateway')
   const shared = { vpc: mesh.vpc, internetFacing: isPublic }
-  if (wanted._kind === 'application') {
+  if (wanted.kind === 'application') {
     const balancer = new elb.ApplicationLoadBalancer(scope, 'LoadBalancer', {
       ...shared,
       securityGroup,
@@ -79,7 +79,7 @@ function addApplicationListener(
   { service, loadBalancer }: BalancedProps,
   { port, externalPort, protocol, hasTls }: BalancedListener,
 ): void {
-  const { certificates = [] } = loadBalancer._options
+  const { certificates = [] } = loadBalancer.options
   const isTls = certificates.length > 0
   const listener = balancer.addListener(`Port${externalPort}`, {
     port: externalPort,
@@ -103,7 +103,7 @@ function addNetworkListener(
   { service, loadBalancer }: BalancedProps,
   { port, externalPort }: BalancedListener,
 ): void {
-  const { certificates = [] } = loadBalancer._options
+  const { certificates = [] } = loadBalancer.options
   const isTls = certificates.length > 0
   const listener = balancer.addListener(`Port${externalPort}`, {
     port: externalPort,
