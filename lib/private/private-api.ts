@@ -1,7 +1,7 @@
 import { Aws } from 'aws-cdk-lib'
 import { AuthorizationType, EndpointType, LambdaIntegration, RestApi } from 'aws-cdk-lib/aws-apigateway'
 import type { IVpcEndpoint } from 'aws-cdk-lib/aws-ec2'
-import { AnyPrincipal, PolicyDocument, PolicyStatement } from 'aws-cdk-lib/aws-iam'
+import { AccountRootPrincipal, PolicyDocument, PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import type { IFunction } from 'aws-cdk-lib/aws-lambda'
 import { Construct } from 'constructs'
 import { argue } from './nag.ts'
@@ -42,12 +42,17 @@ export class PrivateApi extends Construct {
   }
 }
 
+/**
+ * Allows the account, and not everybody: that leaves it to the callers' own policies who may do what. An allowed `*` would be
+ * enough for any caller of the account (API Gateway Developer Guide, "IAM authentication and resource policy").
+ */
 function onlyThrough(endpoint: IVpcEndpoint): PolicyDocument {
-  const anyCall = { principals: [new AnyPrincipal()], actions: ['execute-api:Invoke'], resources: ['execute-api:/*'] }
   return new PolicyDocument({
     statements: [
       new PolicyStatement({
-        ...anyCall,
+        principals: [new AccountRootPrincipal()],
+        actions: ['execute-api:Invoke'],
+        resources: ['execute-api:/*'],
         conditions: { StringEquals: { 'aws:SourceVpce': endpoint.vpcEndpointId } },
       }),
     ],

@@ -1,6 +1,6 @@
 import { App, Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
 import { Match, Template } from 'aws-cdk-lib/assertions'
-import { InterfaceVpcEndpointAwsService, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
+import { InterfaceVpcEndpointAwsService, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { Key } from 'aws-cdk-lib/aws-kms'
 import { PrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
@@ -329,6 +329,10 @@ describe('doors', () => {
     template.hasResourceProperties('AWS::ApiGateway::RestApi', { EndpointConfiguration: { Types: ['PRIVATE'] } })
     template.allResourcesProperties('AWS::ApiGateway::Method', { AuthorizationType: 'AWS_IAM' })
     template.hasResourceProperties('AWS::EC2::VPCEndpoint', { VpcEndpointType: 'Interface', PrivateDnsEnabled: false })
+    const [{ Properties: api } = { Properties: {} }] = Object.values(template.findResources('AWS::ApiGateway::RestApi'))
+    // With `*` API Gateway would let in whoever of the account has credentials, without a policy of their own.
+    expect(api.Policy.Statement).toHaveLength(1)
+    expect(JSON.stringify(api.Policy.Statement[0].Principal)).toContain(':root')
     const [{ Resource: paths }] = taskStatements(template)
     expect(JSON.stringify(paths)).toContain('/POST/v1/dataplane/sync')
     expect(JSON.stringify(paths)).toContain('/POST/v1/dataplane/certificate')
@@ -348,6 +352,18 @@ describe('doors', () => {
       RouteKey: '$connect',
       AuthorizationType: 'AWS_IAM',
     })
+  })
+
+  it('are known to other stacks of the app', () => {
+    const { app, mesh } = meshStack({ privateApi: true, push: true })
+    const teams = new Stack(app, 'Teams')
+    mesh.grantDataPlane(role(teams))
+    new SecurityGroup(teams, 'Group', { vpc: mesh.vpc }).connections.allowFrom(
+      mesh.memberSecurityGroup,
+      Port.tcp(15_000),
+    )
+    expect(() => app.synth()).not.toThrow()
+    expect(JSON.stringify(taskStatements(Template.fromStack(teams)))).toContain('Fn::ImportValue')
   })
 
   it('are found from another app by attributes', () => {
