@@ -118,7 +118,7 @@ class DynamoDbStore implements ResourceStore {
         ...addLog(batch, log),
       }
       const move = { mesh, expectedGeneration, batch, index: root, about, record, receipt }
-      await prepare(this, move)
+      await prepare(this, move).catch(refuseReader)
       if (await flip(this, move)) return expectedGeneration + 1
       // What can't be cleaned up now is left to the next writer.
       await discard(this, mesh, batch.id, batch.size).catch(() => {})
@@ -283,6 +283,13 @@ function changesOf(
       return leaf >= from && leaf < to
     }),
   )
+}
+
+/** The function that people get who may only look has a role that can't write: theirs to know, and nothing to try again. */
+function refuseReader(error: Error): never {
+  if (error.name !== 'AccessDeniedException') throw error
+  const message = 'this endpoint of the control plane can read and change nothing; use the one for changes'
+  throw new MeshError('forbidden', message, { cause: Object.assign(new Error(error.message), { name: error.name }) })
 }
 
 function indexOf(item: Item): BlobRef {

@@ -169,6 +169,18 @@ describe.skipIf(here === undefined)(`a DynamoDB store on ${title}`, () => {
     expect(await keys('')).toEqual([])
   })
 
+  it('answers forbidden to a writer whose role may only read, after whom nothing is left', async () => {
+    await write(open(), 'a', 0)
+    faulty.fate = (operation) =>
+      ['PutItem', 'BatchWriteItem', 'TransactWriteItems'].includes(operation)
+        ? { error: 'AccessDeniedException' }
+        : 'pass'
+    const reader = open(faulty)
+    expect((await reader.load('m')).resources).toHaveLength(1)
+    await expect(write(reader, 'b', 1)).rejects.toMatchObject({ code: 'forbidden' })
+    expect(await keys('intent#')).toEqual([])
+  })
+
   it('answers throttled when DynamoDB stays too busy, and gets through when it is so for a moment', async () => {
     let refusals = 2
     faulty.fate = () => (refusals-- > 0 ? { error: 'ProvisionedThroughputExceededException' } : 'pass')
