@@ -21,6 +21,8 @@ export interface MeshQuotas {
   readonly gatewayRoutesPerVirtualGateway?: number
   /** @default 500 */
   readonly backendsPerVirtualNode?: number
+  /** @default 2000 */
+  readonly policiesPerMesh?: number
 }
 
 /** What a mesh may be made with. */

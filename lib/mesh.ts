@@ -130,6 +130,8 @@ export class Mesh extends MeshBase {
   public readonly memberSecurityGroup: ISecurityGroup
   /** The hosted zone named `zoneName`. */
   public readonly zone: IPrivateHostedZone
+  /** `Custom::WeftMesh`, with the properties of App Mesh's; takes overrides. */
+  public readonly meshResource: CfnMesh
   /** All of the mesh's state. */
   public readonly table: Table
   /** The alarms on the control plane; none when they were turned off. */
@@ -153,17 +155,7 @@ export class Mesh extends MeshBase {
       description: `Members of the mesh ${this.meshName}`,
     })
 
-    const controlPlane = new ControlPlane(this, 'ControlPlane', {
-      meshName: this.meshName,
-      trustDomain: props.trustDomain ?? this.zoneName,
-      certificateAuthority: props.certificateAuthority ?? CertificateAuthority.acmPca(),
-      zone: this.zone,
-      push: props.push ?? props.privateApi !== true,
-      syncInterval: props.syncInterval ?? Duration.seconds(30),
-      ...(props.quotas === undefined ? {} : { quotas: JSON.stringify(props.quotas) }),
-      removalPolicy: props.removalPolicy ?? RemovalPolicy.RETAIN,
-      logRetention: props.logRetention ?? RetentionDays.ONE_MONTH,
-    })
+    const controlPlane = this.#makeControlPlane(props)
     this.#controlPlane = controlPlane
     this.table = controlPlane.table
     this.serviceToken = controlPlane.customResource.functionArn
@@ -178,7 +170,7 @@ export class Mesh extends MeshBase {
     if (controlPlane.push !== undefined) this.pushUrl = controlPlane.push.url
     this.alarms = props.alarms === false ? [] : meshAlarms(this, controlPlane, props.alarmTopic)
 
-    const resource = asWeftResource(
+    this.meshResource = asWeftResource(
       new CfnMesh(this, 'Resource', {
         meshName: this.meshName,
         spec: { egressFilter: { type: props.allowEgress === true ? 'ALLOW_ALL' : 'DROP_ALL' } },
@@ -186,10 +178,24 @@ export class Mesh extends MeshBase {
       this.serviceToken,
     )
     // The provider needs its rights, and on the way back it empties the zone before that goes.
-    resource.node.addDependency(controlPlane, this.zone)
-    this.meshArn = resource.ref
+    this.meshResource.node.addDependency(controlPlane, this.zone)
+    this.meshArn = this.meshResource.ref
     // Who depends on the mesh waits for the mesh itself, and so for all that it needs.
-    Dependable.implement(this, { dependencyRoots: [resource] })
+    Dependable.implement(this, { dependencyRoots: [this.meshResource] })
+  }
+
+  #makeControlPlane(props: MeshProps): ControlPlane {
+    return new ControlPlane(this, 'ControlPlane', {
+      meshName: this.meshName,
+      trustDomain: props.trustDomain ?? this.zoneName,
+      certificateAuthority: props.certificateAuthority ?? CertificateAuthority.acmPca(),
+      zone: this.zone,
+      push: props.push ?? props.privateApi !== true,
+      syncInterval: props.syncInterval ?? Duration.seconds(30),
+      ...(props.quotas === undefined ? {} : { quotas: JSON.stringify(props.quotas) }),
+      removalPolicy: props.removalPolicy ?? RemovalPolicy.RETAIN,
+      logRetention: props.logRetention ?? RetentionDays.ONE_MONTH,
+    })
   }
 
   /** Syncs and certificates asked for by proxies. @default sum over 5 minutes */

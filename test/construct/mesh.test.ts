@@ -95,10 +95,10 @@ describe('the functions', () => {
       routesPerVirtualRouter: 1,
       gatewayRoutesPerVirtualGateway: 1,
       backendsPerVirtualNode: 1,
+      policiesPerMesh: 1,
     }
     const { meshes: _, ...known } = quotasOf({})
-    expect(Object.keys(limits)).toEqual(expect.arrayContaining(Object.keys(known).filter((name) => name in limits)))
-    expect(quotasOf(limits)).toMatchObject(limits)
+    expect(Object.keys(limits).sort()).toEqual(Object.keys(known).sort())
   })
 
   it('hear of tasks, of commits and of the clock', () => {
