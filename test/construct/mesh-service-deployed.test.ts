@@ -19,7 +19,8 @@ import { MeshStates } from '../../runtime/app/mesh-states.ts'
 import { quotasOf } from '../../runtime/app/quotas.ts'
 import { compile } from '../../runtime/compiler/compile.ts'
 import { buildGraph } from '../../runtime/compiler/graph.ts'
-import { readProperties, wireOfType } from '../../runtime/lambda/resource-properties.ts'
+import { POLICY_TYPE, policyReader } from '../../runtime/lambda/policy-properties.ts'
+import { appMeshReader } from '../../runtime/lambda/resource-properties.ts'
 import { compileRoutes } from '../../runtime/model/match.ts'
 import type { Subject } from '../../runtime/model/reference.ts'
 import type { StoredResource } from '../../runtime/ports.ts'
@@ -49,14 +50,15 @@ async function deploy(stack: Stack): Promise<readonly StoredResource[]> {
   const mesh = { kind: 'mesh', mesh: 'shop', name: 'shop' } as const
   const made = [await create({ ref: mesh, spec: {}, tags: {}, actor: 'test' })]
   const resources: Record<string, Rendered> = Template.fromStack(stack).toJSON().Resources
-  const waiting = new Map(Object.entries(resources).filter(([, { Type }]) => wireOfType(Type) !== undefined))
+  const readerOf = (type: string) => (type === POLICY_TYPE ? policyReader : appMeshReader(type))
+  const waiting = new Map(Object.entries(resources).filter(([, { Type }]) => readerOf(Type) !== undefined))
   while (waiting.size > 0) {
     const ready = [...waiting].findLast(([, { DependsOn = [] }]) => !DependsOn.some((id) => waiting.has(id)))
     if (ready === undefined) throw new Error('resources that wait for one another')
     const [LogicalResourceId, { Type, Properties }] = ready
     const properties = asText(Properties) as Record<string, unknown>
     const requester = { StackId: 'stack', LogicalResourceId }
-    const { ref, spec } = readProperties(wireOfType(Type)!, properties, requester, '111111111111')
+    const { ref, spec } = readerOf(Type)!.read(properties, requester, '111111111111')
     made.push(await create({ ref, spec, tags: {}, actor: 'test' }))
     waiting.delete(LogicalResourceId)
   }
@@ -92,6 +94,9 @@ describe('a deployed shop', async () => {
   edge.route('Web', { target: web })
   const rewrite = PathRewrite.prefix('/')
   edge.route('Api', { target: catalog, hostname: HostnameMatch.below('shop.example'), rewrite })
+  catalog.allowFrom(web, edge)
+  catalog.policy('retry', { maxRetries: 7, on: ['503'] })
+  db.policy('authorization', { allow: [{ virtualNode: 'web' }] }, { shadow: true })
   const resources = await deploy(stack)
 
   it('leaves nothing that the compiler warns of', () => {
@@ -133,6 +138,25 @@ describe('a deployed shop', async () => {
   it('publishes no port but the one for mTLS', () => {
     const [inbound] = snapshotOf(resources, 'virtual-node', 'catalog').value.listeners
     expect(inbound).toMatchObject({ kind: 'inbound', port: 15000, ports: [{ port: 8080, published: null }] })
+  })
+
+  it('lets in whom it was told to, and tries policies in the shadow', () => {
+    const authorizationOf = (name: string) => {
+      const inbound = snapshotOf(resources, 'virtual-node', name).value.listeners.find(({ kind }) => kind === 'inbound')
+      return inbound?.kind === 'inbound' ? inbound.authorization : undefined
+    }
+    const { allow, mode } = authorizationOf('catalog')!
+    expect(mode).toBe('enforce')
+    expect(allow).toHaveLength(2)
+    expect(allow).toContain('spiffe://shop.internal/shop/web')
+    expect(authorizationOf('db')).toMatchObject({ mode: 'shadow' })
+    expect(authorizationOf('web')).toBeNull()
+  })
+
+  it('retries as a policy says', () => {
+    const { tables } = snapshotOf(resources, 'virtual-node', 'web').value
+    const [route] = tables.find(({ name }) => name === 'catalog.shop.internal')!.routes
+    expect(route!.action).toMatchObject({ retry: { maxRetries: 7, on: ['503'] } })
   })
 
   it('lets the gateway choose by host', () => {
