@@ -8,7 +8,7 @@ import { checkSpec } from './check-resource.ts'
 import { type Difference, differences } from './diff.ts'
 import { requireHistory } from './history.ts'
 import { laterVip } from './vip.ts'
-import type { WriteDeps } from './write.ts'
+import { ATTEMPTS, pauseAfterLostRace, type WriteDeps } from './write.ts'
 
 export interface RollbackInput {
   readonly mesh: string
@@ -26,8 +26,6 @@ interface RolledBack {
   readonly generation: number
   readonly changes: readonly Difference[]
 }
-
-const ATTEMPTS = 8
 
 /**
  * Makes the resources of a mesh equal in content to those of a past generation, in one commit. It is a write like any
@@ -66,6 +64,7 @@ export function rollback(deps: WriteDeps): (input: RollbackInput) => Promise<Rol
       } catch (error) {
         const lost = error instanceof MeshError && error.code === 'conflict'
         if (!lost || expectedGeneration !== undefined || attempt === ATTEMPTS) throw error
+        await pauseAfterLostRace(attempt)
       }
     }
   }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { MeshError } from '../model/problem.ts'
 import { type ResourceRef, refKey } from '../model/reference.ts'
 import type { Change, Clock, ResourceStore, StoredResource } from '../ports.ts'
@@ -33,7 +34,14 @@ interface Target {
   readonly clientToken?: ClientToken | undefined
 }
 
-const ATTEMPTS = 8
+/** How often a write is decided anew when somebody else's came first. */
+export const ATTEMPTS = 12
+const LONGEST_PAUSE_MS = 100
+
+/** Before another attempt: each waits a time of its own, or those who met once would meet again and again. */
+export function pauseAfterLostRace(attempt: number): Promise<void> {
+  return setTimeout(Math.random() * Math.min(LONGEST_PAUSE_MS, 2 ** attempt))
+}
 
 /**
  * Lets `decide` say on the mesh as it is what to change (it throws MeshError to refuse), commits on condition that nobody
@@ -68,7 +76,10 @@ export async function writeMesh(
       deps.states.advance(mesh, state, generation, changes)
     } catch (error) {
       if (!(error instanceof MeshError && error.code === 'conflict')) throw error
-      if (attempt < ATTEMPTS) continue
+      if (attempt < ATTEMPTS) {
+        await pauseAfterLostRace(attempt)
+        continue
+      }
       throw new MeshError(
         'conflict',
         `mesh '${mesh}' is being written by others all the time; nothing was changed, try again`,

@@ -12,6 +12,7 @@ describe('quotas', () => {
       routesPerVirtualRouter: 500,
       gatewayRoutesPerVirtualGateway: 100,
       backendsPerVirtualNode: 500,
+      policiesPerMesh: 2000,
     })
   })
 
