@@ -19,7 +19,7 @@ export function notAppliedOfNode(spec: VirtualNodeSpec, mesh: SpecOf<'mesh'>): r
       if (tls?.mode !== 'STRICT') return validation(path, tls)
       // The mesh port trusts the mesh CA and nobody else, so that only the names are lost.
       const names = tls.validation?.subjectAlternativeNames
-      const instead = 'peers are checked by their identity in the mesh, and every member of the mesh may call'
+      const instead = 'peers are known by their identity in the mesh; say who may call by an authorization policy'
       return notApplied(`${path}.subjectAlternativeNames`, names, instead)
     }),
   ]
