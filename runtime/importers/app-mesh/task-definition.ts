@@ -1,3 +1,10 @@
+import {
+  IDENTITY_VARIABLES,
+  KEPT_VARIABLES,
+  lostRedirection,
+  lostVariable,
+  parseIdentity,
+} from '../../model/app-mesh-image.ts'
 import { type Place, type Tree, textOf } from './tree.ts'
 
 /** What to change in an ECS task definition that runs App Mesh's proxy. */
@@ -6,25 +13,6 @@ export interface TaskDefinitionReport extends Place {
   /** One sentence each, for people; what cannot carry over says so by name. */
   readonly changes: readonly string[]
 }
-
-/** Variables of App Mesh's image that Weft's proxy reads, too; docs/environment.md. */
-const KEPT = [
-  'APPMESH_RESOURCE_ARN',
-  'APPMESH_VIRTUAL_NODE_NAME',
-  'ENVOY_LOG_LEVEL',
-  'ENVOY_ADMIN_ACCESS_PORT',
-  'LISTENER_DRAIN_WAIT_TIME_S',
-]
-const LOST: Readonly<Record<string, string>> = {
-  ENABLE_ENVOY_XRAY_TRACING: 'the proxy does not speak to the UDP X-Ray daemon',
-  XRAY_DAEMON_PORT: 'the proxy does not speak to the UDP X-Ray daemon',
-  ENABLE_ENVOY_DOG_STATSD: 'the proxy sends no StatsD; scrape 127.0.0.1:9901/stats/prometheus',
-  STATSD_PORT: 'the proxy sends no StatsD; scrape 127.0.0.1:9901/stats/prometheus',
-  ENABLE_ENVOY_STATS_TAGS: 'metrics always carry the names of resources as labels',
-}
-/** Variables that only mean something to App Mesh's image ("Envoy configuration variables" of its user guide). */
-const OF_THE_IMAGE =
-  /^(?:APPMESH_|APPNET_|ENVOY_|ENABLE_ENVOY_|XRAY_|STATSD_|DATADOG_|JAEGER_|LISTENER_DRAIN_|AWS_XRAY_|MAX_REQUESTS_)/
 
 /** Reads `ContainerName`, `containerName` and `container_name` alike: CloudFormation, the ECS API and Terraform differ. */
 export function reportTaskDefinition(name: string, properties: Tree, at: Place): TaskDefinitionReport | undefined {
@@ -51,10 +39,10 @@ export function reportTaskDefinition(name: string, properties: Tree, at: Place):
 function sidecarChanges(container: Tree): string[] {
   const where = `container ${display(prop(container, 'name')) || '(without a name)'}`
   const environment = environmentOf(container)
-  const kept = KEPT.filter((name) => environment.has(name))
+  const kept = [...IDENTITY_VARIABLES, ...KEPT_VARIABLES].filter((name) => environment.has(name))
   const resource = display(environment.get('APPMESH_RESOURCE_ARN') ?? environment.get('APPMESH_VIRTUAL_NODE_NAME'))
-  const [, mesh, kind, name] = /mesh\/([^/]+)\/virtual(Node|Gateway)\/([^/]+)$/.exec(resource) ?? []
-  const token = mesh === undefined ? '' : ` (weft token --mesh ${mesh} --${kind!.toLowerCase()} ${name})`
+  const who = parseIdentity(resource)
+  const token = who === undefined ? '' : ` (weft token --mesh ${who.mesh} --${who.kind.toLowerCase()} ${who.name})`
   const changes = [
     `${where}: replace the image ${display(prop(container, 'image')) || '(none)'} by Weft's proxy`,
     `${where}: add WEFT_CONTROL_PLANE_URL, the data-plane URL of the control plane, and WEFT_TOKEN from a secret${token}`,
@@ -62,13 +50,11 @@ function sidecarChanges(container: Tree): string[] {
   ]
   if (resource === '') changes.push(`${where}: say who it is with APPMESH_RESOURCE_ARN=mesh/MESH/virtualNode/NODE`)
   for (const variable of environment.keys()) {
-    if (KEPT.includes(variable)) continue
-    const reason = Object.hasOwn(LOST, variable) ? LOST[variable] : undefined
-    if (reason !== undefined) changes.push(`${where}: ${variable} does not carry over: ${reason}; remove it`)
-    else if (OF_THE_IMAGE.test(variable)) changes.push(`${where}: ${variable} means nothing to Weft's proxy; remove it`)
+    const lost = lostVariable(variable)
+    if (lost !== undefined) changes.push(`${where}: ${lost}`)
   }
   const ports = listOf(prop(container, 'portmappings')).map((mapping) => display(prop(mapping, 'containerport')))
-  if (kind !== 'Gateway' && !ports.includes('15000'))
+  if (who?.kind !== 'Gateway' && !ports.includes('15000'))
     changes.push(`${where}: add the container port 15000 (mTLS from peers)`)
   return changes
 }
@@ -79,24 +65,7 @@ function redirectChanges(proxy: Tree): string[] {
   const changes = [
     'proxyConfiguration: remove it; nothing is redirected, the app calls virtual services by their names, or with the Host header through 127.0.0.1:15001',
   ]
-  const appPorts = propertyText('AppPorts').split(',').filter(Boolean)
-  if (appPorts.length > 1) {
-    changes.push(
-      `AppPorts ${appPorts.join(',')}: several do not carry over by redirection; give the virtual node a listener for each`,
-    )
-  }
-  const ignored = propertyText('EgressIgnoredPorts')
-  if (ignored !== '') {
-    changes.push(`EgressIgnoredPorts ${ignored}: does not carry over; only calls to virtual services pass the proxy`)
-  }
-  const addresses = propertyText('EgressIgnoredIPs')
-    .split(',')
-    .filter((address) => !/^(?:169\.254\.|$)/.test(address.trim()))
-  if (addresses.length > 0) {
-    changes.push(
-      `EgressIgnoredIPs ${addresses.join(',')}: does not carry over; only calls to virtual services pass the proxy`,
-    )
-  }
+  changes.push(...lostRedirection(propertyText))
   for (const [name, designed] of [
     ['ProxyIngressPort', '15000'],
     ['ProxyEgressPort', '15001'],

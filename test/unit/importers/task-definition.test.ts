@@ -26,6 +26,7 @@ Resources:
             - { Name: APPMESH_VIRTUAL_NODE_NAME, Value: mesh/shop/virtualNode/orders }
             - { Name: ENVOY_LOG_LEVEL, Value: debug }
             - { Name: ENABLE_ENVOY_XRAY_TRACING, Value: '1' }
+            - { Name: XRAY_DAEMON_PORT, Value: '2000' }
             - { Name: ENABLE_ENVOY_DOG_STATSD, Value: '1' }
             - { Name: ENVOY_TRACING_CFG_FILE, Value: /x }
             - { Name: MINE, Value: y }
@@ -45,8 +46,8 @@ describe('the report on a task definition', () => {
           expect.stringMatching(
             /^container envoy: add WEFT_CONTROL_PLANE_URL.*\(weft token --mesh shop --node orders\)$/,
           ),
-          'container envoy: keep APPMESH_VIRTUAL_NODE_NAME, ENVOY_LOG_LEVEL',
-          expect.stringMatching(/ENABLE_ENVOY_XRAY_TRACING does not carry over.*UDP/),
+          'container envoy: keep APPMESH_VIRTUAL_NODE_NAME, ENVOY_LOG_LEVEL, ENABLE_ENVOY_XRAY_TRACING',
+          expect.stringMatching(/XRAY_DAEMON_PORT does not carry over.*UDP/),
           expect.stringMatching(/ENABLE_ENVOY_DOG_STATSD does not carry over.*9901/),
           expect.stringMatching(/ENVOY_TRACING_CFG_FILE means nothing/),
           'container envoy: add the container port 15000 (mTLS from peers)',
