@@ -1,9 +1,11 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:http2'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { LoadProtocol } from './peers/peer.ts'
 
 /** The core of the proxy under test, alone on it. */
 export const PROXY_CORE = 0
@@ -108,6 +110,25 @@ function answer(url: string, headers: Record<string, string>): Promise<number> {
   })
 }
 
+/** A small request over HTTP/2 with prior knowledge; a gRPC call where that is what the case is about. */
+function answerHttp2(url: string, { Host, ...headers }: Record<string, string>, grpc: boolean): Promise<number> {
+  return new Promise((resolve) => {
+    const { origin, pathname, host } = new URL(url)
+    const session = connect(origin)
+    const end = (status: number): void => {
+      session.destroy()
+      resolve(status)
+    }
+    session.on('error', () => end(0))
+    session.setTimeout(1000, () => end(0))
+    const kind = grpc ? { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' } : {}
+    const stream = session.request({ ':path': pathname, ':authority': Host ?? host, ...kind, ...headers })
+    stream.on('error', () => end(0))
+    stream.on('response', (answer) => end(answer['grpc-status'] === undefined ? Number(answer[':status']) : 0))
+    stream.end()
+  })
+}
+
 /** Keeps this process, with the control plane in it and the load generators it starts, off the proxy's core. */
 export function pinSelf(): void {
   execFileSync('taskset', ['-a', '-c', '-p', String(LOAD_CORE), String(process.pid)], { stdio: 'ignore' })
@@ -124,11 +145,12 @@ export async function waitForAnswer(
   url: string,
   children: readonly Child[],
   headers: Record<string, string> = {},
+  protocol: LoadProtocol = 'http',
 ): Promise<void> {
   const deadline = Date.now() + 20_000
   let status = 0
   while (Date.now() < deadline) {
-    status = await answer(url, headers)
+    status = await (protocol === 'http' ? answer(url, headers) : answerHttp2(url, headers, protocol === 'grpc'))
     if (status === 200) return
     const dead = children.find((child) => child.ended())
     if (dead !== undefined) throw new Error(`ended before it answered:\n${tail(dead)}`)

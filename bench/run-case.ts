@@ -22,7 +22,8 @@ export interface Plan {
 /** Where it is done. */
 export interface Bench {
   readonly directory: string
-  readonly backendPort: number
+  /** One port for each version of HTTP. */
+  readonly backend: { readonly port: number; readonly http2Port: number }
   readonly certificates: Certificates
   /** Progress, one line at a time. */
   say(line: string): void
@@ -57,11 +58,20 @@ async function startPeers(spec: Case, plan: Plan, bench: Bench, directory: strin
   for (const peer of spec.peers.filter(({ name }) => plan.only?.has(name) ?? true)) {
     const own = join(directory, peer.name)
     mkdirSync(own)
-    const { shape, clusters } = spec
-    const { backendPort, certificates } = bench
+    const { shape, protocol, clusters } = spec
+    const { backend, certificates } = bench
+    const backendPort = protocol === 'http' ? backend.port : backend.http2Port
     const others = standing()
     try {
-      const topology = { shape, clusters, backendPort, certificates, directory: own, nodeFlags: plan.nodeFlags }
+      const topology = {
+        shape,
+        protocol,
+        clusters,
+        backendPort,
+        certificates,
+        directory: own,
+        nodeFlags: plan.nodeFlags,
+      }
       entries.push({ peer, running: await peer.start(topology) })
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
@@ -127,7 +137,8 @@ export async function runCase(spec: Case, plan: Plan, bench: Bench): Promise<Cas
   for (let round = 1; round <= plan.rounds; round++) {
     bench.say(`  round ${round} of ${plan.rounds}`)
     for (const { peer, running } of entries) {
-      const load = { url: running.url, headers: running.headers, connections: spec.connections, script }
+      const { protocol, connections, streams = 1 } = spec
+      const load = { url: running.url, headers: running.headers, protocol, connections, streams, script }
       const measured = await measureInQuiet(running.pids, load, plan)
       bench.say(line(peer.name, measured))
       disturbances.push(measured.disturbance)

@@ -5,6 +5,8 @@ import { startBackend } from './backend.ts'
 import type { Case } from './cases/case.ts'
 import { h1Hop } from './cases/h1-hop.ts'
 import { h1Mesh } from './cases/h1-mesh.ts'
+import { h2Grpc } from './cases/h2-grpc.ts'
+import { h2Hop } from './cases/h2-hop.ts'
 import { memory } from './cases/memory.ts'
 import { makeCertificates } from './certificates.ts'
 import { commit, machineFacts, missingRequirement } from './machine.ts'
@@ -16,8 +18,8 @@ import { type Bench, type CaseResult, type Plan, runCase } from './run-case.ts'
 
 /** `npm run bench`: Weft beside its peers in one run on one machine. See USAGE in options.ts. */
 
-const CASES: readonly Case[] = [h1Hop, h1Mesh, memory]
-/** Without names, a first look leaves memory out: it would not fit into its minute. */
+const CASES: readonly Case[] = [h1Hop, h1Mesh, h2Hop, h2Grpc, memory]
+/** Without names, a first look takes these: more would not fit into its minute. */
 const QUICK: readonly Case[] = [h1Hop, h1Mesh]
 
 const say = (line: string): void => {
@@ -67,7 +69,7 @@ async function run(options: Options): Promise<void> {
   try {
     const backend = await startBackend(directory)
     const certificates = makeCertificates(directory)
-    const bench: Bench = { directory, backendPort: backend.port, certificates, say }
+    const bench: Bench = { directory, backend, certificates, say }
     const chosen = options.cases ?? (options.quick ? QUICK : CASES).map((spec) => spec.name)
     const results: CaseResult[] = []
     for (const spec of CASES.filter(({ name }) => chosen.includes(name))) {

@@ -1,4 +1,4 @@
-import type { Peer, Subject } from '../peers/peer.ts'
+import type { LoadProtocol, Peer, Subject } from '../peers/peer.ts'
 import type { Metric } from '../statistics.ts'
 
 /** What Weft must reach: its value by that of `against`, lower is better. */
@@ -14,8 +14,11 @@ export interface Case {
   readonly name: string
   readonly title: string
   readonly shape: 'hop' | 'pair'
+  readonly protocol: LoadProtocol
   readonly clusters: number
   readonly connections: number
+  /** Requests at a time on each connection, of HTTP/2. */
+  readonly streams?: number
   /** In the order in which a round measures them. */
   readonly peers: readonly Peer[]
   /** In the order of the table. */

@@ -11,6 +11,7 @@ export const h1Hop: Case = {
   name: 'h1-hop',
   title: 'One plaintext HTTP/1.1 hop, 100 B body',
   shape: 'hop',
+  protocol: 'http',
   clusters: 1,
   connections: 32,
   peers: [weft, envoy, envoyLean, haproxy, nginx, nodeUndici, honoFetch, direct],

@@ -10,6 +10,7 @@ export const h1Mesh: Case = {
   name: 'h1-mesh',
   title: 'HTTP/1.1 through a pair of sidecars with mTLS (TLS 1.3, P-256), 100 B body',
   shape: 'pair',
+  protocol: 'http',
   clusters: 1,
   connections: 32,
   peers: [weft, envoy, envoyLean, haproxy, nginx, direct],

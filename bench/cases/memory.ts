@@ -9,6 +9,7 @@ export const memory: Case = {
   name: 'memory',
   title: 'Memory of one proxy with 50 clusters, idle and after load from 64 connections',
   shape: 'hop',
+  protocol: 'http',
   clusters: 50,
   connections: 64,
   peers: [weft, envoy, envoyLean, haproxy, nginx],

@@ -9,6 +9,8 @@ export interface EnvoyPlan {
   readonly clusters: number
   /** mTLS towards the downstream (server side of a pair) or the upstream (client side). */
   readonly tls: 'none' | 'downstream' | 'upstream'
+  /** Of HTTP to the upstream. */
+  readonly version: 1 | 2
   /** Off: no access log, no generated request id, no dynamic router statistics. */
   readonly full: boolean
 }
@@ -32,8 +34,9 @@ const RETRY = {
 const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
 
 /** TLS 1.3 only, both sides authenticated, the peer held to its SPIFFE ID as App Mesh's client policy and Weft do. */
-function tls(kind: 'Downstream' | 'Upstream', own: Leaf, peer: Leaf, ca: string): object {
+function tls(kind: 'Downstream' | 'Upstream', version: 1 | 2, own: Leaf, peer: Leaf, ca: string): object {
   const common = {
+    alpn_protocols: [version === 2 ? 'h2' : 'http/1.1'],
     tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' },
     tls_certificates: [{ certificate_chain: { filename: own.certificate }, private_key: { filename: own.key } }],
     validation_context: {
@@ -51,6 +54,13 @@ function tls(kind: 'Downstream' | 'Upstream', own: Leaf, peer: Leaf, ca: string)
   }
 }
 
+const HTTP2_UPSTREAM = {
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+    '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+    explicit_http_config: { http2_protocol_options: {} },
+  },
+}
+
 function cluster(index: number, plan: EnvoyPlan, { certificates }: Topology): object {
   const { client, server, ca } = certificates
   const open = { max_connections: 1e9, max_pending_requests: 1e9, max_requests: 1e9, max_retries: 1e9 }
@@ -65,7 +75,8 @@ function cluster(index: number, plan: EnvoyPlan, { certificates }: Topology): ob
       cluster_name: `c${index}`,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: address(plan.upstreamPort) } }] }],
     },
-    ...(plan.tls === 'upstream' ? { transport_socket: tls('Upstream', client, server, ca) } : {}),
+    ...(plan.version === 2 ? { typed_extension_protocol_options: HTTP2_UPSTREAM } : {}),
+    ...(plan.tls === 'upstream' ? { transport_socket: tls('Upstream', plan.version, client, server, ca) } : {}),
   }
 }
 
@@ -102,7 +113,7 @@ export function envoyConfig(plan: EnvoyPlan, topology: Topology): object {
   }
   const chain = {
     filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager }],
-    ...(plan.tls === 'downstream' ? { transport_socket: tls('Downstream', server, client, ca) } : {}),
+    ...(plan.tls === 'downstream' ? { transport_socket: tls('Downstream', plan.version, server, client, ca) } : {}),
   }
   return {
     admin: { address: address(plan.adminPort) },

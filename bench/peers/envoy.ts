@@ -15,12 +15,13 @@ async function start(topology: Topology, full: boolean): Promise<{ url: string; 
     const flags = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'error', '-c', file]
     children.push(await startPinned(PROXY_CORE, [binary, ...flags], { name, directory: topology.directory }))
   }
-  const { backendPort, clusters } = topology
+  const { backendPort, clusters, protocol } = topology
+  const version = protocol === 'http' ? 1 : 2
   if (topology.shape === 'hop') {
-    await launch('hop', { port: front, upstreamPort: backendPort, clusters, tls: 'none' })
+    await launch('hop', { port: front, upstreamPort: backendPort, clusters, tls: 'none', version })
   } else {
-    await launch('server', { port: middle, upstreamPort: backendPort, clusters: 1, tls: 'downstream' })
-    await launch('client', { port: front, upstreamPort: middle, clusters: 1, tls: 'upstream' })
+    await launch('server', { port: middle, upstreamPort: backendPort, clusters: 1, tls: 'downstream', version })
+    await launch('client', { port: front, upstreamPort: middle, clusters: 1, tls: 'upstream', version })
   }
   return { url: `http://127.0.0.1:${front}/`, children }
 }
@@ -32,7 +33,7 @@ function peer(name: 'envoy' | 'envoy-lean', features: string): Peer {
     version: envoyVersion,
     start: async (topology) => {
       const { url, children } = await start(topology, name === 'envoy')
-      await waitForAnswer(topology.clusters === 1 ? url : `${url}c0/`, children)
+      await waitForAnswer(topology.clusters === 1 ? url : `${url}c0/`, children, {}, topology.protocol)
       return running(url, children)
     },
   }

@@ -1,3 +1,5 @@
+import type { LoadProtocol } from './peer.ts'
+
 /** The mesh of the Weft subject, in App Mesh's own words. */
 
 export const MESH = 'bench'
@@ -43,11 +45,12 @@ const base = `/v20190125/meshes/${MESH}`
 export const hostOf = (name: string): string => `${name}.${MESH}.internal`
 
 /** A virtual node behind a router with one route, and the virtual service in front of both. */
-function service(name: string, port: number, discovery: object, logging: object): Put[] {
-  const portMapping = { port, protocol: 'http' }
+function service(name: string, port: number, protocol: LoadProtocol, discovery: object, logging: object): Put[] {
+  const portMapping = { port, protocol }
   const listener = { portMapping, outlierDetection: OUTLIERS }
   const target = { weightedTargets: [{ virtualNode: name, weight: 1 }] }
-  const httpRoute = { match: { prefix: '/' }, action: target, retryPolicy: RETRY }
+  const match = protocol === 'grpc' ? {} : { prefix: '/' }
+  const spec = { [ROUTE_OF[protocol]]: { match, action: target, retryPolicy: RETRY } }
   const provider = { virtualRouter: { virtualRouterName: name } }
   return [
     {
@@ -55,16 +58,19 @@ function service(name: string, port: number, discovery: object, logging: object)
       body: { virtualNodeName: name, spec: { listeners: [listener], serviceDiscovery: discovery, ...logging } },
     },
     { path: `${base}/virtualRouters`, body: { virtualRouterName: name, spec: { listeners: [{ portMapping }] } } },
-    { path: `${base}/virtualRouter/${name}/routes`, body: { routeName: 'all', spec: { httpRoute } } },
+    { path: `${base}/virtualRouter/${name}/routes`, body: { routeName: 'all', spec } },
     { path: `${base}/virtualServices`, body: { virtualServiceName: hostOf(name), spec: { provider } } },
   ]
 }
 
+/** The member of a route's union for what is spoken. */
+const ROUTE_OF = { http: 'httpRoute', http2: 'http2Route', grpc: 'grpcRoute' } as const
+
 const mesh: Put = { path: '/v20190125/meshes', body: { meshName: MESH, spec: {} } }
 
 /** A gateway in front of nodes without sidecars. `clusters` as in Topology. */
-export function hopResources(backendPort: number, clusters: number): Put[] {
-  const listener = { portMapping: { port: DESIGNED.gateway, protocol: 'http' } }
+export function hopResources(backendPort: number, clusters: number, protocol: LoadProtocol): Put[] {
+  const listener = { portMapping: { port: DESIGNED.gateway, protocol } }
   const gateway: Put = {
     path: `${base}/virtualGateways`,
     body: { virtualGatewayName: 'edge', spec: { listeners: [listener], logging: LOGGING } },
@@ -73,10 +79,10 @@ export function hopResources(backendPort: number, clusters: number): Put[] {
     const name = `backend-${index}`
     const prefix = clusters === 1 ? '/' : `/c${index}/`
     const action = { target: { virtualService: { virtualServiceName: hostOf(name) } } }
-    const route = { gatewayRouteName: name, spec: { httpRoute: { match: { prefix }, action } } }
+    const route = { gatewayRouteName: name, spec: { [ROUTE_OF[protocol]]: { match: { prefix }, action } } }
     const discovery = { dns: { hostname: '127.0.0.1' } }
     return [
-      ...service(name, backendPort, discovery, {}),
+      ...service(name, backendPort, protocol, discovery, {}),
       { path: `${base}/virtualGateway/edge/gatewayRoutes`, body: route },
     ]
   })
@@ -84,12 +90,12 @@ export function hopResources(backendPort: number, clusters: number): Put[] {
 }
 
 /** Two virtual nodes, each with its sidecar: `client` calls `backend`. */
-export function pairResources(): Put[] {
+export function pairResources(protocol: LoadProtocol): Put[] {
   const cloudMap = (serviceName: string) => ({ awsCloudMap: { namespaceName: MESH, serviceName } })
   const backends = [{ virtualService: { virtualServiceName: hostOf('backend') } }]
   const client: Put = {
     path: `${base}/virtualNodes`,
     body: { virtualNodeName: 'client', spec: { backends, logging: LOGGING } },
   }
-  return [mesh, ...service('backend', DESIGNED.app, cloudMap('backend'), { logging: LOGGING }), client]
+  return [mesh, ...service('backend', DESIGNED.app, protocol, cloudMap('backend'), { logging: LOGGING }), client]
 }

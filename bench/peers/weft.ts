@@ -63,17 +63,17 @@ async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): P
 }
 
 async function startHop(mesh: Mesh, topology: Topology): Promise<Running> {
-  await putAll(mesh, hopResources(topology.backendPort, topology.clusters))
+  await putAll(mesh, hopResources(topology.backendPort, topology.clusters, topology.protocol))
   const [front] = await freePorts(1)
   const edge: Sidecar = { kind: 'virtual-gateway', name: 'edge', ports: { [DESIGNED.gateway]: front! } }
   const child = await startSidecar(mesh, edge, topology)
   const url = `http://127.0.0.1:${front}/`
-  await waitForAnswer(topology.clusters === 1 ? url : `${url}c0/`, [child])
+  await waitForAnswer(topology.clusters === 1 ? url : `${url}c0/`, [child], {}, topology.protocol)
   return running(url, [child])
 }
 
 async function startPair(mesh: Mesh, topology: Topology): Promise<Running> {
-  await putAll(mesh, pairResources())
+  await putAll(mesh, pairResources(topology.protocol))
   const { inbound, outbound, published, app } = DESIGNED
   const [front, ...others] = (await freePorts(5)) as [number, number, number, number, number]
   const backend: Sidecar = {
@@ -85,7 +85,7 @@ async function startPair(mesh: Mesh, topology: Topology): Promise<Running> {
   const children = [await startSidecar(mesh, backend, topology), await startSidecar(mesh, client, topology)]
   const url = `http://127.0.0.1:${front}/`
   const headers = { Host: hostOf('backend') }
-  await waitForAnswer(url, children, headers)
+  await waitForAnswer(url, children, headers, topology.protocol)
   return running(url, children, headers)
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseCoreSeconds, parseCpuUs, parseSmaps, parseWrk } from '../../../bench/measure.ts'
+import { parseCoreSeconds, parseCpuUs, parseH2load, parseSmaps, parseWrk } from '../../../bench/measure.ts'
 
 const WRK = `Running 2s test @ http://127.0.0.1:41433/
   1 threads and 32 connections
@@ -31,6 +31,28 @@ describe('what wrk reports', () => {
 
   it('is refused when it holds no figures', () => {
     expect(() => parseWrk('unable to connect')).toThrow('wrk reported no requests')
+  })
+})
+
+const H2LOAD = `starting benchmark...
+finished in 3.00s, 41021.33 req/s, 5.11MB/s
+requests: 123064 total, 123128 started, 123064 done, 123064 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 123070 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 15.34MB (16088316) total
+`
+
+describe('what h2load reports', () => {
+  it('is read as a count and a rate', () => {
+    expect(parseH2load(H2LOAD)).toEqual({ requests: 123_064, requestsPerSecond: 41_021.33, errors: undefined })
+  })
+
+  it('names failures and other answers than 2xx, so that the round does not count', () => {
+    const bad = H2LOAD.replace('0 failed', '3 failed').replace('0 5xx', '7 5xx')
+    expect(parseH2load(bad).errors).toBe('3 failed, 0 errored, 0 timeout; status codes: 0 3xx, 0 4xx, 7 5xx')
+  })
+
+  it('is refused when it holds no figures', () => {
+    expect(() => parseH2load('Could not connect')).toThrow('h2load reported no requests')
   })
 })
 

@@ -12,9 +12,11 @@ function operationOf({ path }: Put) {
 }
 
 describe.each([
-  ['one cluster', hopResources(9000, 1)],
-  ['fifty clusters', hopResources(9000, 50)],
-  ['a pair', pairResources()],
+  ['one cluster', hopResources(9000, 1, 'http')],
+  ['fifty clusters', hopResources(9000, 50, 'http')],
+  ['HTTP/2', hopResources(9000, 1, 'http2')],
+  ['a pair', pairResources('http')],
+  ['a pair that speaks gRPC', pairResources('grpc')],
 ])('the mesh of the bench with %s', (_name, puts) => {
   it('is written to paths of the App Mesh API, with specs that Weft takes', () => {
     const answers = puts.map((put) => {
