@@ -65,7 +65,7 @@ export class Task {
     const namespace = await subnet.namespace({
       member: options.member ?? true,
       rules: rules(subnet.members, subnet.gateway, metadata.port, options.sidecar === null),
-      resolvConf: `nameserver ${subnet.gateway}\noptions timeout:1 attempts:2\n`,
+      resolvConf: `nameserver ${subnet.gateway}\noptions timeout:1 attempts:5\n`,
     })
     return new Task(host, options, id, namespace)
   }

@@ -80,8 +80,12 @@ export class Subnet implements AsyncDisposable {
     while (taken.includes(`10.213.${third}.`)) third = (third + 1) % 250
     const subnet = new Subnet(third)
     const link = subnet.#bridge
+    // An address of its own, set after it was made: otherwise it takes the lowest of its ports', and changes it as tasks
+    // come and go, while they still send to the one before.
+    const mac = `02:00:0a:d5:${third.toString(16).padStart(2, '0')}:01`
     const lines = [
       `link add ${link} type bridge`,
+      `link set ${link} address ${mac}`,
       `address add ${subnet.gateway}/24 dev ${link}`,
       `link set ${link} up`,
     ]
