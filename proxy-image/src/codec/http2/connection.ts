@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { FieldSection } from '../field-section.ts'
 import { FloodGuard } from './flood-guard.ts'
 import { FrameReader } from './frame-reader.ts'
-import { checkFrame, endOfPadded, refuseSelfDependency } from './frame-rules.ts'
+import { checkFrame, endOfPadded, FrameOrder, refuseOverflow, refuseSelfDependency } from './frame-rules.ts'
 import { FrameWriter } from './frame-writer.ts'
 import * as frames from './frames.ts'
 import { HpackDecoder, MAX_SECTION_BYTES } from './hpack-decoder.ts'
@@ -18,8 +18,12 @@ import type { Http2Stream } from './stream.ts'
 export const STREAM_WINDOW = 256 * 1024
 /** The same of a whole connection. */
 const CONNECTION_WINDOW = 8 * 1024 * 1024
-/** Answers to a peer's control frames that wait for it to read; more mean that it never will. */
+/** What waits for the peer to read, beside DATA, which waits elsewhere; more means that it never will. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024
+/** DATA that ends with the peer's window, and is smaller, earns it no further WINDOW_UPDATE (CVE-2019-9511). */
+const DRIBBLE_BYTES = 512
+/** Until the connection is cut, after the last words. */
+const LAST_WORDS_MS = 1_000
 
 /** Both sides of an HTTP/2 connection have this in common (RFC 9113): frames, windows, settings, keep-alive, farewell. */
 export abstract class Http2Connection<S extends Http2Stream> {
@@ -40,7 +44,8 @@ export abstract class Http2Connection<S extends Http2Stream> {
   private readonly sections = new SectionReader()
   private sendWindow = frames.DEFAULT_WINDOW
   private readonly receiveWindow = new ReceiveWindow(CONNECTION_WINDOW)
-  private gotSettings = false
+  private readonly order = new FrameOrder()
+  private framesRead = 0
   private readonly waiting = new Set<S>()
   private readonly resetByUs = new ResetStreams()
   /** Streams that got something in this read. */
@@ -62,6 +67,8 @@ export abstract class Http2Connection<S extends Http2Stream> {
   protected abstract onGoaway(lastStreamId: number): void
   /** The last stream of the peer's that was taken up. */
   protected abstract readonly lastPeerStream: number
+  /** A stream was reset by the peer, or by us for a fault of the peer. */
+  protected abstract onStreamWasted(stream: S): void
   /** A stream is over: its place is free. */
   protected abstract onStreamClosed(stream: S): void
   /** The peer's settings changed. */
@@ -94,23 +101,17 @@ export abstract class Http2Connection<S extends Http2Stream> {
     for (const stream of this.touched.splice(0)) if (!stream.closed || stream.endReceived) stream.onFlush()
   }
 
-  /** A frame or a field section has begun and waits for its rest. */
-  protected get incomplete(): boolean {
-    return this.reader.incomplete || this.sections.streamId !== undefined
+  /** A field section or a frame that is no body has begun, and waits for its rest; undefined when none has. */
+  protected get incompleteSince(): number | undefined {
+    // Frames of a section do not count as progress, or a section of one byte a frame would never be too slow.
+    if (this.sections.streamId !== undefined) return -1
+    return this.reader.incomplete ? this.framesRead : undefined
   }
 
   onFrame(type: number, flags: number, id: number, from: Buffer, start: number, end: number): void {
+    this.framesRead++
     checkFrame(type, id, end - start)
-    const { streamId } = this.sections
-    if (streamId !== undefined && (type !== frames.CONTINUATION || id !== streamId)) {
-      throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'a field section is interrupted')
-    }
-    if (!this.gotSettings) {
-      if (type !== frames.SETTINGS || (flags & frames.ACK) !== 0) {
-        throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'the first frame is no SETTINGS')
-      }
-      this.gotSettings = true
-    }
+    this.order.check(type, flags, id, this.sections.streamId)
     switch (type) {
       case frames.DATA:
         return this.data(flags, id, from, start, end)
@@ -125,6 +126,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
       case frames.PING:
         return this.ping(flags, from, start)
       case frames.GOAWAY:
+        this.guard.idleFrame('GOAWAY')
         return this.onGoaway(frames.readUint32(from, start) & 0x7fff_ffff)
       case frames.WINDOW_UPDATE:
         return this.windowUpdate(id, from, start)
@@ -159,7 +161,8 @@ export abstract class Http2Connection<S extends Http2Stream> {
     if (last === at && !endStream) this.guard.idleFrame('empty DATA')
     if (this.touched.at(-1) !== stream) this.touched.push(stream)
     if (last > at) stream.onData(from, at, last)
-    if (stream.paused && !endStream) {
+    // A stream that was given up meanwhile has given back what it held.
+    if (stream.paused && !stream.closed) {
       stream.held += last - at
       this.credit(stream, length - (last - at))
     } else this.credit(stream, length)
@@ -185,7 +188,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
     const code = frames.readUint32(from, start)
     this.forget(stream)
     stream.onReset(code === frames.REFUSED_STREAM ? 'refused' : 'reset')
-    this.guard.streamWasted()
+    this.onStreamWasted(stream)
   }
 
   private settings(flags: number, from: Buffer, start: number, end: number): void {
@@ -193,12 +196,15 @@ export abstract class Http2Connection<S extends Http2Stream> {
       if (end !== start) throw new frames.ConnectionError(frames.FRAME_SIZE_ERROR, 'an acknowledgement with settings')
       return
     }
-    this.controlFrame('SETTINGS')
+    this.refuseDeaf('SETTINGS')
+    let window = this.peerInitialWindow
     readSettings(from, start, end, (setting, value) => {
       if (setting === frames.HEADER_TABLE_SIZE) this.sectionWriter.limitTable(value)
       else if (setting === frames.MAX_CONCURRENT_STREAMS) this.peerMaxStreams = value
-      else if (setting === frames.INITIAL_WINDOW_SIZE) this.initialWindow(value)
+      else if (setting === frames.INITIAL_WINDOW_SIZE) window = value
     })
+    // Once for all of them: every stream is visited.
+    this.initialWindow(window)
     this.writer.settingsAck()
     this.onSettings()
   }
@@ -214,8 +220,8 @@ export abstract class Http2Connection<S extends Http2Stream> {
   }
 
   private ping(flags: number, from: Buffer, start: number): void {
-    if ((flags & frames.ACK) !== 0) return this.life.answered()
-    this.controlFrame('PING')
+    this.refuseDeaf('PING')
+    if ((flags & frames.ACK) !== 0) return
     this.writer.ping(true, from, start)
   }
 
@@ -239,9 +245,14 @@ export abstract class Http2Connection<S extends Http2Stream> {
     if (this.waiting.has(stream) && stream.pump()) this.waiting.delete(stream)
   }
 
-  /** A frame that is answered: who does not read the answers must not make more of them. */
-  private controlFrame(what: string): void {
+  /** A frame without use that is answered. */
+  private refuseDeaf(what: string): void {
     this.guard.idleFrame(what)
+    this.refuseUnread(what)
+  }
+
+  /** Who does not read the answers must not make more of them (CVE-2019-9517). @throws ConnectionError. */
+  protected refuseUnread(what: string): void {
     if (this.socket.writableLength > MAX_WAITING_BYTES) {
       throw new frames.ConnectionError(frames.ENHANCE_YOUR_CALM, `${what} frames whose answers nobody reads`)
     }
@@ -259,7 +270,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
     this.creditConnection(uncredited)
     this.resetStream(stream, code)
     stream.onReset('fault')
-    this.guard.streamWasted()
+    this.onStreamWasted(stream)
   }
 
   /** The peer's side of a stream is complete. */
@@ -292,12 +303,13 @@ export abstract class Http2Connection<S extends Http2Stream> {
   sendData(stream: Http2Stream, chunk: Buffer, start: number, end: number): number {
     let at = start
     while (at < end && !this.writer.blocked) {
-      const bytes = Math.min(end - at, stream.sendWindow, this.sendWindow, frames.FRAME_BYTES)
+      const wanted = Math.min(end - at, frames.FRAME_BYTES)
+      const bytes = Math.min(wanted, stream.sendWindow, this.sendWindow)
       if (bytes <= 0) break
       this.writer.data(stream.id, chunk, at, at + bytes)
       stream.sendWindow -= bytes
       this.sendWindow -= bytes
-      this.guard.dataSent()
+      if (bytes === wanted || bytes >= DRIBBLE_BYTES) this.guard.dataSent()
       at += bytes
     }
     return at
@@ -312,8 +324,16 @@ export abstract class Http2Connection<S extends Http2Stream> {
   private pump(): void {
     for (const stream of this.waiting) {
       if (stream.pump()) this.waiting.delete(stream)
-      if (this.writer.blocked) return
+      if (this.writer.blocked || this.sendWindow <= 0) return
     }
+  }
+
+  /** Sends a small body of our own that no stream stands for. False, and nothing is sent: the windows have no room. */
+  protected sendLoose(id: number, body: Buffer): boolean {
+    if (body.length > Math.min(this.sendWindow, this.peerInitialWindow)) return false
+    this.sendWindow -= body.length
+    this.writer.data(id, body, 0, body.length)
+    return true
   }
 
   /** Ends our side of a stream. */
@@ -374,9 +394,12 @@ export abstract class Http2Connection<S extends Http2Stream> {
     this.writer.goaway(this.lastPeerStream, code)
     this.writer.flush()
     this.end()
-    // The peer may still be sending: what it sends is not read, but the GOAWAY is to reach it.
+  }
+
+  /** The peer may still be sending: what it sends is not looked at, but our last words are to reach it. */
+  protected hangUp(): void {
     this.socket.end()
-    setTimeout(() => this.socket.destroy(), 1_000).unref()
+    setTimeout(() => this.socket.destroy(), LAST_WORDS_MS).unref()
   }
 
   /** Nothing more comes or goes: every stream hears of it. */
@@ -391,10 +414,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
       stream.discard()
       stream.onReset('gone')
     }
+    this.hangUp()
     this.onClosed()
   }
-}
-
-function refuseOverflow(window: number): void {
-  if (window > frames.MAX_WINDOW) throw new frames.ConnectionError(frames.FLOW_CONTROL_ERROR, 'a window over 2^31-1')
 }

@@ -22,9 +22,14 @@ const CONNECTION_FIELDS = new Set(['connection', 'keep-alive', 'proxy-connection
 /** Never put into a compression table, where a guess could be confirmed by the length (RFC 7541, section 7.1.3). */
 const SECRETS = new Set(['authorization', 'proxy-authorization', 'set-cookie'])
 
+/** How many names were made. */
+let made = 1
+
 /** A field name, made once for each text: names are compared by identity. */
 export class FieldName {
   readonly text: string
+  /** For hashes. */
+  readonly id: number
   /** Index in the static table, 0 when it is not there. */
   staticIndex = 0
   /** Bit of {@link PSEUDO}, 0 for ordinary fields. */
@@ -35,6 +40,7 @@ export class FieldName {
 
   constructor(text: string) {
     this.text = text
+    this.id = made++
     this.pseudo = (PSEUDO as Readonly<Record<string, number>>)[text] ?? 0
     this.secret = SECRETS.has(text)
     this.malformed = this.pseudo === 0 && (!isLowerCaseToken(text) || CONNECTION_FIELDS.has(text))
@@ -92,8 +98,9 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09
 }
 
-/** Names that are remembered; more come from somebody who makes them up. */
+/** Names that are remembered; more, and longer ones, come from somebody who makes them up. */
 const MAX_NAMES = 4096
+export const MAX_CACHED_NAME = 64
 const names = new Map<string, FieldName>()
 
 /** The one name of a text. */
@@ -101,7 +108,7 @@ export function fieldName(text: string): FieldName {
   let name = names.get(text)
   if (name === undefined) {
     name = new FieldName(text)
-    if (names.size < MAX_NAMES) names.set(text, name)
+    if (names.size < MAX_NAMES && text.length <= MAX_CACHED_NAME) names.set(text, name)
   }
   return name
 }

@@ -1,6 +1,5 @@
 import type { FieldSection } from '../field-section.ts'
-import type { Field } from './field.ts'
-import { fieldOf } from './field-cache.ts'
+import { Field, fieldName } from './field.ts'
 
 /** A field section without its pseudo-header fields. */
 export class Http2Fields implements FieldSection {
@@ -59,7 +58,8 @@ export class Http2Fields implements FieldSection {
   }
 
   add(name: string, value: string): void {
-    this.list.push(fieldOf(name, value))
+    // What the proxy adds is of one request: not worth looking for it among what came before.
+    this.list.push(new Field(fieldName(name), value))
   }
 
   lines(): string {

@@ -1,4 +1,4 @@
-import { ConnectionError, FRAME_BYTES, FRAME_HEAD_BYTES, FRAME_SIZE_ERROR } from './frames.ts'
+import { ConnectionError, DATA, FRAME_BYTES, FRAME_HEAD_BYTES, FRAME_SIZE_ERROR } from './frames.ts'
 
 /** Takes whole frames: the payload is `from[start, end)`, which is read over as soon as the call returns. */
 export interface FrameSink {
@@ -18,9 +18,10 @@ export class FrameReader {
     this.sink = sink
   }
 
-  /** A frame has begun and waits for its rest. */
+  /** A frame has begun and waits for its rest. Of DATA that is no matter: bodies may be slow. */
   get incomplete(): boolean {
-    return this.partialBytes > 0
+    const { partialBytes } = this
+    return partialBytes > 0 && (partialBytes < FRAME_HEAD_BYTES || this.partial![3] !== DATA)
   }
 
   /** @throws ConnectionError for a frame that is too large, and whatever the sink throws. */
@@ -52,14 +53,18 @@ export class FrameReader {
         this.partial = null
         this.partialBytes = 0
         this.emit(frame, 0, wanted)
+      } else {
+        this.partial = Buffer.allocUnsafeSlow(FRAME_HEAD_BYTES + payloadBytes(frame, 0))
+        frame.copy(this.partial, 0, 0, FRAME_HEAD_BYTES)
       }
     }
     return at
   }
 
   private keep(chunk: Buffer, start: number, end: number): void {
-    // An idle connection holds no buffer.
-    this.partial = Buffer.allocUnsafeSlow(FRAME_HEAD_BYTES + FRAME_BYTES)
+    // An idle connection holds no buffer, and what keeps a small piece of a body keeps no large buffer with it.
+    const payload = end - start < FRAME_HEAD_BYTES ? 0 : payloadBytes(chunk, start)
+    this.partial = Buffer.allocUnsafeSlow(FRAME_HEAD_BYTES + payload)
     this.partialBytes = chunk.copy(this.partial, 0, start, end)
   }
 

@@ -1,10 +1,13 @@
 import {
+  ACK,
   CONTINUATION,
   ConnectionError,
   DATA,
+  FLOW_CONTROL_ERROR,
   FRAME_SIZE_ERROR,
   GOAWAY,
   HEADERS,
+  MAX_WINDOW,
   PING,
   PRIORITY,
   PROTOCOL_ERROR,
@@ -58,5 +61,27 @@ export function endOfPadded(from: Buffer, start: number, end: number): number {
 export function refuseSelfDependency(id: number, from: Buffer, at: number): void {
   if ((readUint32(from, at) & 0x7fff_ffff) === id) {
     throw new ConnectionError(PROTOCOL_ERROR, 'a stream depends on itself')
+  }
+}
+
+/** @throws ConnectionError for a window that grew over what a window may be (section 6.9.1). */
+export function refuseOverflow(window: number): void {
+  if (window > MAX_WINDOW) throw new ConnectionError(FLOW_CONTROL_ERROR, 'a window over 2^31-1')
+}
+
+/** What may follow what: SETTINGS comes first (section 3.4), and nothing comes into a field section (section 6.10). */
+export class FrameOrder {
+  private gotSettings = false
+
+  /** `section`: the stream whose field section is not complete. @throws ConnectionError. */
+  check(type: number, flags: number, id: number, section: number | undefined): void {
+    if (section !== undefined && (type !== CONTINUATION || id !== section)) {
+      throw new ConnectionError(PROTOCOL_ERROR, 'a field section is interrupted')
+    }
+    if (this.gotSettings) return
+    if (type !== SETTINGS || (flags & ACK) !== 0) {
+      throw new ConnectionError(PROTOCOL_ERROR, 'the first frame is no SETTINGS')
+    }
+    this.gotSettings = true
   }
 }

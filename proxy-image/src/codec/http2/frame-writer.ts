@@ -60,8 +60,14 @@ export class FrameWriter {
       giveBack(out)
       return
     }
+    // A peer that does not read must not make every few bytes hold a whole buffer.
+    const small = at < BUFFER_BYTES / 4 && this.socket.writableLength > 0
     // A buffer goes back when the kernel (or TLS) has its content.
-    if (!this.socket.write(out.subarray(0, at), () => giveBack(out))) this.blocked = true
+    const taken = small
+      ? this.socket.write(Buffer.from(out.subarray(0, at)))
+      : this.socket.write(out.subarray(0, at), () => giveBack(out))
+    if (small) giveBack(out)
+    if (!taken) this.blocked = true
   }
 
   data(streamId: number, chunk: Buffer, start: number, end: number): void {

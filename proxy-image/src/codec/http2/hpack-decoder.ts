@@ -6,8 +6,8 @@ import { cursor, readInteger } from './integers.ts'
 
 /** Size of a field section as both sides count it (SETTINGS_MAX_HEADER_LIST_SIZE); what is over it is not kept. */
 export const MAX_SECTION_BYTES = 64 * 1024
-/** Of one section on the wire; compression makes no section longer. */
-export const MAX_BLOCK_BYTES = 64 * 1024
+/** Of one section on the wire: so much that one a little too large is answered, and does not end the connection. */
+export const MAX_BLOCK_BYTES = 2 * MAX_SECTION_BYTES
 
 const text = Buffer.allocUnsafeSlow(2 * MAX_BLOCK_BYTES)
 const STATIC_COUNT = STATIC_FIELDS.length - 1

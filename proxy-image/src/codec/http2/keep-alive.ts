@@ -9,13 +9,9 @@ export class KeepAlive {
   heardAtMs = performance.now()
   private pingSentAtMs = 0
 
-  /** Something came in. */
+  /** Something came in; it need not be the answer to a ping of ours. */
   heard(): void {
     this.heardAtMs = performance.now()
-  }
-
-  /** A ping of ours was answered. */
-  answered(): void {
     this.pingSentAtMs = 0
   }
 

@@ -1,6 +1,7 @@
 import {
   ConnectionError,
   ENABLE_PUSH,
+  ENHANCE_YOUR_CALM,
   FLOW_CONTROL_ERROR,
   FRAME_BYTES,
   FRAME_SIZE_ERROR,
@@ -11,6 +12,9 @@ import {
   readUint32,
 } from './frames.ts'
 
+/** Settings in one frame: there are seven, and each costs work. */
+const MAX_SETTINGS = 32
+
 /** Reads the settings of a frame, each checked (RFC 9113, section 6.5.2). @throws ConnectionError. */
 export function readSettings(
   from: Buffer,
@@ -19,6 +23,7 @@ export function readSettings(
   take: (id: number, value: number) => void,
 ): void {
   if ((end - start) % 6 !== 0) throw new ConnectionError(FRAME_SIZE_ERROR, 'SETTINGS of a wrong size')
+  if (end - start > MAX_SETTINGS * 6) throw new ConnectionError(ENHANCE_YOUR_CALM, 'too many settings in a frame')
   for (let at = start; at < end; at += 6) {
     const id = from.readUInt16BE(at)
     const value = readUint32(from, at + 2)
