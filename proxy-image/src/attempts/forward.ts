@@ -17,6 +17,7 @@ import {
   REASON_FIELD,
   retriesError,
   retriesGrpcStatus,
+  retriesPeerReason,
   retriesStatus,
 } from './retry.ts'
 
@@ -151,7 +152,8 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     const { exchange } = this
     const { retry } = this.plan
     if (retry === null) return false
-    if (peerDidNotSend(meshReason)) return retry.on.includes('connect-failure')
+    if (retriesPeerReason(retry, meshReason, exchange.head.method)) return true
+    if (peerDidNotSend(meshReason)) return false
     // A status beside the head: there is nothing but trailers.
     const grpcStatus = exchange.isGrpc ? fields.get('grpc-status') : undefined
     if (grpcStatus !== undefined) return retriesGrpcStatus(retry, grpcStatus, exchange.head.method)

@@ -19,6 +19,15 @@ export function peerDidNotSend(reason: string | undefined): boolean {
   return reason !== undefined && UNSENT.has(reason)
 }
 
+/** The connection between a peer and its app broke before an answer: what `reset` means, one hop further. */
+const RESET: ReadonlySet<string> = new Set<Reason>(['upstream_closed', 'upstream_reset'])
+
+/** Whether a policy retries a peer's own answer that says why it has no other. */
+export function retriesPeerReason(policy: RetryPolicy, reason: string | undefined, method: string): boolean {
+  if (peerDidNotSend(reason)) return policy.on.includes('connect-failure')
+  return reason !== undefined && RESET.has(reason) && policy.on.includes('reset') && mayRepeat(policy, method)
+}
+
 function mayRepeat(policy: RetryPolicy, method: string): boolean {
   return policy.methods === 'any' || IDEMPOTENT.has(method)
 }
