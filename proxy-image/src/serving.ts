@@ -50,6 +50,8 @@ interface Entrance {
   readonly door: HttpDoor
   readonly chain: HttpChain
   readonly rule: string
+  /** A gateway that is declared as HTTP/2 (gRPC) takes nothing else. */
+  readonly http2Only: boolean
 }
 
 /** What a snapshot is turned into before it is put in force: nothing of it is visible until `commit`. */
@@ -100,7 +102,10 @@ export class Serving {
   }
 
   private commit(snapshot: Snapshot, draft: Draft): void {
-    for (const { door, chain } of draft.doors.values()) door.chain = chain
+    for (const { door, chain, http2Only } of draft.doors.values()) {
+      door.chain = chain
+      door.http2Only = http2Only
+    }
     for (const [id, { door }] of this.doors) {
       const next = draft.doors.get(id)?.door
       if (next === door) continue
@@ -163,8 +168,9 @@ export class Serving {
     const label = listenerLabel(listener)
     const table = (name: string): CompiledTable =>
       new CompiledTable(snapshot.tables.find((one) => one.name === name)!, label, draft.clusters, metrics)
+    const http2Only = listener.kind === 'gateway' && listener.protocol !== 'http'
     const door = (chooser: Chooser, edge: 'outbound' | 'gateway', scheme: 'http' | 'https', rule = ''): HttpDoor =>
-      this.draftDoor(draft, label, { logAccess, chooser, edge, scheme, port: listener.port, rule })
+      this.draftDoor(draft, label, { logAccess, chooser, edge, scheme, port: listener.port, rule, http2Only })
     const bind = {
       host: environment.bindAddress,
       designed: listener.port,
@@ -244,6 +250,7 @@ export class Serving {
       scheme: 'http' | 'https'
       port: number
       rule: string
+      http2Only?: boolean
     },
   ): HttpDoor {
     const { metrics, tracing } = this.options
@@ -262,7 +269,7 @@ export class Serving {
     const { rule } = options
     const former = this.doors.get(label)
     const door = former?.rule === rule ? former.door : new HttpDoor(chain)
-    draft.doors.set(label, { door, chain, rule })
+    draft.doors.set(label, { door, chain, rule, http2Only: options.http2Only === true })
     metrics.gauge('weft_downstream_connections', { listener: label }, () => door.open)
     return door
   }

@@ -24,6 +24,8 @@ export interface TlsDownstream {
 /** Where HTTP requests of one listener come in, in either version. It outlives snapshots; the chain behind it is swapped. */
 export class HttpDoor implements ServerConnectionOwner, Http2ServerOwner {
   chain: HttpChain
+  /** What does not begin with the preface of HTTP/2 is told so, in HTTP/2. */
+  http2Only = false
   private leaving = false
   private readonly http1 = new Set<Http1ServerConnection>()
   private readonly http2 = new Set<Http2ServerConnection>()
@@ -51,7 +53,7 @@ export class HttpDoor implements ServerConnectionOwner, Http2ServerOwner {
 
   /** `h2` was agreed on by ALPN; any other connection shows by its first bytes what it speaks (RFC 9113, section 3.3). */
   take(socket: Socket, tls: TlsDownstream | null, alpn: string | false = false): void {
-    if (alpn === 'h2') {
+    if (alpn === 'h2' || this.http2Only) {
       this.takeHttp2(socket, tls)
       return
     }

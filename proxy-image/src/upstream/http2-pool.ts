@@ -77,8 +77,9 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
       connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
       this.connections.push(connection)
       this.owner.connectionOpened()
-      if (this.retired) connection.retire()
       this.serve()
+      // Whoever waited for it is still served.
+      if (this.retired) connection.retire()
     }
     const sink = (chunk: Buffer, length: number): void => connection?.onData(chunk, length)
     this.cancelDial = dial(this.plan, this.owner.connectTimeoutMs, done, sink)

@@ -79,18 +79,15 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     stream.sendWindow = this.peerInitialWindow
     this.nextId += 2
     this.streams.set(stream.id, stream)
-    const first = [
-      fieldOf(':method', method),
-      fieldOf(':scheme', scheme),
-      fieldOf(':path', target),
-      fieldOf(':authority', authority),
-    ]
+    const first = [fieldOf(':method', method), fieldOf(':scheme', scheme), fieldOf(':path', target)]
+    // HTTP/1.0 need not say whom it is for (RFC 9113, section 8.3.1).
+    if (authority !== '') first.push(fieldOf(':authority', authority))
     this.sectionWriter.send(stream.id, first, fields, false)
   }
 
   giveBack(): void {
     this.reserved--
-    this.owner.onRoom(this)
+    this.onStreamClosed()
   }
 
   protected override readonly lastPeerStream = 0
@@ -148,8 +145,10 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     else if (!this.leaving) this.owner.onRoom(this)
   }
 
+  /** A server that resets what we send it wastes nothing of ours. */
+  protected override onStreamWasted(): void {}
+
   protected override onClosed(): void {
-    this.socket.destroySoon()
     this.owner.onClosed(this)
   }
 
@@ -219,8 +218,13 @@ class ClientStream extends Http2Stream implements UpstreamStream {
 
   onHead(head: ResponseHead): void {
     this.headReceived = true
-    if (head.bodyLength > 0) this.expected = head.bodyLength
+    this.expected = head.bodyLength
     this.receiver?.onResponseHead(head)
+  }
+
+  /** There is no body before its head. */
+  override countBody(bytes: number, last: boolean): boolean {
+    return this.headReceived && super.countBody(bytes, last)
   }
 
   override onData(chunk: Buffer, start: number, end: number): void {

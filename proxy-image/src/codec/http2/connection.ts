@@ -18,10 +18,6 @@ import type { Http2Stream } from './stream.ts'
 export const STREAM_WINDOW = 256 * 1024
 /** The same of a whole connection. */
 const CONNECTION_WINDOW = 8 * 1024 * 1024
-/** What waits for the peer to read, beside DATA, which waits elsewhere; more means that it never will. */
-const MAX_WAITING_BYTES = 4 * 1024 * 1024
-/** DATA that ends with the peer's window, and is smaller, earns it no further WINDOW_UPDATE (CVE-2019-9511). */
-const DRIBBLE_BYTES = 512
 /** Until the connection is cut, after the last words. */
 const LAST_WORDS_MS = 1_000
 
@@ -196,7 +192,8 @@ export abstract class Http2Connection<S extends Http2Stream> {
       if (end !== start) throw new frames.ConnectionError(frames.FRAME_SIZE_ERROR, 'an acknowledgement with settings')
       return
     }
-    this.refuseDeaf('SETTINGS')
+    this.guard.idleFrame('SETTINGS')
+    this.guard.answeredFrame('SETTINGS', this.socket.writableLength)
     let window = this.peerInitialWindow
     readSettings(from, start, end, (setting, value) => {
       if (setting === frames.HEADER_TABLE_SIZE) this.sectionWriter.limitTable(value)
@@ -220,8 +217,9 @@ export abstract class Http2Connection<S extends Http2Stream> {
   }
 
   private ping(flags: number, from: Buffer, start: number): void {
-    this.refuseDeaf('PING')
+    this.guard.idleFrame('PING')
     if ((flags & frames.ACK) !== 0) return
+    this.guard.answeredFrame('PING', this.socket.writableLength)
     this.writer.ping(true, from, start)
   }
 
@@ -243,19 +241,6 @@ export abstract class Http2Connection<S extends Http2Stream> {
     if (bytes === 0) return this.streamFault(stream, frames.PROTOCOL_ERROR, 0)
     if (stream.sendWindow > frames.MAX_WINDOW) return this.streamFault(stream, frames.FLOW_CONTROL_ERROR, 0)
     if (this.waiting.has(stream) && stream.pump()) this.waiting.delete(stream)
-  }
-
-  /** A frame without use that is answered. */
-  private refuseDeaf(what: string): void {
-    this.guard.idleFrame(what)
-    this.refuseUnread(what)
-  }
-
-  /** Who does not read the answers must not make more of them (CVE-2019-9517). @throws ConnectionError. */
-  protected refuseUnread(what: string): void {
-    if (this.socket.writableLength > MAX_WAITING_BYTES) {
-      throw new frames.ConnectionError(frames.ENHANCE_YOUR_CALM, `${what} frames whose answers nobody reads`)
-    }
   }
 
   /** Something for a stream that is not there (any more): what was on its way when we reset it is no fault. */
@@ -282,8 +267,6 @@ export abstract class Http2Connection<S extends Http2Stream> {
     stream.onEnd(trailers)
   }
 
-  // ---- windows ----------------------------------------------------------------------------------------------------
-
   /** What a stream received was passed on: the peer may send as much again. */
   credit(stream: Http2Stream, bytes: number): void {
     this.creditConnection(bytes)
@@ -309,7 +292,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
       this.writer.data(stream.id, chunk, at, at + bytes)
       stream.sendWindow -= bytes
       this.sendWindow -= bytes
-      if (bytes === wanted || bytes >= DRIBBLE_BYTES) this.guard.dataSent()
+      this.guard.dataSent(bytes, wanted)
       at += bytes
     }
     return at
@@ -396,12 +379,6 @@ export abstract class Http2Connection<S extends Http2Stream> {
     this.end()
   }
 
-  /** The peer may still be sending: what it sends is not looked at, but our last words are to reach it. */
-  protected hangUp(): void {
-    this.socket.end()
-    setTimeout(() => this.socket.destroy(), LAST_WORDS_MS).unref()
-  }
-
   /** Nothing more comes or goes: every stream hears of it. */
   protected end(): void {
     if (this.closed) return
@@ -414,7 +391,9 @@ export abstract class Http2Connection<S extends Http2Stream> {
       stream.discard()
       stream.onReset('gone')
     }
-    this.hangUp()
+    // The peer may still be sending, or be gone: what it sends is not looked at, but our last words are to reach it.
+    this.socket.end()
+    setTimeout(() => this.socket.destroy(), LAST_WORDS_MS).unref()
     this.onClosed()
   }
 }

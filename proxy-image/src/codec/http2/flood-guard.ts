@@ -5,14 +5,18 @@ const BURST = 10_000
 const PER_SECOND = 2_000
 /** WINDOW_UPDATE frames that one DATA frame of ours may bring (receivers send two as a rule). */
 const UPDATES_PER_DATA = 10
+/** DATA that ends with the peer's window, and is smaller, does not count for that (CVE-2019-9511). */
+const DRIBBLE_BYTES = 512
+/** What waits for the peer to read, beside DATA, which waits elsewhere; more means that it never will. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024
 /** Streams that may be given up before their answer, or be reset for a fault of the peer, in one window of time. */
-const MAX_WASTED_STREAMS = 200
+const MAX_WASTED_STREAMS = 500
 const WASTE_WINDOW_MS = 10_000
 
 /**
  * Counts what costs the peer nothing and us something: frames that move no request (CVE-2019-9512 and others: SETTINGS,
- * PING, PRIORITY, empty DATA, WINDOW_UPDATE), and requests that are reset at once, by the peer (CVE-2023-44487) or by us on its provocation
- * (CVE-2025-8671). Who has too much of it loses the connection.
+ * PING, PRIORITY, empty DATA, WINDOW_UPDATE), and requests that are reset at once, by the peer (CVE-2023-44487) or by us on
+ * its provocation (CVE-2025-8671). Who has too much of it loses the connection.
  */
 export class FloodGuard {
   private budget = BURST
@@ -30,9 +34,16 @@ export class FloodGuard {
     if (this.budget <= 0) throw new ConnectionError(ENHANCE_YOUR_CALM, `too many ${what} frames`)
   }
 
-  /** A DATA frame of ours will be answered with window updates. */
-  dataSent(): void {
-    if (this.budget < BURST) this.budget += UPDATES_PER_DATA
+  /** A frame that is answered: who does not read the answers must not make more of them (CVE-2019-9517). @throws ConnectionError. */
+  answeredFrame(what: string, unreadBytes: number): void {
+    if (unreadBytes > MAX_UNREAD_BYTES) {
+      throw new ConnectionError(ENHANCE_YOUR_CALM, `${what} frames whose answers nobody reads`)
+    }
+  }
+
+  /** A DATA frame of ours will be answered with window updates. `wanted`: what would have been sent with larger windows. */
+  dataSent(bytes: number, wanted: number): void {
+    if (this.budget < BURST && (bytes === wanted || bytes >= DRIBBLE_BYTES)) this.budget += UPDATES_PER_DATA
   }
 
   /** A stream came to its end with an answer. */
@@ -40,7 +51,7 @@ export class FloodGuard {
     this.served++
   }
 
-  /** A stream was reset before its answer. @throws ConnectionError when that is all the peer does. */
+  /** A stream was reset soon, and before its answer. @throws ConnectionError when that is all the peer does. */
   streamWasted(): void {
     const now = performance.now()
     if (now - this.windowSinceMs > WASTE_WINDOW_MS) {

@@ -1,14 +1,21 @@
 import type { ProxyError } from '../../errors.ts'
 import { AUTHORITY_FORM } from '../http1/head.ts'
-import { badRequest } from '../http1/syntax.ts'
+import { badRequest, TOKEN } from '../http1/syntax.ts'
 import { CHUNKED, type RequestHead } from '../message.ts'
-import { AUTHORITY, type Field, METHOD, PATH, SCHEME, STATUS_FIELD } from './field.ts'
+import { AUTHORITY, type Field, fieldName, METHOD, PATH, PROTOCOL, SCHEME, STATUS_FIELD } from './field.ts'
 import { Http2Fields } from './fields.ts'
 
 /** A request whose stream must be reset: it is malformed (RFC 9113, section 8.1.1). */
 export const MALFORMED = 'malformed'
 
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+/** For the first proxy alone, as in HTTP/1. */
+const PROXY_AUTHORIZATION = fieldName('proxy-authorization')
+
+function isToken(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (TOKEN[text.charCodeAt(i)] !== 1) return false
+  return text !== ''
+}
 
 /**
  * Reads a request head (RFC 9113, section 8.3.1). A malformed one resets its stream; one that is well-formed but can't be
@@ -20,24 +27,28 @@ export function requestHead(list: readonly Field[], endStream: boolean): Request
   let path = ''
   let scheme = ''
   let authority = ''
+  let hasOrdinary = false
   const ordinary: Field[] = []
   for (const field of list) {
     if (field.malformed) return MALFORMED
     const { pseudo } = field.name
     if (pseudo === 0) {
-      ordinary.push(field)
+      if (field.name !== PROXY_AUTHORIZATION) ordinary.push(field)
+      hasOrdinary = true
       continue
     }
     // Pseudo-header fields come first, each once, and no others than a request has.
-    if (ordinary.length > 0 || (seen & pseudo) !== 0 || pseudo === STATUS_FIELD) return MALFORMED
+    if (hasOrdinary || (seen & pseudo) !== 0 || pseudo === STATUS_FIELD) return MALFORMED
     seen |= pseudo
     if (pseudo === METHOD) method = field.value
     else if (pseudo === PATH) path = field.value
     else if (pseudo === SCHEME) scheme = field.value
     else if (pseudo === AUTHORITY) authority = field.value
   }
+  // In HTTP/1 a space in it would be a request of its own.
+  if (!isToken(method)) return MALFORMED
   if (method === 'CONNECT') return badRequest('CONNECT is not offered here', 'not_implemented')
-  if ((seen & (METHOD | PATH | SCHEME)) !== (METHOD | PATH | SCHEME) || path === '' || method === '') return MALFORMED
+  if ((seen & (METHOD | PATH | SCHEME | PROTOCOL)) !== (METHOD | PATH | SCHEME) || path === '') return MALFORMED
   const fields = new Http2Fields(ordinary)
   const host = fields.get('host')
   if (authority === '') authority = host ?? ''

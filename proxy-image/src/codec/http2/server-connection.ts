@@ -34,6 +34,8 @@ export interface Http2ServerOwner {
 
 /** Requests at a time. More are refused, which their sender may repeat elsewhere. */
 const MAX_STREAMS = 1_000
+/** A request that is given up later than this was no waste: its client waited for it. */
+const WASTED_WITHIN_MS = 1_000
 /** Between the two GOAWAYs of a farewell: what was sent meanwhile is still served (RFC 9113, section 6.8). */
 const FAREWELL_MS = 1_000
 
@@ -53,6 +55,8 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
   reading = false
   readonly owner: Http2ServerOwner
   private prefaceBytes = 0
+  /** What is incomplete since {@link headSinceMs}. */
+  private incomplete: number | undefined
   private lastId = 0
   private farewell: NodeJS.Timeout | null = null
 
@@ -81,9 +85,10 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     }
     if (at < chunk.length) this.read(chunk, at, chunk.length)
     this.reading = false
-    const partial = this.incomplete || this.prefaceBytes < PREFACE.length
-    if (!partial) this.headSinceMs = 0
-    else if (this.headSinceMs === 0) this.headSinceMs = performance.now()
+    const since = this.prefaceBytes < PREFACE.length ? -1 : this.incompleteSince
+    if (since === undefined) this.headSinceMs = 0
+    else if (this.headSinceMs === 0 || since !== this.incomplete) this.headSinceMs = performance.now()
+    this.incomplete = since
   }
 
   get idle(): boolean {
@@ -105,7 +110,8 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     if (id <= this.lastId) return this.unknownStream(id, 'HEADERS')
     this.lastId = id
     // Between the two GOAWAYs what comes is still served; after them it may be repeated elsewhere.
-    if (this.streams.size >= MAX_STREAMS || this.farewellSaid) return this.refuse(id, REFUSED_STREAM)
+    if (this.farewellSaid || this.streams.size >= MAX_STREAMS) return this.refuseStream(id)
+    this.guard.answeredFrame('HEADERS', this.socket.writableLength)
     const { fields, oversized } = this.decoder
     const head = oversized ? badRequest('request head too large', 'head_too_large') : requestHead(fields, endStream)
     if (head === MALFORMED) {
@@ -135,10 +141,17 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
       fieldOf('content-length', String(body.length)),
     ])
     this.sectionWriter.send(id, [statusField(STATUS[error.reason])], fields, false)
-    this.writer.data(id, body, 0, body.length)
+    // Without room in the window the length still says that something is missing.
+    if (!this.sendLoose(id, body)) return this.refuse(id, CANCEL)
     this.writer.endStream(id)
     if (!endStream) this.refuse(id, NO_ERROR)
-    this.guard.streamWasted()
+  }
+
+  /** One stream too many; the client knows how many it may have, but for those that were on their way. */
+  private refuseStream(id: number): void {
+    this.refuse(id, REFUSED_STREAM)
+    if (this.farewellSaid) this.guard.idleFrame('HEADERS')
+    else this.guard.streamWasted()
   }
 
   /** What goes to the peer when a stream answers. */
@@ -153,8 +166,11 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     if (!stream.closed) this.resetStream(stream, NO_ERROR)
   }
 
-  protected override onGoaway(): void {
-    this.leaving = true
+  /** A client has nothing to say by it: nothing is pushed. */
+  protected override onGoaway(): void {}
+
+  protected override onStreamWasted({ openedAtMs }: ServerStream): void {
+    if (performance.now() - openedAtMs < WASTED_WITHIN_MS) this.guard.streamWasted()
   }
 
   protected override onSettings(): void {}
@@ -194,8 +210,6 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     if (!this.farewellSaid) this.writer.goaway(this.lastId, NO_ERROR)
     this.writer.flush()
     this.end()
-    this.socket.end()
-    setTimeout(() => this.socket.destroy(), 1_000).unref()
   }
 
   /** Times out a preface or field section that does not come to its end. */
@@ -207,6 +221,8 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
 /** One request. */
 class ServerStream extends Http2Stream implements DownstreamStream {
   readonly head: RequestHead
+  /** `performance.now()` when it was opened. */
+  readonly openedAtMs: number
   private readonly server: Http2ServerConnection
   private receiver: RequestReceiver | null = null
   private answered = false
@@ -215,7 +231,8 @@ class ServerStream extends Http2Stream implements DownstreamStream {
     super(connection, id, sendWindow, STREAM_WINDOW)
     this.server = connection
     this.head = head
-    if (head.bodyLength > 0) this.expected = head.bodyLength
+    this.openedAtMs = connection.activeAtMs
+    this.expected = head.bodyLength
   }
 
   start(endStream: boolean): void {
@@ -296,7 +313,7 @@ class ServerStream extends Http2Stream implements DownstreamStream {
     if (this.closed) return
     const bytes = Buffer.from(this.head.method === 'HEAD' ? '' : body)
     const fields = new Http2Fields([])
-    for (const [, name, value] of headers.matchAll(/^([^:]+): (.*)\r\n/gm)) fields.add(name!, value!)
+    for (const [, name, value] of headers.matchAll(/^([^:]+): (.*)\r\n/gm)) fields.add(name!.toLowerCase(), value!)
     if (body !== '') fields.add('content-type', 'text/plain; charset=utf-8')
     fields.add('content-length', String(Buffer.byteLength(body)))
     const head: ResponseHead = { status, phrase: '', version: 20, fields, bodyLength: bytes.length, keepAlive: true }

@@ -4,6 +4,8 @@ import { ReceiveWindow } from './receive-window.ts'
 
 /** Bytes that may wait for the peer's window before whoever sends them is asked to stop. */
 const QUEUE_BYTES = 64 * 1024
+/** What waits in pieces is put together in blocks of this size. */
+const BLOCK_BYTES = 16 * 1024
 
 /** The peer reset it; it did so before it looked at it; we did, for a fault of the peer; the connection is gone. */
 export type StreamEnd = 'reset' | 'refused' | 'fault' | 'gone'
@@ -24,11 +26,15 @@ export abstract class Http2Stream {
   /** Received, but not credited because the other side is slow. */
   held = 0
   paused = false
-  /** Body bytes that Content-Length still promises; -1 without one. */
+  /** Body bytes that must still come: what Content-Length says, none where there is no body; -1: nobody knows. */
   expected = -1
   protected readonly connection: Http2Connection<Http2Stream>
+  /** What waits, the last block with room at its end. */
   private queue: Buffer[] | null = null
   private queuedBytes = 0
+  /** Where the content of the first block begins, and that of the last one ends. */
+  private firstAt = 0
+  private lastEnd = 0
   private wantsDrain = false
   private ending: { readonly trailers: FieldSection | null } | null = null
 
@@ -58,12 +64,25 @@ export abstract class Http2Stream {
     if (this.closed || start === end) return
     const from = this.queue === null ? this.connection.sendData(this, chunk, start, end) : start
     if (from === end) return
-    // What waits must outlive the read that it came from.
-    const copy = Buffer.from(chunk.subarray(from, end))
-    this.queue ??= []
-    this.queue.push(copy)
-    this.queuedBytes += copy.length
+    this.enqueue(chunk, from, end)
     this.connection.wait(this)
+  }
+
+  /** What waits must outlive the read that it came from, and cost no more than it is, however small its pieces are. */
+  private enqueue(chunk: Buffer, start: number, end: number): void {
+    let at = start
+    const last = this.queue?.at(-1)
+    if (last !== undefined) {
+      at += chunk.copy(last, this.lastEnd, start, end)
+      this.lastEnd += at - start
+    }
+    if (at < end) {
+      const block = Buffer.allocUnsafeSlow(Math.max(end - at, Math.min(this.queuedBytes, BLOCK_BYTES)))
+      this.lastEnd = chunk.copy(block, 0, at, end)
+      this.queue ??= []
+      this.queue.push(block)
+    }
+    this.queuedBytes += end - start
   }
 
   /** Ends our side, behind everything that waits. */
@@ -87,15 +106,15 @@ export abstract class Http2Stream {
   /** Sends what waits, as far as the windows allow. True: nothing waits any more. */
   pump(): boolean {
     while (this.queue !== null && !this.closed) {
-      const [first] = this.queue
-      const from = this.connection.sendData(this, first!, 0, first!.length)
-      this.queuedBytes -= from
-      if (from < first!.length) {
-        if (from > 0) this.queue[0] = first!.subarray(from)
-        return false
-      }
-      this.queue.shift()
-      if (this.queue.length === 0) this.queue = null
+      const first = this.queue[0]!
+      const end = this.queue.length === 1 ? this.lastEnd : first.length
+      const sent = this.connection.sendData(this, first, this.firstAt, end)
+      this.queuedBytes -= sent - this.firstAt
+      this.firstAt = sent
+      if (sent < end) return false
+      this.firstAt = 0
+      if (this.queue.length === 1) this.queue = null
+      else this.queue.shift()
     }
     if (this.closed) return true
     if (this.ending !== null) this.sendEnd()
@@ -103,7 +122,8 @@ export abstract class Http2Stream {
       this.wantsDrain = false
       this.onDrain()
     }
-    return true
+    // Whoever was told may have written more at once.
+    return this.queue === null
   }
 
   /** Gives the stream up and says why. */
@@ -115,6 +135,7 @@ export abstract class Http2Stream {
   discard(): void {
     this.queue = null
     this.queuedBytes = 0
+    this.firstAt = 0
   }
 
   // ---- receiving --------------------------------------------------------------------------------------------------
