@@ -13,8 +13,11 @@ export interface RefreshDeps {
 /** Why to look at registrations again. Without `mesh`, in all meshes. */
 export type RefreshInput = { readonly mesh?: string } & (
   | {
-      /** ECS says that a task starts, stops, or has stopped: who reported this address is looked at now. */
-      readonly task: { readonly address: string; readonly stopped: boolean }
+      /**
+       * ECS says that a task starts, stops, or has stopped: the nodes of its proxies are looked at now. Proxies are known by
+       * the task's id, for an address is another task's in the next VPC, and soon in this one.
+       */
+      readonly task: { readonly id: string; readonly stopped: boolean }
     }
   | {
       /** Everything that is due, as a backstop for nodes that no proxy asks about; stops when the time is over. */
@@ -80,9 +83,9 @@ export function discoveryOf(graph: Graph, mesh: string, node: string): NodeDisco
 async function refreshTask(
   { states, directory }: RefreshDeps,
   mesh: string,
-  { address, stopped }: { readonly address: string; readonly stopped: boolean },
+  { id, stopped }: { readonly id: string; readonly stopped: boolean },
 ): Promise<RefreshSummary> {
-  const there = (await directory.proxies(mesh)).filter((proxy) => proxy.address === address)
+  const there = (await directory.proxies(mesh)).filter(({ instance }) => instance === id)
   if (stopped) for (const { subject, instance } of there) await directory.remove(subject, instance)
   const nodes = new Set(
     there.filter(({ subject }) => subject.kind === 'virtual-node').map(({ subject }) => subject.name),

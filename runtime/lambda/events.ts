@@ -9,7 +9,7 @@ import { openDirectory } from './open-directory.ts'
 import { openIssuer } from './open-issuer.ts'
 import { openNames } from './open-names.ts'
 import { onTableChange } from './stream.ts'
-import { type TaskChange, tasksOf } from './task-change.ts'
+import { type TaskChange, taskOf } from './task-change.ts'
 import { wire } from './wire.ts'
 
 const wiring = wire(readEnv(process.env))
@@ -32,8 +32,8 @@ export async function handler(
 ): Promise<DynamoDBBatchResponse | undefined> {
   if ('Records' in event) return onTableChange({ publishNames, announce }, event.Records)
   if (event['detail-type'] === 'ECS Task State Change') {
-    const refreshed = tasksOf(event.detail).map((task) => async () => told(await refresh({ task })))
-    await each(refreshed)
+    const task = taskOf(event.detail)
+    if (task !== undefined) await each([async () => told(await refresh({ task }))])
   } else if (event['detail-type'] === 'Scheduled Event') {
     const budgetMs = Math.max(1_000, context.getRemainingTimeInMillis() - RESERVE_MS)
     // Side by side: a Cloud Map that does not answer must not keep the CA from its next root.

@@ -1,26 +1,17 @@
 import type { RefreshInput } from '../app/refresh-endpoints.ts'
 
-/**
- * What is used of an event "ECS Task State Change" (ECS Developer Guide, task state change events). A task in network mode
- * awsvpc, as all on Fargate, has an attachment with its address.
- */
+/** What is used of an event "ECS Task State Change" (ECS Developer Guide, task state change events). */
 export interface TaskChange {
+  readonly taskArn?: string
   readonly lastStatus?: string
-  readonly attachments?: readonly {
-    readonly type?: string
-    readonly details?: readonly { readonly name?: string; readonly value?: string }[]
-  }[]
 }
 
-/** The addresses of a task and whether it has ended, as refreshEndpoints takes them. Empty for a task without a network interface. */
-export function tasksOf({
+/** The task and whether it has ended, as refreshEndpoints takes it. Undefined for an event that names no task. */
+export function taskOf({
+  taskArn = '',
   lastStatus,
-  attachments = [],
-}: TaskChange): readonly Extract<RefreshInput, { task: unknown }>['task'][] {
-  const addresses = attachments
-    .filter(({ type }) => type === 'eni' || type === 'ElasticNetworkInterface')
-    .flatMap(({ details = [] }) => details)
-    .filter(({ name, value }) => (name === 'privateIPv4Address' || name === 'privateIPv6Address') && value)
-    .map(({ value }) => value!)
-  return [...new Set(addresses)].map((address) => ({ address, stopped: lastStatus === 'STOPPED' }))
+}: TaskChange): Extract<RefreshInput, { task: unknown }>['task'] | undefined {
+  // Its sidecar reports the same part of the ARN, which the task metadata show, as its instance.
+  const id = /^arn:[^/]+:task\/(?:[^/]+\/)?([\w-]{1,255})$/.exec(taskArn)?.[1]
+  return id === undefined ? undefined : { id, stopped: lastStatus === 'STOPPED' }
 }

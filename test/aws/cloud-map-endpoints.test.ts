@@ -275,7 +275,7 @@ describe.skipIf(here === undefined)(
       const changes = put(node('shop', 'cart', { spec }))
       await store.commit({ mesh: 'shop', expectedGeneration: 0, changes, actor: 'x', atMs: 1 })
       const refresh = refreshEndpoints({ store, states: new MeshStates(store), directory })
-      const summary = await refresh({ mesh: 'shop', task: { address: '10.0.0.1', stopped: true } })
+      const summary = await refresh({ mesh: 'shop', task: { id: 'a', stopped: true } })
       expect(summary).toEqual({ refreshed: 1, left: 0, failures: [] })
       now += 300
       expect(await ids()).toEqual(['b'])

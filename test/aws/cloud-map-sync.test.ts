@@ -98,7 +98,7 @@ it('tells a proxy on one function of a task that started, drained and stopped on
     { instance: 'cart-1', state: 'draining', address: '10.0.0.4' },
     { instance: 'web-1', state: 'ready', current: expect.any(String) },
   ])
-  await one.refreshEndpoints({ task: { address: '10.0.0.4', stopped: true } })
+  await one.refreshEndpoints({ task: { id: 'cart-1', stopped: true } })
   now += 300
   expect((await two.inspectEndpoints('shop', 'cart')).endpoints).toEqual([])
 })

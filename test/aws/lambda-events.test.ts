@@ -164,11 +164,11 @@ describe.skipIf(missing !== '')(`the functions for events and push, on ${title}`
     await openDirectory(wiring).report(subject, { instance, status }, 60_000)
     const proxies = () => openDirectory(wiring).proxies('shop')
     expect(await proxies()).toHaveLength(1)
-    const details = [{ name: 'privateIPv4Address', value: '10.0.0.9' }]
+    const taskArn = `arn:aws:ecs:us-east-1:${ACCOUNT}:task/shop/i`
     const change = (lastStatus: string) => ({
       source: 'aws.ecs',
       'detail-type': 'ECS Task State Change',
-      detail: { lastStatus, attachments: [{ type: 'eni', details }] },
+      detail: { lastStatus, taskArn },
     })
     await handle(change('DEACTIVATING'))
     expect(await proxies()).toHaveLength(1)

@@ -63,23 +63,29 @@ describe('a refresh of endpoints', () => {
 
   it('looks at the node of a task that starts or stops, now, and leaves its proxy listed', async () => {
     await directory.report({ kind: 'virtual-node', mesh: 'n', name: 'n1' }, report('a', '10.0.0.1'), 1_000)
-    const task = { address: '10.0.0.1', stopped: false }
+    const task = { id: 'a', stopped: false }
     expect(await refresh({ task })).toEqual({ refreshed: 1, left: 0, failures: [] })
     expect(asked).toEqual([['n', 'n1', 'now']])
     expect(await directory.proxies('n')).toHaveLength(1)
-    await refresh({ task: { address: '10.0.0.2', stopped: false } })
+    await refresh({ task: { id: 'b', stopped: false } })
     expect(asked).toHaveLength(1)
   })
 
   it('takes out what a stopped task ran, gateways and nodes that were deleted too, and nobody else', async () => {
     await directory.report({ kind: 'virtual-node', mesh: 'n', name: 'n1' }, report('a', '10.0.0.1'), 1_000)
-    await directory.report({ kind: 'virtual-node', mesh: 'n', name: 'gone' }, report('b', '10.0.0.1'), 1_000)
-    await directory.report({ kind: 'virtual-gateway', mesh: 'm', name: 'edge' }, report('c', '10.0.0.1'), 1_000)
+    await directory.report({ kind: 'virtual-node', mesh: 'n', name: 'gone' }, report('a', '10.0.0.1'), 1_000)
+    await directory.report({ kind: 'virtual-gateway', mesh: 'm', name: 'edge' }, report('a', '10.0.0.1'), 1_000)
     await directory.report({ kind: 'virtual-node', mesh: 'n', name: 'n1' }, report('d', '10.0.0.2'), 1_000)
-    await refresh({ task: { address: '10.0.0.1', stopped: true } })
+    await refresh({ task: { id: 'a', stopped: true } })
     expect(await directory.proxies('m')).toEqual([])
     expect((await directory.proxies('n')).map(({ instance }) => instance)).toEqual(['d'])
     expect(asked).toEqual([['n', 'n1', 'now']])
+  })
+
+  it('leaves alone the task that got the address of one whose end is told late, or that has it in another VPC', async () => {
+    await directory.report({ kind: 'virtual-node', mesh: 'n', name: 'n1' }, report('new', '10.0.0.1'), 1_000)
+    await refresh({ task: { id: 'old', stopped: true } })
+    expect((await directory.proxies('n')).map(({ instance }) => instance)).toEqual(['new'])
   })
 
   it.each([

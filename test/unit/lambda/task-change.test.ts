@@ -1,30 +1,23 @@
 import { describe, expect, it } from 'vitest'
-import { type TaskChange, tasksOf } from '../../../runtime/lambda/task-change.ts'
+import { taskOf } from '../../../runtime/lambda/task-change.ts'
 
-/** From the ECS Developer Guide, "Amazon ECS task state change events", shortened. */
-function change(lastStatus: string, type = 'eni'): TaskChange {
-  const details = [
-    { name: 'subnetId', value: 'subnet-0123' },
-    { name: 'networkInterfaceId', value: 'eni-0123' },
-    { name: 'macAddress', value: '0a:98:eb:a7:29:ba' },
-    { name: 'privateIPv4Address', value: '10.0.0.139' },
-  ]
-  return { lastStatus, attachments: [{ type, details }] }
-}
+const id = 'c13b4cb40f1f4fe4a2971f76ae5a47ad'
 
 describe('a changed task', () => {
-  it.each(['RUNNING', 'DEACTIVATING'])('that is %s has an address to look at', (status) => {
-    expect(tasksOf(change(status))).toEqual([{ address: '10.0.0.139', stopped: false }])
+  it.each(['RUNNING', 'DEACTIVATING'])('that is %s is looked at by the id that its sidecar reports', (lastStatus) => {
+    const taskArn = `arn:aws:ecs:us-west-2:111122223333:task/FargateCluster/${id}`
+    expect(taskOf({ taskArn, lastStatus })).toEqual({ id, stopped: false })
   })
 
-  it('that is STOPPED has ended', () => {
-    expect(tasksOf(change('STOPPED', 'ElasticNetworkInterface'))).toEqual([{ address: '10.0.0.139', stopped: true }])
+  it('that is STOPPED has ended, whichever form its ARN has', () => {
+    for (const taskArn of [`arn:aws-cn:ecs:cn-north-1:1:task/shop/${id}`, `arn:aws:ecs:us-east-1:1:task/${id}`]) {
+      expect(taskOf({ taskArn, lastStatus: 'STOPPED' })).toEqual({ id, stopped: true })
+    }
   })
 
-  it('without a network interface of its own is nobody that we know', () => {
-    expect(tasksOf({ lastStatus: 'RUNNING', attachments: [] })).toEqual([])
-    expect(tasksOf({})).toEqual([])
-    expect(tasksOf(change('RUNNING', 'sdi'))).toEqual([])
-    expect(tasksOf({ attachments: [{ type: 'eni', details: [{ name: 'privateIPv4Address' }] }] })).toEqual([])
+  it('without an ARN of a task is nobody that we know', () => {
+    expect(taskOf({ lastStatus: 'RUNNING' })).toBeUndefined()
+    expect(taskOf({ taskArn: 'arn:aws:ecs:us-east-1:1:service/shop/orders' })).toBeUndefined()
+    expect(taskOf({ taskArn: 'arn:aws:ecs:us-east-1:1:task/' })).toBeUndefined()
   })
 })
