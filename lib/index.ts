@@ -1,3 +1,4 @@
+export { AppMeshMigration, type AppMeshMigrationProps, MigrationPhase } from './app-mesh-migration.ts'
 export { CertificateAuthority, type CertificateAuthorityBinding } from './certificate-authority.ts'
 export type { EcsServiceOptions } from './ecs-service-options.ts'
 export { GatewayLoadBalancer, type GatewayLoadBalancerOptions } from './gateway-load-balancer.ts'

@@ -11,8 +11,8 @@ export interface RoleBindingProps {
   /** Exactly one of `virtualNodeName` and `virtualGatewayName`. */
   readonly virtualNodeName?: string
   readonly virtualGatewayName?: string
-  /** What must exist first: the virtual node or gateway. */
-  readonly after: CfnResource
+  /** What must exist first: the virtual node or gateway; undefined when it is no part of this app. */
+  readonly after: CfnResource | undefined
 }
 
 /**
@@ -45,7 +45,7 @@ export class RoleBinding extends Construct {
         RoleArn: taskRole.roleArn,
       },
     })
-    this.resource.addResourceDependency(props.after)
+    if (props.after !== undefined) this.resource.addResourceDependency(props.after)
     if (isOfThisApp(mesh)) this.resource.node.addDependency(mesh)
     const grant = mesh.grantDataPlane(taskRole)
     grant.applyBefore(this.resource)

@@ -31,6 +31,11 @@ export interface SidecarProps extends SidecarOptions {
   readonly virtualGatewayName?: string
   /** Ports beside the mesh port and the scraping port: a gateway's listeners. */
   readonly ports?: readonly number[]
+  /**
+   * Name of the container, where load balancers know it by another one already.
+   * @default SIDECAR
+   */
+  readonly containerName?: string
   /** For callers that are aspects themselves: orders the containers that are there now, and no later ones. */
   readonly isLastToAdd?: boolean
 }
@@ -47,6 +52,7 @@ export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarPro
   const before = taskDefinition.defaultContainer
   const adminPort = props.environment?.ENVOY_ADMIN_ACCESS_PORT ?? '9901'
   const sidecar = taskDefinition.addContainer(SIDECAR, {
+    ...(props.containerName === undefined ? {} : { containerName: props.containerName }),
     image: props.image ?? proxyImage(taskDefinition),
     essential: true,
     user: USER,
@@ -89,9 +95,16 @@ export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarPro
   return sidecar
 }
 
-/** The containers of a task definition: CDK keeps its own list to itself. */
-function containersOf(taskDefinition: ecs.TaskDefinition): readonly ecs.ContainerDefinition[] {
-  return taskDefinition.node.children.filter((child) => child instanceof ecs.ContainerDefinition)
+/** The containers of a task definition: CDK keeps its own list to itself. One that was taken out of it is still a child. */
+export function containersOf(taskDefinition: ecs.TaskDefinition): readonly ecs.ContainerDefinition[] {
+  return taskDefinition.node.children
+    .filter((child) => child instanceof ecs.ContainerDefinition)
+    .filter((container) => taskDefinition.findContainer(container.containerName) === container)
+}
+
+/** Whether a task definition has a sidecar of Weft's already. */
+export function hasSidecar(taskDefinition: ecs.TaskDefinition): boolean {
+  return taskDefinition.node.tryFindChild(SIDECAR) !== undefined
 }
 
 /** TCP ports that the app's containers declare. */
@@ -99,7 +112,7 @@ export function appPortsOf(
   taskDefinition: ecs.TaskDefinition,
 ): readonly { readonly port: number; readonly container: string }[] {
   return containersOf(taskDefinition)
-    .filter(({ containerName }) => containerName !== SIDECAR)
+    .filter(({ node }) => node.id !== SIDECAR)
     .flatMap(({ containerName, portMappings }) =>
       portMappings
         .filter(({ protocol }) => protocol !== ecs.Protocol.UDP)
@@ -109,7 +122,7 @@ export function appPortsOf(
 
 function checkTask(taskDefinition: ecs.TaskDefinition): void {
   const { path } = taskDefinition.node
-  if (taskDefinition.findContainer(SIDECAR) !== undefined) {
+  if (hasSidecar(taskDefinition)) {
     throw new Error(
       `${path} has a container "${SIDECAR}" already; each virtual node needs a task definition of its own`,
     )
