@@ -1,7 +1,7 @@
 import type { Endpoint } from '../model/endpoints.ts'
 import type { ProxyReport } from '../ports.ts'
 import { type CloudMapAnswer, canonical, type RegisteredInstance } from './cloud-map.ts'
-import { endpointOf, holders } from './endpoint-set.ts'
+import { endpointOf, holders, isLoopback } from './endpoint-set.ts'
 
 /** A report as it is kept. Times are epoch milliseconds. */
 export interface KeptReport extends ProxyReport {
@@ -84,7 +84,7 @@ export function join(
 
   const reported = new Set(reports.map(({ instance }) => canonical(instance.address)))
   const bare = found.filter(({ addresses }) => !addresses.some((address) => reported.has(address)))
-  const dialled = !registers || plainPort === null ? [] : bare
+  const dialled = !registers || plainPort === null ? [] : bare.filter(({ addresses }) => !addresses.some(isLoopback))
   const heldBack = isMeshed ? dialled.filter(({ firstSeenMs }) => nowMs - firstSeenMs < HOLD_BACK_MS) : []
   const plain = dialled
     .filter((instance) => !heldBack.includes(instance))

@@ -9,19 +9,41 @@ import type { ProxyReport, ReportedProxy } from '../ports.ts'
 
 type Instance = ProxyReport['instance']
 
-const MAX_TEXT = 256
-const MAX_PROTOCOLS = 16
+/** So many characters that the set of the largest node fits into an item of the table, whatever its proxies say. */
+const MAX_NAME = 64
+const MAX_VERSION = 32
+const MAX_PROTOCOL = 12
+const MAX_PROTOCOLS = 6
+/** Operators see them in terminals, where others would be commands. */
+const PLAIN = /^[\x21-\x7e]+$/
 
 /**
- * Addresses that no peer can dial: the unspecified ones, and 127.64.0.0/10, where the loopback VIPs live (design,
- * section 4: such an endpoint would dial oneself). IPv4 rules also hold for IPv4-mapped IPv6 addresses.
+ * Addresses that no peer can dial, or must not: the unspecified ones; 127.64.0.0/10, where the loopback VIPs live (design,
+ * section 4: such an endpoint would dial oneself); and those at which a machine tells itself the credentials of its roles
+ * (EC2 User Guide, instance metadata; ECS Developer Guide, task IAM role), which a gateway would hand to whoever asks.
+ * IPv4 rules also hold for IPv4-mapped IPv6 addresses.
  */
 const UNDIALABLE = new BlockList()
 UNDIALABLE.addSubnet('127.64.0.0', 10, 'ipv4')
 UNDIALABLE.addSubnet('0.0.0.0', 8, 'ipv4')
+UNDIALABLE.addSubnet('169.254.0.0', 16, 'ipv4')
 UNDIALABLE.addSubnet('224.0.0.0', 3, 'ipv4')
 UNDIALABLE.addAddress('::', 'ipv6')
+UNDIALABLE.addSubnet('fd00:ec2::', 32, 'ipv6')
+UNDIALABLE.addSubnet('fe80::', 10, 'ipv6')
 UNDIALABLE.addSubnet('ff00::', 8, 'ipv6')
+
+const LOOPBACK = new BlockList()
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
+LOOPBACK.addAddress('::1', 'ipv6')
+
+/**
+ * Whether an address leads each peer to itself. A proxy may report one, on a host that is a mesh of its own: who it is, mTLS
+ * decides. Nobody else may, for behind it are doors that are for the peer's own host, such as that of its admin.
+ */
+export function isLoopback(address: string): boolean {
+  return LOOPBACK.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+}
 
 /** Why nobody can dial an address; undefined for one that can be dialled. */
 export function addressProblem(address: string): string | undefined {
@@ -36,13 +58,15 @@ export function addressProblem(address: string): string | undefined {
 export function checkInstance(instance: Instance): void {
   const problem = addressProblem(instance.address)
   if (problem !== undefined) throw new MeshError('invalid', problem)
-  const texts = [instance.id, instance.version, ...instance.protocols]
-  if (instance.protocols.length > MAX_PROTOCOLS || texts.some((text) => text === '' || text.length > MAX_TEXT)) {
-    throw new MeshError(
-      'invalid',
-      `An instance reports an id, a version and up to ${MAX_PROTOCOLS} protocols of 1 to ${MAX_TEXT} characters each.`,
-    )
-  }
+  const { id, version, zone, protocols } = instance
+  const isPlain = (text: string, longest: number) => text.length <= longest && PLAIN.test(text)
+  const named =
+    isPlain(id, MAX_NAME) && isPlain(version, MAX_VERSION) && (zone === undefined || isPlain(zone, MAX_NAME))
+  if (named && protocols.length <= MAX_PROTOCOLS && protocols.every((text) => isPlain(text, MAX_PROTOCOL))) return
+  throw new MeshError(
+    'invalid',
+    `An instance reports an id and a zone of up to ${MAX_NAME} characters, a version of up to ${MAX_VERSION} and up to ${MAX_PROTOCOLS} protocols of up to ${MAX_PROTOCOL}, all in printable ASCII without spaces.`,
+  )
 }
 
 /** Undefined for an instance that nobody should dial: it has no inbound port, or is not up yet. */

@@ -181,6 +181,11 @@ export function endpointDirectoryContract(name: string, open: () => Promise<Dire
       '127.64.0.1',
       '::ffff:127.64.0.1',
       '0.0.0.0',
+      // What a machine tells itself, credentials of its roles among it.
+      '169.254.169.254',
+      '::ffff:169.254.170.2',
+      'fe80::1',
+      'fd00:ec2::254',
     ])('refuses a report from %j, which nobody can dial', async (address) => {
       await expect(directory.report(orders, instance('a', { address }), TTL)).rejects.toMatchObject({ code: 'invalid' })
       expect(await directory.proxies('m')).toEqual([])
@@ -194,13 +199,22 @@ export function endpointDirectoryContract(name: string, open: () => Promise<Dire
     it('refuses endless texts and lists, which every peer would have to carry', async () => {
       const endless = [
         { id: '' },
-        { id: 'x'.repeat(257) },
-        { version: 'x'.repeat(257) },
-        { protocols: Array(17).fill('h2') },
+        { id: 'x'.repeat(65) },
+        { version: 'x'.repeat(33) },
+        { zone: 'x'.repeat(65) },
+        { protocols: ['x'.repeat(13)] },
+        { protocols: Array(7).fill('h2') },
       ]
       for (const more of endless) {
         await expect(directory.report(orders, instance('a', more), TTL)).rejects.toMatchObject({ code: 'invalid' })
       }
     })
+
+    it.each([{ id: 'a\u001b[2Jb' }, { version: '1\n2' }, { zone: 'a b' }, { protocols: ['h2\u0000'] }])(
+      'refuses %j, which would move the cursor of whoever looks at it',
+      async (more) => {
+        await expect(directory.report(orders, instance('a', more), TTL)).rejects.toMatchObject({ code: 'invalid' })
+      },
+    )
   })
 }

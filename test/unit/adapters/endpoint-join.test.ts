@@ -57,6 +57,12 @@ describe('a registered instance joined with reports', () => {
     ])
   })
 
+  it('is never dialled in plaintext on the loopback of whoever calls it, where that one has its own doors', () => {
+    const at = (address: string) => ({ ...registered('10.0.0.1').found[0]!, addresses: [address], port: 9901 })
+    const found = { ...UNREGISTERED, found: ['127.0.0.1', '127.0.0.2', '::1', '::ffff:127.0.0.1'].map(at) }
+    expect(join(plain, found, [], NOW)).toEqual({ endpoints: [], settled: true })
+  })
+
   it('is given a minute for its own report where others of its node have proxies', () => {
     const both = { ...registered('10.0.0.1', '10.0.0.2'), meshed: true }
     const early = join(plain, both, [report('a', '10.0.0.1')], NOW + 59_999)
