@@ -255,7 +255,7 @@ class ImportedMesh extends MeshBase {
     if (attributes.pushUrl !== undefined) this.pushUrl = attributes.pushUrl
     this.serviceToken = attributes.serviceToken
     this.memberSecurityGroup = attributes.memberSecurityGroup
-    this._doors = importedDoors(this, attributes)
+    this._doors = importedDoors(attributes)
   }
 }
 

@@ -6,18 +6,20 @@ import {
   type IVpcEndpoint,
 } from 'aws-cdk-lib/aws-ec2'
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
-import { FunctionUrlAuthType, type IFunction, Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda'
+import { FunctionUrlAuthType, type IFunction, type Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda'
 import type { Construct } from 'constructs'
 import type { MeshAttributes } from '../mesh.ts'
 import type { MeshProps } from '../mesh-props.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { PrivateApi } from './private-api.ts'
 
+type FunctionDoor = Pick<IFunction, 'grantInvokeUrl'>
+
 /** The doors of a control plane: Function URLs, or one private REST API, and perhaps the WebSocket API. */
 export interface MeshDoors {
-  readonly dataPlane?: IFunction | undefined
-  readonly api?: IFunction | undefined
-  readonly viewer?: IFunction | undefined
+  readonly dataPlane?: FunctionDoor | undefined
+  readonly api?: FunctionDoor | undefined
+  readonly viewer?: FunctionDoor | undefined
   /** `arn:aws:execute-api:region:account:api/stage`; stands in for the functions. */
   readonly privateApiArn?: string | undefined
   /** `arn:aws:execute-api:region:account:api/stage`. */
@@ -45,7 +47,7 @@ export function grantManage(doors: MeshDoors, grantee: IGrantable): Grant {
 
 function grantDoor(
   grantee: IGrantable,
-  door: IFunction | undefined,
+  door: FunctionDoor | undefined,
   apiArn: string | undefined,
   paths: readonly string[],
 ): Grant {
@@ -101,17 +103,29 @@ function apiEndpoint(scope: Construct, vpc: IVpc, members: ISecurityGroup): IVpc
 }
 
 /** What the attributes name. */
-export function importedDoors(scope: Construct, attributes: MeshAttributes): MeshDoors {
-  const door = (id: string, functionArn: string | undefined) =>
-    // The function's own policy belongs to its stack; within an account the grantee's is enough.
-    functionArn === undefined
-      ? undefined
-      : LambdaFunction.fromFunctionAttributes(scope, id, { functionArn, skipPermissions: true })
+export function importedDoors(attributes: MeshAttributes): MeshDoors {
   return {
-    dataPlane: door('DataPlane', attributes.dataPlaneFunctionArn),
-    api: door('Api', attributes.apiFunctionArn),
-    viewer: door('Viewer', attributes.viewerFunctionArn),
+    dataPlane: importedDoor(attributes.dataPlaneFunctionArn),
+    api: importedDoor(attributes.apiFunctionArn),
+    viewer: importedDoor(attributes.viewerFunctionArn),
     privateApiArn: attributes.privateApiArn,
     pushApiArn: attributes.pushApiArn,
+  }
+}
+
+/**
+ * The function's own policy belongs to its stack; within an account the grantee's is enough. Not by CDK's imported function:
+ * the grants of that can't be depended on, and role bindings come after them.
+ */
+function importedDoor(functionArn: string | undefined): FunctionDoor | undefined {
+  if (functionArn === undefined) return undefined
+  const grant = (grantee: IGrantable, action: string, conditions: Record<string, Record<string, unknown>>) =>
+    Grant.addToPrincipal({ grantee, actions: [action], resourceArns: [functionArn], conditions })
+  // Both are asked for (Lambda Developer Guide, "Control access to Lambda function URLs").
+  return {
+    grantInvokeUrl: (grantee) =>
+      grant(grantee, 'lambda:InvokeFunctionUrl', {
+        StringEquals: { 'lambda:FunctionUrlAuthType': FunctionUrlAuthType.AWS_IAM },
+      }).combine(grant(grantee, 'lambda:InvokeFunction', { Bool: { 'lambda:InvokedViaFunctionUrl': true } })),
   }
 }

@@ -339,6 +339,7 @@ describe('a mesh service of elsewhere', () => {
       namespace,
       serviceToken,
       memberSecurityGroup,
+      dataPlaneFunctionArn: 'arn:aws:lambda:eu-west-1:111111111111:function:data-plane',
     })
     new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, backendNames: ['somebody'] })
     expect(synthError(app)).toBe('')
