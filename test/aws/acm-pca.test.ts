@@ -19,7 +19,7 @@ let moto: Moto | { readonly missing: string }
 let caArn: string
 
 beforeAll(async () => {
-  moto = await startMoto()
+  moto = await startMoto('acm-pca')
   if (!('missing' in moto)) caArn = await createRootCa(new ACMPCAClient(moto.config))
 }, 240_000)
 beforeEach((context) => {

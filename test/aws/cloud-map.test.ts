@@ -5,7 +5,7 @@ import { EMULATED } from '../support/emulator.ts'
 import { startMoto } from '../support/moto.ts'
 import { type StandInCloudMap, startStandInCloudMap } from '../support/stand-in-cloud-map.ts'
 
-const moto = await startMoto()
+const moto = await startMoto('servicediscovery')
 const here = 'config' in moto ? moto : undefined
 afterAll(() => here?.[Symbol.asyncDispose]())
 

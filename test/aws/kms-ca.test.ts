@@ -16,7 +16,7 @@ let client: KMSClient
 const trustDomain = 'weft.internal'
 
 beforeAll(async () => {
-  moto = await startMoto()
+  moto = await startMoto('kms', 'dynamodb')
   if (!('missing' in moto)) client = new KMSClient(moto.config)
 }, 240_000)
 beforeEach((context) => {

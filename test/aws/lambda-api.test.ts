@@ -36,7 +36,7 @@ const SYNC = {
   status: { applied: null, rejected: null, certificateNotAfterMs: null },
 }
 
-const aws = await startMoto()
+const aws = await startMoto('kms')
 const cloud = 'config' in aws ? aws : undefined
 
 describe.skipIf(here === undefined)(`the APIs on Lambda, with ${title}`, () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -19,7 +20,7 @@ import { startMoto } from '../support/moto.ts'
 
 const database = await startDynamoDb()
 const here = 'config' in database ? database : undefined
-const aws = await startMoto()
+const aws = await startMoto('kms', 'route53')
 const cloud = 'config' in aws ? aws : undefined
 const missing = [database, aws].map((one) => ('missing' in one ? one.missing : '')).join('')
 const title = missing === '' ? `${here!.what} and ${cloud!.what}` : `where there are some: ${missing}`
@@ -57,7 +58,7 @@ describe.skipIf(missing !== '')(`the functions for events and push, on ${title}`
     ;(gateway.server as Server).listen(0, '127.0.0.1')
     await once(gateway.server, 'listening')
     route53 = new Route53Client(cloud!.config)
-    const zone = { Name: 'shop.internal', CallerReference: 'x', HostedZoneConfig: { PrivateZone: true } }
+    const zone = { Name: 'shop.internal', CallerReference: randomUUID(), HostedZoneConfig: { PrivateZone: true } }
     const vpc = { VPCRegion: 'us-east-1' as const, VPCId: 'vpc-0123' }
     const { HostedZone } = await route53.send(new CreateHostedZoneCommand({ ...zone, VPC: vpc }))
     zoneId = HostedZone!.Id!.split('/').at(-1)!

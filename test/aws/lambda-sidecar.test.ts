@@ -22,7 +22,7 @@ import { startMoto } from '../support/moto.ts'
 import { REGION, type Session, startSignedFront } from '../support/signed-front.ts'
 
 const database = await startDynamoDb()
-const moto = await startMoto()
+const moto = await startMoto('kms')
 const missing = 'missing' in database ? database.missing : 'missing' in moto ? moto.missing : undefined
 const title = missing === undefined ? 'on emulators' : `where there are emulators: ${missing}`
 

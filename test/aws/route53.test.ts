@@ -19,7 +19,7 @@ let recorded: RecordedCalls
 let zone: MeshZone
 
 beforeAll(async () => {
-  moto = await startMoto()
+  moto = await startMoto('route53')
   if (!('missing' in moto)) operator = new Route53Client(moto.config)
 }, 240_000)
 beforeEach(async (context) => {

@@ -20,7 +20,7 @@ let directory: string
 let lines: string[]
 const toClose: (() => unknown)[] = []
 beforeAll(async () => {
-  sts = await startMoto()
+  sts = await startMoto('sts')
   trusted = getCACertificates('default')
 }, 200_000)
 afterAll(async () => {

@@ -27,7 +27,7 @@ endpointDirectoryContract('the registry', async (): Promise<DirectoryUnderTest> 
   return { ...clock, directory: new Registry(clock), discovery, register: async () => {} }
 })
 
-const [database, aws] = await Promise.all([startDynamoDb(), startMoto()])
+const [database, aws] = await Promise.all([startDynamoDb(), startMoto('servicediscovery')])
 afterAll(async () => {
   if ('config' in database) await database[Symbol.asyncDispose]()
   if ('config' in aws) await aws[Symbol.asyncDispose]()

@@ -35,7 +35,7 @@ describe('the KMS CA, on moto', () => {
   let dynamo: DynamoDBClient
   let tables: string[] = []
   beforeAll(async () => {
-    moto = await startMoto()
+    moto = await startMoto('kms', 'dynamodb')
     if ('missing' in moto) return
     kms = new KMSClient(moto.config)
     dynamo = new DynamoDBClient(moto.config)

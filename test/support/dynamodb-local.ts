@@ -9,6 +9,7 @@ import {
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb'
 import { DYNAMODB_TABLE, DYNAMODB_TTL } from '../../runtime/adapters/dynamodb-table.ts'
+import { isMoto, lackingAt } from './aws-endpoint.ts'
 import { EMULATED, startEmulator } from './emulator.ts'
 import { mavenTool } from './judges.ts'
 import { motoServer } from './moto.ts'
@@ -24,12 +25,12 @@ export interface DynamoDb extends AsyncDisposable {
 }
 
 /**
- * The DynamoDB at `AWS_ENDPOINT_URL_DYNAMODB` where that is set, else one of our own that ends with it.
- * `missing` says why there is none.
+ * The DynamoDB at `AWS_ENDPOINT_URL_DYNAMODB`, or else at `AWS_ENDPOINT_URL`, where one of them is set, else one of our own
+ * that ends with it. `missing` says why there is none.
  */
 export async function startDynamoDb(): Promise<DynamoDb | { readonly missing: string }> {
-  const endpoint = process.env.AWS_ENDPOINT_URL_DYNAMODB
-  if (endpoint) return dynamoDb(`the DynamoDB at ${endpoint}`, { endpoint }, undefined)
+  const endpoint = process.env.AWS_ENDPOINT_URL_DYNAMODB || process.env.AWS_ENDPOINT_URL
+  if (endpoint) return givenDynamoDb(endpoint)
   const jars = await mavenTool('dynamodb-local', 'com.amazonaws:DynamoDBLocal:2.6.1')
   if ('bin' in jars) {
     const main = 'com.amazonaws.services.dynamodbv2.local.main.ServerRunner'
@@ -42,6 +43,13 @@ export async function startDynamoDb(): Promise<DynamoDb | { readonly missing: st
   if ('missing' in moto) return { missing: `${jars.missing}; ${moto.missing}` }
   const what = `moto in place of DynamoDB Local (${jars.missing})`
   return own(what, await startEmulator(what, moto.command, moto.args))
+}
+
+async function givenDynamoDb(endpoint: string): Promise<DynamoDb | { readonly missing: string }> {
+  const missing = await lackingAt(endpoint, ['dynamodb'])
+  if (missing !== undefined) return { missing }
+  const what = (await isMoto(endpoint)) ? 'moto in place of DynamoDB' : 'the DynamoDB'
+  return dynamoDb(`${what} at ${endpoint}`, { ...EMULATED, endpoint }, undefined)
 }
 
 function own(what: string, server: Awaited<ReturnType<typeof startEmulator>>): DynamoDb | { readonly missing: string } {

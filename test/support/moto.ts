@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { type AwsService, lackingAt } from './aws-endpoint.ts'
 import { EMULATED, startEmulator } from './emulator.ts'
 import { pythonTool } from './judges.ts'
 
@@ -11,12 +12,16 @@ export interface Moto extends AsyncDisposable {
 }
 
 /**
- * The emulator at `AWS_ENDPOINT_URL` where that is set, else a moto server (PyPI) of the caller's own, with nothing in
- * it: start one a test file. `missing` says why there is none: the words for `context.skip`.
+ * The emulator at `AWS_ENDPOINT_URL` where that is set and has what is `needed`, else a moto server (PyPI) of the caller's
+ * own, with nothing in it: start one a test file. `missing` says why there is none: the words for `context.skip`.
  */
-export async function startMoto(): Promise<Moto | { readonly missing: string }> {
+export async function startMoto(...needed: AwsService[]): Promise<Moto | { readonly missing: string }> {
   const given = process.env.AWS_ENDPOINT_URL
-  if (given) return moto(`the AWS at ${given}`, { endpoint: given, [Symbol.asyncDispose]: async () => {} })
+  if (given) {
+    const missing = await lackingAt(given, needed)
+    if (missing !== undefined) return { missing }
+    return moto(`the AWS at ${given}`, { endpoint: given, [Symbol.asyncDispose]: async () => {} })
+  }
   const tool = await motoServer()
   if ('missing' in tool) return tool
   const server = await startEmulator('moto', tool.command, tool.args)
