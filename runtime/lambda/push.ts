@@ -32,7 +32,12 @@ export async function handler({ requestContext }: PushEvent): Promise<{ statusCo
     return { statusCode: 200 }
   } catch (error) {
     log('warn', 'push connection refused', { routeKey, connectionId, ...errorFields(error) })
-    const isRefused = error instanceof MeshError && (error.code === 'forbidden' || error.code === 'unauthenticated')
-    return { statusCode: isRefused ? 403 : 500 }
+    return { statusCode: statusOf(error) }
   }
+}
+
+function statusOf(error: unknown): number {
+  const code = error instanceof MeshError ? error.code : undefined
+  if (code === 'forbidden' || code === 'unauthenticated') return 403
+  return code === 'limit-exceeded' ? 429 : 500
 }

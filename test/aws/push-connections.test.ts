@@ -1,0 +1,45 @@
+import { afterAll, describe, expect, it } from 'vitest'
+import { dynamoDbClient, writeAll } from '../../runtime/adapters/dynamodb-calls.ts'
+import { PushConnections } from '../../runtime/adapters/push-connections.ts'
+import type { Subject } from '../../runtime/model/reference.ts'
+import { startDynamoDb } from '../support/dynamodb-local.ts'
+
+const database = await startDynamoDb()
+const here = 'config' in database ? database : undefined
+const why = 'missing' in database ? `, where there is one: ${database.missing}` : ''
+afterAll(() => here?.[Symbol.asyncDispose]())
+
+describe.skipIf(here === undefined)(`connections of the push on DynamoDB${why}`, () => {
+  it('are bounded for each subject, so that one task can not make every change dear', async () => {
+    const client = dynamoDbClient(here!.config)
+    const table = await here!.createTable()
+    const subject = (name: string): Subject => ({ kind: 'virtual-node', mesh: 'shop', name })
+    let now = Date.now()
+    const open = () => new PushConnections(client, table, { now: () => now })
+    const expires = (inS: number) => ({ N: String(Math.floor(now / 1000) + inS) })
+    const item = (n: number) => ({
+      pk: { S: 'push' },
+      sk: { S: `c${n}=` },
+      mesh: { S: 'shop' },
+      kind: { S: 'virtual-node' },
+      subject: { S: 'orders' },
+      // Some have ended, and DynamoDB has not taken them away yet.
+      expires: expires(n < 100 ? -60 : 3_600),
+    })
+    await writeAll(
+      client,
+      table,
+      Array.from({ length: 2_599 }, (_, n) => ({ PutRequest: { Item: item(n) } })),
+    )
+    const [one, other] = [open(), open()]
+    await one.add('last=', subject('orders'))
+    await expect(one.add('more=', subject('orders'))).rejects.toMatchObject({ code: 'limit-exceeded' })
+    await expect(other.add('more=', subject('orders'))).rejects.toMatchObject({ code: 'limit-exceeded' })
+    await one.add('cart=', subject('cart'))
+    expect(await one.list('shop')).toHaveLength(2_501)
+    await one.remove('last=')
+    now += 10_000
+    await one.add('again=', subject('orders'))
+    client.destroy()
+  })
+})
