@@ -1,9 +1,7 @@
 import type { Socket } from 'node:net'
-import type { Server } from 'node:tls'
 import type { EndpointSet } from '../../runtime/model/endpoints.ts'
-import { spiffeId } from '../../runtime/model/identity.ts'
-import type { InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
-import { type Authorizer, authorizer } from './chain/authorize.ts'
+import type { InboundListener, InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
+import { authorizer } from './chain/authorize.ts'
 import { type Chooser, HttpChain } from './chain/chain.ts'
 import { egressTo } from './chain/egress.ts'
 import { gatewayChooser } from './chain/gateway.ts'
@@ -12,23 +10,21 @@ import { outboundChooser, vipChooser } from './chain/outbound.ts'
 import { CompiledTable } from './chain/tables.ts'
 import { TracedChain } from './chain/traced.ts'
 import { actualPort, type ProxyEnvironment } from './env.ts'
+import { Arrivals, MESH_PORT } from './listen/arrivals.ts'
 import { HttpDoor } from './listen/door.ts'
 import { inboundLabel, listenerLabel } from './listen/label.ts'
 import { Ports, type WantedPort } from './listen/ports.ts'
-import { sniff } from './listen/sniff.ts'
 import type { Log } from './log.ts'
+import { TcpDoor, type TcpWay } from './tcp/door.ts'
+import { tcpInboundPlan, tcpVipPlan } from './tcp/plans.ts'
 import type { AccessLogs, LogAccess } from './telemetry/access-log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
 import { seriesOf } from './telemetry/series.ts'
 import type { Tracing } from './telemetry/tracing.ts'
 import type { WorkloadIdentity } from './tls/identity.ts'
-import { createMeshServer } from './tls/server.ts'
-import { createTerminatingServer, type TerminatingServer, type TerminatingSource } from './tls/terminating.ts'
+import type { TerminatingServer, TerminatingSource } from './tls/terminating.ts'
 import { UpstreamCluster } from './upstream/cluster.ts'
-
-/** What sidecars offer each other, and clients of TLS (ALPN), in order of preference. */
-export const MESH_PROTOCOLS = ['h2', 'http/1.1']
 
 export interface ServingOptions {
   readonly environment: ProxyEnvironment
@@ -40,18 +36,15 @@ export interface ServingOptions {
   readonly log: Log
 }
 
-/** Label of the mesh port where no server name is known yet: handshakes that fail. */
-const MESH_PORT = 'inbound'
 /** Series of routes and clusters that a snapshot took away are kept for one more scrape or two. */
 const PRUNE_AFTER_MS = 120_000
 
-/** A door, what stands behind it, and the rule by which it lets in: who came in by another rule does not stay. */
+/** A door, and the rule by which it lets in: who came in by another rule does not stay. */
 interface Entrance {
-  readonly door: HttpDoor
-  readonly chain: HttpChain
+  readonly door: HttpDoor | TcpDoor
   readonly rule: string
-  /** A gateway that is declared as HTTP/2 (gRPC) takes nothing else. */
-  readonly http2Only: boolean
+  /** Puts in force what stands behind it. */
+  readonly open: () => void
 }
 
 /** What a snapshot is turned into before it is put in force: nothing of it is visible until `commit`. */
@@ -59,7 +52,7 @@ class Draft {
   readonly clusters = new Map<string, UpstreamCluster>()
   readonly ports: WantedPort[] = []
   readonly doors = new Map<string, Entrance>()
-  readonly bySni = new Map<string, HttpDoor>()
+  readonly bySni = new Map<string, HttpDoor | TcpDoor>()
   readonly terminations = new Map<string, TerminatingServer>()
 }
 
@@ -72,15 +65,15 @@ export class Serving {
   private readonly options: ServingOptions
   private readonly endpoints = new Map<string, EndpointSet>()
   private doors: ReadonlyMap<string, Entrance> = new Map()
-  private bySni: ReadonlyMap<string, HttpDoor> = new Map()
+  private bySni: ReadonlyMap<string, HttpDoor | TcpDoor> = new Map()
   private terminations: ReadonlyMap<string, TerminatingServer> = new Map()
-  private meshServer: Server | null = null
-  private readonly meshMetrics: ListenerMetrics
+  private readonly arrivals: Arrivals
   private readonly sweeper: NodeJS.Timeout
 
   constructor(options: ServingOptions) {
     this.options = options
-    this.meshMetrics = new ListenerMetrics(options.metrics, MESH_PORT)
+    const { identity, metrics, log } = options
+    this.arrivals = new Arrivals({ identity, metrics, log, bySni: (name) => this.bySni.get(name) })
     this.sweeper = setInterval(() => this.sweep(), 1_000)
     this.sweeper.unref()
   }
@@ -102,15 +95,11 @@ export class Serving {
   }
 
   private commit(snapshot: Snapshot, draft: Draft): void {
-    for (const { door, chain, http2Only } of draft.doors.values()) {
-      door.chain = chain
-      door.http2Only = http2Only
-    }
+    for (const entrance of draft.doors.values()) entrance.open()
     for (const [id, { door }] of this.doors) {
       const next = draft.doors.get(id)?.door
-      if (next === door) continue
-      door.drain()
-      if (next !== undefined) door.closeIdle()
+      if (next === undefined) door.drain()
+      else if (next !== door) door.oust()
     }
     for (const cluster of this.clusters.values()) if (draft.clusters.get(cluster.spec.name) !== cluster) cluster.close()
     for (const [key, one] of this.terminations) if (draft.terminations.get(key) !== one) one.close()
@@ -179,13 +168,9 @@ export class Serving {
     }
     switch (listener.kind) {
       case 'inbound': {
-        for (const port of listener.ports) {
-          const { authorization } = listener
-          const authorize = authorization && authorizer(authorization, inboundLabel(port), metrics)
-          this.draftInboundPort(port, authorize, logAccess, draft)
-        }
+        for (const port of listener.ports) this.draftInboundPort(port, listener.authorization, logAccess, draft)
         if (listener.ports.length === 0) return
-        draft.ports.push({ ...bind, accept: (socket) => this.mesh().emit('connection', socket) })
+        draft.ports.push({ ...bind, accept: (socket) => this.arrivals.fromPeer(socket) })
         return
       }
       case 'outbound': {
@@ -198,7 +183,14 @@ export class Serving {
         return
       }
       case 'vip': {
-        if (!environment.vips || this.unsupported(listener.protocol, label)) return
+        if (!environment.vips) return
+        if (listener.protocol === 'tcp') {
+          const own = snapshot.tables.find((one) => one.name === listener.table)!
+          const plan = tcpVipPlan(own, listener.port, { listener: label, clusters: draft.clusters, metrics })
+          const out = this.draftTcpDoor(draft, label, { plan, authorize: null, policy: '', logAccess }, '')
+          draft.ports.push({ ...bind, host: listener.address, accept: (socket) => out.take(socket, null) })
+          return
+        }
         const out = door(vipChooser(listener, new Map([[listener.table, table(listener.table)]])), 'outbound', 'http')
         draft.ports.push({ ...bind, host: listener.address, accept: (socket) => out.take(socket, null) })
         return
@@ -218,16 +210,23 @@ export class Serving {
 
   private draftInboundPort(
     port: InboundPort,
-    authorize: Authorizer | null,
+    authorization: InboundListener['authorization'],
     logAccess: LogAccess | null,
     draft: Draft,
   ): void {
     const { environment, metrics } = this.options
     const label = inboundLabel(port)
-    if (this.unsupported(port.protocol, label)) return
-    const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics, authorize)
+    const authorize = authorization && authorizer(authorization, label, metrics)
     const rule = port.published === null ? '' : ruleOf(port.published.tls, port.published)
-    const into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port, rule })
+    let into: HttpDoor | TcpDoor
+    if (port.protocol === 'tcp') {
+      const plan = tcpInboundPlan(port, { listener: label, clusters: draft.clusters, metrics })
+      const policy = JSON.stringify(authorization)
+      into = this.draftTcpDoor(draft, label, { plan, authorize, policy, logAccess }, rule)
+    } else {
+      const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics, authorize)
+      into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port, rule })
+    }
     draft.bySni.set(port.sni, into)
     if (port.published === null) return
     const { tls } = port.published
@@ -267,59 +266,46 @@ export class Serving {
     }
     const chain = tracing === null ? new HttpChain(chainOptions) : new TracedChain(chainOptions, tracing)
     const { rule } = options
-    const former = this.doors.get(label)
-    const door = former?.rule === rule ? former.door : new HttpDoor(chain)
-    draft.doors.set(label, { door, chain, rule, http2Only: options.http2Only === true })
+    const former = this.former(label, rule)
+    const door = former instanceof HttpDoor ? former : new HttpDoor(chain)
+    const open = (): void => {
+      door.chain = chain
+      door.http2Only = options.http2Only === true
+    }
+    draft.doors.set(label, { door, rule, open })
     metrics.gauge('weft_downstream_connections', { listener: label }, () => door.open)
     return door
+  }
+
+  private draftTcpDoor(draft: Draft, label: string, way: TcpWay, rule: string): TcpDoor {
+    const { metrics } = this.options
+    const former = this.former(label, rule)
+    const door = former instanceof TcpDoor ? former : new TcpDoor(way, metrics, label)
+    draft.doors.set(label, { door, rule, open: () => door.swap(way) })
+    metrics.gauge('weft_downstream_connections', { listener: label }, () => door.open)
+    return door
+  }
+
+  /** The door that a listener has, if it lets in by the same rule. */
+  private former(label: string, rule: string): HttpDoor | TcpDoor | undefined {
+    const former = this.doors.get(label)
+    return former?.rule === rule ? former.door : undefined
   }
 
   /** For clients without an identity in the mesh: TLS, plaintext, or whichever the first byte shows. */
   private acceptStrangers(
     draft: Draft,
     label: string,
-    door: HttpDoor,
+    door: HttpDoor | TcpDoor,
     mode: 'strict' | 'permissive' | 'disabled',
     source: TerminatingSource,
   ): (socket: Socket) => void {
-    const plain = (socket: Socket): void => door.take(socket, null)
-    if (mode === 'disabled') return plain
+    if (mode === 'disabled') return this.arrivals.fromStranger(door, mode, null)
     // A new rule comes with a new door, which needs a server of its own.
     const key = `${label} ${ruleOf(mode, source)} ${JSON.stringify(source.certificate)}`
-    const termination = this.terminations.get(key) ?? this.terminate(door, source, label)
+    const termination = this.terminations.get(key) ?? this.arrivals.terminate(door, source, label)
     draft.terminations.set(key, termination)
-    const tls = (socket: Socket): void => void termination.server.emit('connection', socket)
-    return mode === 'strict' ? tls : (socket) => sniff(socket, tls, plain)
-  }
-
-  private terminate(door: HttpDoor, source: TerminatingSource, label: string): TerminatingServer {
-    const { identity, log, metrics } = this.options
-    const failures = new ListenerMetrics(metrics, label)
-    return createTerminatingServer({
-      certificate: source.certificate,
-      clientValidation: source.clientValidation,
-      identity,
-      log,
-      alpnProtocols: MESH_PROTOCOLS,
-      onConnection: (socket) =>
-        door.take(socket, { peer: null, serverName: socket.servername || '' }, socket.alpnProtocol ?? false),
-      onRejected: (reason) => failures.tlsFailed(reason),
-    })
-  }
-
-  /** The one server of the mesh port; what stands behind a server name is looked up for each connection. */
-  private mesh(): Server {
-    this.meshServer ??= createMeshServer({
-      identity: this.options.identity,
-      alpnProtocols: MESH_PROTOCOLS,
-      acceptsServerName: (name) => this.bySni.has(name),
-      onConnection: (socket, serverName, alpn, peer) => {
-        const id = spiffeId(this.options.identity.trustDomain, peer)
-        this.bySni.get(serverName)!.take(socket, { peer: id, serverName }, alpn)
-      },
-      onRejected: (reason) => this.meshMetrics.tlsFailed(reason),
-    })
-    return this.meshServer
+    return this.arrivals.fromStranger(door, mode, termination)
   }
 
   private unsupported(protocol: string, label: string): boolean {

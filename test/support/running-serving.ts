@@ -24,6 +24,8 @@ export async function startServing(
   options: {
     identity?: WorkloadIdentity
     ports?: ReadonlyMap<number, number>
+    /** Whether loopback VIPs are bound. */
+    vips?: boolean
     tracing?: (metrics: Metrics) => Tracing
   } = {},
 ): Promise<RunningServing> {
@@ -41,7 +43,7 @@ export async function startServing(
       bindAddress: '127.0.0.1',
       advertiseAddress: null,
       ports: options.ports ?? new Map(),
-      vips: false,
+      vips: options.vips ?? false,
       stateDir: '/nowhere',
       logLevel: 'error',
       adminPort: 9901,

@@ -11,7 +11,7 @@ it('a client of a permissive port that never says a byte does not keep its socke
       socket,
       (one) => taken.push(one),
       (one) => taken.push(one),
-      100,
+      { ms: 100, isPlain: false },
     ),
   )
   server.listen(0, '127.0.0.1')

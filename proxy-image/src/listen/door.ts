@@ -21,8 +21,24 @@ export interface TlsDownstream {
   readonly serverName: string
 }
 
+/** Where connections of one listener come in, whatever they carry. */
+export interface Door {
+  /** Connections. */
+  readonly open: number
+  /** What is under way: requests, or connections that are one exchange. */
+  readonly busy: number
+  /** Call about once a second. */
+  sweep(now: number): void
+  /** From now on clients are asked to go elsewhere. */
+  drain(): void
+  closeIdle(): void
+  closeAll(): void
+  /** Whoever came in by a rule that holds no more does not stay. */
+  oust(): void
+}
+
 /** Where HTTP requests of one listener come in, in either version. It outlives snapshots; the chain behind it is swapped. */
-export class HttpDoor implements ServerConnectionOwner, Http2ServerOwner {
+export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   chain: HttpChain
   /** What does not begin with the preface of HTTP/2 is told so, in HTTP/2. */
   http2Only = false
@@ -126,6 +142,11 @@ export class HttpDoor implements ServerConnectionOwner, Http2ServerOwner {
   closeIdle(): void {
     for (const connection of this.http1) if (connection.idle) connection.close()
     for (const connection of this.http2) if (connection.idle) connection.close()
+  }
+
+  oust(): void {
+    this.drain()
+    this.closeIdle()
   }
 
   closeAll(): void {

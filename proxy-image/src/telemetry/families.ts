@@ -27,9 +27,24 @@ export const FAMILIES = {
     help: 'gRPC calls answered to downstream, by method and status.',
     labels: ['listener', 'route', 'method', 'grpc_status'],
   },
+  weft_tcp_connections_total: {
+    type: 'counter',
+    help: 'TCP connections that were carried to upstream.',
+    labels: ['listener', 'route', 'cluster'],
+  },
+  weft_tcp_bytes_total: {
+    type: 'counter',
+    help: 'Bytes of TCP connections, received from and sent to downstream.',
+    labels: ['listener', 'route', 'cluster', 'direction'],
+  },
+  weft_tcp_failures_total: {
+    type: 'counter',
+    help: 'TCP connections that did not come about or did not end in peace, by reason.',
+    labels: ['listener', 'reason'],
+  },
   weft_authorization_denied_total: {
     type: 'counter',
-    help: 'Requests that an authorization policy denies; in mode shadow they are let through.',
+    help: 'Requests and TCP connections that an authorization policy denies; in mode shadow they are let through.',
     labels: ['listener', 'policy', 'mode'],
   },
   weft_retries_total: {
@@ -44,7 +59,7 @@ export const FAMILIES = {
   },
   weft_upstream_attempts_total: {
     type: 'counter',
-    help: 'Attempts sent to upstream; outcome is answered or the reason of the failure.',
+    help: 'Attempts sent to upstream; outcome is answered (TCP: connected) or the reason of the failure.',
     labels: ['cluster', 'outcome'],
   },
   weft_upstream_connections: {

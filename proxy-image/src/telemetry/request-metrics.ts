@@ -107,7 +107,7 @@ export class RequestMetrics {
 /** What upstream did for one cluster. */
 export class ClusterMetrics {
   readonly #statuses: StatusCounters
-  readonly #attempts: WordCounters<'answered' | Reason>
+  readonly #attempts: WordCounters<'answered' | 'connected' | Reason>
 
   constructor(metrics: Metrics, cluster: string) {
     this.#statuses = new StatusCounters((status) =>
@@ -122,6 +122,11 @@ export class ClusterMetrics {
   answered(status: number): void {
     this.#statuses.inc(status)
     this.#attempts.inc('answered')
+  }
+
+  /** One connection of TCP. */
+  connected(): void {
+    this.#attempts.inc('connected')
   }
 
   /** One attempt that brought none. */

@@ -132,7 +132,8 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
   private createEndpoint(endpoint: Endpoint): PooledEndpoint {
     const created: PooledEndpoint = new UpstreamEndpoint<EndpointPool>(endpoint)
     const http2 = this.speaksHttp2(created)
-    const plan = planDial(this.spec, created, this.context.identity, http2 ? 'h2' : 'http/1.1')
+    const alpn = this.spec.protocol === 'tcp' ? 'weft-tcp' : http2 ? 'h2' : 'http/1.1'
+    const plan = planDial(this.spec, created, this.context.identity, alpn)
     const address = `${created.address}:${created.sidecar?.port ?? created.port}`
     created.pool = http2
       ? new Http2Pool(plan, address, this)
@@ -142,6 +143,7 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
 
   /** Between sidecars everything travels on HTTP/2, where both can; to an app goes what it said it speaks. */
   private speaksHttp2({ sidecar }: Pick<Endpoint, 'sidecar'>): boolean {
+    if (this.spec.protocol === 'tcp') return false
     if (sidecar !== null && this.spec.tls.mesh !== null) return sidecar.protocols.includes('h2')
     return this.spec.protocol === 'http2' || this.spec.protocol === 'grpc'
   }

@@ -8,6 +8,9 @@ import type { WorkloadIdentity } from '../tls/identity.ts'
 import { carriesName, expectPeer, remainingLifeMs } from '../tls/peer.ts'
 import type { UpstreamEndpoint } from './endpoint.ts'
 
+/** What is spoken inside of TLS. */
+export type Alpn = 'h2' | 'http/1.1' | 'weft-tcp'
+
 /** How to reach an endpoint, decided once for each endpoint of a cluster. */
 export type DialPlan =
   | { readonly kind: 'plain'; readonly host: string; readonly port: number }
@@ -27,7 +30,7 @@ export function planDial(
   cluster: Cluster,
   endpoint: Pick<UpstreamEndpoint, 'address' | 'port' | 'sidecar'>,
   identity: WorkloadIdentity,
-  alpn: 'h2' | 'http/1.1',
+  alpn: Alpn,
 ): DialPlan {
   const { mesh, plain } = cluster.tls
   const host = endpoint.address
@@ -60,7 +63,7 @@ export function planDial(
 function clientPolicyOptions(
   policy: ClientTls,
   identity: WorkloadIdentity,
-  alpn: 'h2' | 'http/1.1',
+  alpn: Alpn,
 ): () => tls.ConnectionOptions {
   return () => {
     const ca = policy.trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(policy.trust.chain)

@@ -1,0 +1,118 @@
+import type { Socket } from 'node:net'
+import type { Server } from 'node:tls'
+import { spiffeId } from '../../../runtime/model/identity.ts'
+import type { Log } from '../log.ts'
+import { TCP_PROTOCOL, TcpDoor } from '../tcp/door.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { ListenerMetrics } from '../telemetry/request-metrics.ts'
+import type { WorkloadIdentity } from '../tls/identity.ts'
+import { createMeshServer } from '../tls/server.ts'
+import { createTerminatingServer, type TerminatingServer, type TerminatingSource } from '../tls/terminating.ts'
+import { HttpDoor, type TlsDownstream } from './door.ts'
+import { SERVER_FIRST, sniff } from './sniff.ts'
+
+/** What clients of TLS are offered (ALPN), in order of preference. */
+const HTTP_PROTOCOLS = ['h2', 'http/1.1']
+/** What sidecars offer each other. */
+export const MESH_PROTOCOLS: readonly string[] = [...HTTP_PROTOCOLS, TCP_PROTOCOL]
+/** Label of the mesh port where no server name is known yet: handshakes that fail. */
+export const MESH_PORT = 'inbound'
+
+interface ArrivalsOptions {
+  readonly identity: WorkloadIdentity
+  readonly metrics: Metrics
+  readonly log: Log
+  /** What stands behind a server name of the mesh port, in lower case; asked for each connection. */
+  readonly bySni: (name: string) => HttpDoor | TcpDoor | undefined
+}
+
+/** How connections get from the ports to the doors: through TLS where there is any. */
+export class Arrivals {
+  private readonly options: ArrivalsOptions
+  private readonly meshMetrics: ListenerMetrics
+  private meshServer: Server | null = null
+
+  constructor(options: ArrivalsOptions) {
+    this.options = options
+    this.meshMetrics = new ListenerMetrics(options.metrics, MESH_PORT)
+  }
+
+  /** A connection to the mesh port: mTLS, and the server name picks the door. */
+  fromPeer(socket: Socket): void {
+    this.meshServer ??= this.createMesh()
+    this.meshServer.emit('connection', socket)
+  }
+
+  /**
+   * A connection of a client without an identity in the mesh: TLS, plaintext, or whichever the first byte shows.
+   * `termination` is null where there is plaintext only.
+   */
+  fromStranger(
+    door: HttpDoor | TcpDoor,
+    mode: 'strict' | 'permissive' | 'disabled',
+    termination: TerminatingServer | null,
+  ): (socket: Socket) => void {
+    const plain = (socket: Socket): void => this.enter(door, socket, null, false)
+    if (mode === 'disabled' || termination === null) return plain
+    const tls = (socket: Socket): void => void termination.server.emit('connection', socket)
+    if (mode === 'strict') return tls
+    return (socket) => sniff(socket, tls, plain, door instanceof TcpDoor ? SERVER_FIRST : undefined)
+  }
+
+  /** The server of a listener that ends the TLS of strangers. */
+  terminate(door: HttpDoor | TcpDoor, source: TerminatingSource, label: string): TerminatingServer {
+    const { identity, log, metrics } = this.options
+    const failures = new ListenerMetrics(metrics, label)
+    return createTerminatingServer({
+      certificate: source.certificate,
+      clientValidation: source.clientValidation,
+      identity,
+      log,
+      // What is said inside of TCP is between its ends.
+      alpnProtocols: door instanceof TcpDoor ? [] : HTTP_PROTOCOLS,
+      onConnection: (socket) => {
+        const serverName = socket.servername || ''
+        this.enter(door, socket, { peer: null, serverName }, socket.alpnProtocol ?? false)
+      },
+      onRejected: (reason) => failures.tlsFailed(reason),
+    })
+  }
+
+  /** The one server of the mesh port. */
+  private createMesh(): Server {
+    const { identity, bySni } = this.options
+    return createMeshServer({
+      identity,
+      alpnProtocols: MESH_PROTOCOLS,
+      acceptsServerName: (name) => bySni(name) !== undefined,
+      prepare: (name, done) => {
+        const door = bySni(name)
+        if (door instanceof TcpDoor) door.prepare(done)
+        else done(null)
+      },
+      onConnection: (socket, serverName, alpn, peer) => {
+        const door = bySni(serverName)!
+        const id = spiffeId(identity.trustDomain, peer)
+        if ((alpn === TCP_PROTOCOL) === door instanceof TcpDoor) {
+          return this.enter(door, socket, { peer: id, serverName }, alpn, true)
+        }
+        this.meshMetrics.tlsFailed('protocol_not_accepted')
+        socket.on('error', () => {})
+        socket.destroy()
+      },
+      onRejected: (reason) => this.meshMetrics.tlsFailed(reason),
+    })
+  }
+
+  /** `prepared`: a TCP door was told when the handshake began. */
+  private enter(
+    door: HttpDoor | TcpDoor,
+    socket: Socket,
+    tls: TlsDownstream | null,
+    alpn: string | false,
+    prepared = false,
+  ): void {
+    if (door instanceof HttpDoor) door.take(socket, tls, alpn)
+    else door.take(socket, tls, prepared)
+  }
+}
