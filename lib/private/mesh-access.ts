@@ -13,7 +13,7 @@ import type { MeshProps } from '../mesh-props.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { PrivateApi } from './private-api.ts'
 
-type FunctionDoor = Pick<IFunction, 'grantInvokeUrl'>
+type FunctionDoor = Pick<IFunction, 'functionArn' | 'grantInvokeUrl'>
 
 /** The doors of a control plane: Function URLs, or one private REST API, and perhaps the WebSocket API. */
 export interface MeshDoors {
@@ -123,6 +123,7 @@ function importedDoor(functionArn: string | undefined): FunctionDoor | undefined
     Grant.addToPrincipal({ grantee, actions: [action], resourceArns: [functionArn], conditions })
   // Both are asked for (Lambda Developer Guide, "Control access to Lambda function URLs").
   return {
+    functionArn,
     grantInvokeUrl: (grantee) =>
       grant(grantee, 'lambda:InvokeFunctionUrl', {
         StringEquals: { 'lambda:FunctionUrlAuthType': FunctionUrlAuthType.AWS_IAM },

@@ -285,10 +285,15 @@ function changesOf(
   )
 }
 
-/** The function that people get who may only look has a role that can't write: theirs to know, and nothing to try again. */
+/**
+ * The function that people get who may only look has a role that can't write: theirs to know, and nothing to try again. Where
+ * a role has lost its rights, it's a stack's reason.
+ */
 function refuseReader(error: Error): never {
   if (error.name !== 'AccessDeniedException') throw error
-  const message = 'this endpoint of the control plane can read and change nothing; use the one for changes'
+  const message =
+    'this part of the control plane may read its table and not write it (AccessDeniedException); if it is the read-only ' +
+    'endpoint, use the one for changes, else give its role back what the Mesh construct grants it on the table'
   throw new MeshError('forbidden', message, { cause: Object.assign(new Error(error.message), { name: error.name }) })
 }
 

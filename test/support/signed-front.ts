@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { createServer } from 'node:https'
@@ -22,6 +23,13 @@ export interface Session {
 
 export const REGION = 'eu-west-1'
 
+/** Asked before a WebSocket opens, and told when it has closed, as the function behind a WebSocket API is; false refuses. */
+export type OnConnection = (
+  routeKey: '$connect' | '$disconnect',
+  connectionId: string,
+  caller: IamCaller,
+) => Promise<boolean>
+
 /**
  * What AWS puts before a Lambda function and a WebSocket API, as far as a proxy can tell: HTTPS under a name, a check of
  * each signature by a judge that shares no code with the signer, and the caller (`c.env.iam`) for whoever is behind. The name is
@@ -40,6 +48,8 @@ export async function startSignedFront(
   const faults: string[] = []
   const paths: string[] = []
   const sockets = new Set<WebSocket>()
+  const connections = new Map<string, WebSocket>()
+  let onConnection: OnConnection = async () => true
   const sessionOf = (text: string) => sessions.find(({ accessKeyId }) => text.includes(`${accessKeyId}/`))
   const webSockets = new WebSocketServer({ noServer: true })
 
@@ -64,7 +74,7 @@ export async function startSignedFront(
     response.writeHead(answer.status, Object.fromEntries(answer.headers))
     return response.end(await answer.text())
   })
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  server.on('upgrade', async (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const { method = '', url: target = '', headers } = request
     const signed = { method, target, headers, body: Buffer.alloc(0) }
     const session = sessionOf(decodeURIComponent(target))
@@ -72,13 +82,20 @@ export async function startSignedFront(
       session === undefined
         ? 'nobody'
         : querySignatureFault(signed, { ...session, region: REGION, service: 'execute-api' })
-    if (fault !== undefined || session?.denied) {
+    const connectionId = randomUUID()
+    const isLetIn = fault === undefined && !session?.denied
+    if (!isLetIn || !(await onConnection('$connect', connectionId, session!.caller))) {
       faults.push(fault ?? 'denied')
       return socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
     }
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       sockets.add(webSocket)
-      webSocket.on('close', () => sockets.delete(webSocket))
+      connections.set(connectionId, webSocket)
+      webSocket.on('close', () => {
+        sockets.delete(webSocket)
+        connections.delete(connectionId)
+        void onConnection('$disconnect', connectionId, session!.caller)
+      })
     })
   })
   const open = async (port: number) => {
@@ -96,6 +113,11 @@ export async function startSignedFront(
     paths,
     /** Those who listen for the push. */
     sockets,
+    /** The same by the id that `onConnection` got. */
+    connections,
+    onConnection: (ask: OnConnection) => {
+      onConnection = ask
+    },
     // biome-ignore lint/suspicious/noExplicitAny: as above
     serve: (served: Hono<any>) => {
       app = served
