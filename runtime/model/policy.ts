@@ -3,6 +3,7 @@ import { DurationSchema } from './resource/duration.ts'
 import { object } from './resource/object.ts'
 import { exactlyOne } from './resource/rule.ts'
 import { integer, list, resourceName, text } from './resource/values.ts'
+import { RETRY_EVENTS } from './snapshot.ts'
 
 /**
  * Policies hold what App Mesh never had, attached to its resources rather than mixed in (design, section 4). Of those of
@@ -28,22 +29,6 @@ const authorization = object({
   /** Empty: nobody. */
   spec: object({ allow: list(caller) }),
 })
-
-/** What the snapshot knows; see there. */
-const RETRY_EVENTS = [
-  'connect-failure',
-  'refused-stream',
-  'reset',
-  '5xx',
-  'gateway-error',
-  '503',
-  '409',
-  'grpc-cancelled',
-  'grpc-deadline-exceeded',
-  'grpc-internal',
-  'grpc-resource-exhausted',
-  'grpc-unavailable',
-] as const
 
 const ROUTING_TARGETS = ['mesh', 'virtual-service', 'route'] as const
 

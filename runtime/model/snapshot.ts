@@ -160,32 +160,33 @@ const routeMatch = v.strictObject({
   query: v.array(v.strictObject({ name, exact: v.nullable(v.string()) })),
 })
 
+/** What a policy may retry. */
+export const RETRY_EVENTS = [
+  /** No connection, or refused before any byte was processed: safe for every method. */
+  'connect-failure',
+  'refused-stream',
+  /** The stream ended without a complete response head. */
+  'reset',
+  /** HTTP statuses. */
+  '5xx',
+  'gateway-error',
+  '503',
+  '409',
+  /** gRPC statuses. */
+  'grpc-cancelled',
+  'grpc-deadline-exceeded',
+  'grpc-internal',
+  'grpc-resource-exhausted',
+  'grpc-unavailable',
+] as const
+
 /** `idempotent`: only methods that RFC 9110 section 9.2.2 calls so; `any` when the user asked for it in a policy. */
 const retry = v.strictObject({
   /** Retries after the first attempt. */
   maxRetries: count,
   /** 0: an attempt is bounded by the request timeout only. */
   perTryTimeoutMs: durationMs,
-  on: v.array(
-    v.picklist([
-      /** No connection, or refused before any byte was processed: safe for every method. */
-      'connect-failure',
-      'refused-stream',
-      /** The stream ended without a complete response head. */
-      'reset',
-      /** HTTP statuses. */
-      '5xx',
-      'gateway-error',
-      '503',
-      '409',
-      /** gRPC statuses. */
-      'grpc-cancelled',
-      'grpc-deadline-exceeded',
-      'grpc-internal',
-      'grpc-resource-exhausted',
-      'grpc-unavailable',
-    ]),
-  ),
+  on: v.array(v.picklist(RETRY_EVENTS)),
   methods: v.picklist(['idempotent', 'any']),
   origin,
 })
