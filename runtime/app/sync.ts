@@ -1,3 +1,4 @@
+import type { EndpointSet } from '../model/endpoints.ts'
 import { MeshError } from '../model/problem.ts'
 import type { Subject } from '../model/reference.ts'
 import { SNAPSHOT_SCHEMA, type Snapshot } from '../model/snapshot.ts'
@@ -36,6 +37,8 @@ export interface SyncInput {
 const HEARTBEAT_MS = 5_000
 /** Writes often come in bursts (a directory of files applied): one answer for all of them. */
 const COALESCE_MS = 5
+/** Endpoints in one answer: Lambda carries 6 MB, and the longest takes some 350 bytes. */
+const MAX_ENDPOINTS = 10_000
 
 /**
  * The one call of a proxy: takes its report, answers what differs from the revisions it knows. When nothing does, the
@@ -63,10 +66,11 @@ export function sync(deps: SyncDeps): (input: SyncInput) => Promise<SyncResponse
       for (;;) {
         const watch = deps.changes.watch()
         try {
-          const { answer, settling } = await whatChanged(deps, input, watch, performance.now() < warmFromMs)
+          const { answer, settling, whole } = await whatChanged(deps, input, watch, performance.now() < warmFromMs)
           const leftMs = deadline - performance.now()
           if (!isEmpty(answer) || leftMs <= 0 || signal.aborted) {
-            return { ...answer, nextSyncMs: waitMs > 0 && !signal.aborted ? 0 : deps.pace.nextSyncMs(settling) }
+            const soon = !whole || (waitMs > 0 && !signal.aborted)
+            return { ...answer, nextSyncMs: soon ? 0 : deps.pace.nextSyncMs(settling) }
           }
           if (await hold(watch, Math.min(leftMs, HEARTBEAT_MS), signal)) await sleep(COALESCE_MS)
         } finally {
@@ -97,7 +101,7 @@ async function whatChanged(
   input: SyncInput,
   watch: Watch,
   warmingUp: boolean,
-): Promise<{ readonly answer: Omit<SyncResponse, 'nextSyncMs'>; readonly settling: boolean }> {
+): Promise<{ readonly answer: Omit<SyncResponse, 'nextSyncMs'>; readonly settling: boolean; readonly whole: boolean }> {
   const { subject, request } = input
   const { known, status } = request
   const { mesh } = subject
@@ -108,7 +112,7 @@ async function whatChanged(
   for (const name of nodes) watch.add(endpointsTopic({ mesh, name }))
   const settling = await refresh(deps, state, subject, nodes)
   const sets = await Promise.all(nodes.map((node) => deps.directory.endpoints(mesh, node)))
-  const endpoints = sets.filter((set) => {
+  const changed = sets.filter((set) => {
     const revision = known.endpoints[set.node]
     const doubtful = warmingUp && set.endpoints.length === 0 && revision !== undefined
     return set.revision !== revision && !doubtful
@@ -116,12 +120,24 @@ async function whatChanged(
   const trust = await deps.issuer.trust()
   // A snapshot that this proxy could not take is not sent again: it has reported why and waits for another one.
   const news = snapshot.revision !== known.snapshot && snapshot.revision !== status.rejected?.revision
+  const endpoints = firstOf(changed)
+  const whole = endpoints.length === changed.length
   const answer = {
-    ...(news ? { snapshot } : {}),
+    // Last of all: what it refers to is at hand when it comes in force.
+    ...(news && whole ? { snapshot } : {}),
     endpoints,
     ...(trust.revision === known.trust ? {} : { trust }),
   }
-  return { answer, settling }
+  return { answer, settling, whole }
+}
+
+/** As many sets as one answer carries, one at least; the proxy's next call brings the others. */
+function firstOf(sets: readonly EndpointSet[]): EndpointSet[] {
+  let count = 0
+  return sets.filter((set, position) => {
+    count += set.endpoints.length
+    return position === 0 || count <= MAX_ENDPOINTS
+  })
 }
 
 /** Looks at registrations of the nodes that the subject calls, and at its own. True: its peers don't see it yet. */

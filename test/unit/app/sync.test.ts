@@ -187,6 +187,45 @@ describe('sync', () => {
     expect((await useCase(polledEvery(30_000))(input('web'))).nextSyncMs).toBeGreaterThanOrEqual(24_000)
   })
 
+  it('brings more endpoints than Lambda carries at once one part after another, and the snapshot with the last', async () => {
+    const { useCase, write, directory } = await makeShop()
+    const names = ['a', 'b', 'c']
+    for (const name of names) {
+      await write(
+        ['virtual-node', name, { listeners: [{ portMapping: { port: 8080, protocol: 'http' } }] }],
+        ['virtual-service', `${name}.local`, { provider: { virtualNode: { virtualNodeName: name } } }],
+      )
+    }
+    const backends = names.map((name) => ({ virtualService: { virtualServiceName: `${name}.local` } }))
+    await write(['virtual-node', 'web', { backends }])
+    const endpoint = (n: number) => ({
+      id: `i${n}`,
+      address: '10.0.0.1',
+      port: 1,
+      sidecar: null,
+      state: 'ready' as const,
+    })
+    const endpoints = Array.from({ length: 6_000 }, (_, n) => endpoint(n))
+    vi.spyOn(directory, 'endpoints').mockImplementation(async (_, node) => ({
+      node,
+      revision: `of-${node}`,
+      endpoints,
+    }))
+    const call = useCase(polledEvery(30_000))
+    const known: SyncRequest['known'] = { snapshot: null, endpoints: {}, trust: 'trust' }
+    const answers: SyncResponse[] = []
+    for (let n = 0; n < 4; n++) {
+      const answer = await call(input('web', { known }))
+      answers.push(answer)
+      for (const { node, revision } of answer.endpoints) known.endpoints[node] = revision
+      if (answer.snapshot !== undefined) known.snapshot = answer.snapshot.revision
+    }
+    expect(answers.map((answer) => answer.endpoints.map(({ node }) => node))).toEqual([['a'], ['b'], ['c'], []])
+    expect(answers.map(({ snapshot }) => snapshot !== undefined)).toEqual([false, false, true, false])
+    expect(answers.slice(0, 2).map(({ nextSyncMs }) => nextSyncMs)).toEqual([0, 0])
+    expect(answers[2]!.nextSyncMs).toBeGreaterThan(20_000)
+  })
+
   it('refuses a proxy that can read none of its snapshots, naming both sides', async () => {
     const { call } = await makeShop()
     const { request, ...rest } = input('cart')
