@@ -33,8 +33,7 @@ const FIRST: Readonly<Record<string, (url: string) => object>> = {
     })
   },
   events: () => {
-    const details = [{ name: 'privateIPv4Address', value: '10.0.0.9' }]
-    const detail = { lastStatus: 'RUNNING', attachments: [{ type: 'eni', details }] }
+    const detail = { lastStatus: 'RUNNING', taskArn: `arn:aws:ecs:us-east-1:${ACCOUNT}:task/shop/i` }
     return { source: 'aws.ecs', 'detail-type': 'ECS Task State Change', detail }
   },
   push: () => {
