@@ -11,14 +11,17 @@ export {
 } from './gateway-route.ts'
 export { type IMesh, Mesh, type MeshAttributes } from './mesh.ts'
 export { type GatewayListener, GatewayTls, MeshGateway, type MeshGatewayProps } from './mesh-gateway.ts'
+export { InjectionSelector, MeshInjector, type MeshInjectorProps } from './mesh-injector.ts'
 export type { MeshProps, MeshQuotas } from './mesh-props.ts'
 export { type IMeshService, MeshService, type MeshServiceAttributes, type MeshServiceProps } from './mesh-service.ts'
+export { MeshTask, type MeshTaskProps } from './mesh-task.ts'
 export { MeshPolicy, type MeshPolicyProps, type PolicyOptions, PolicyTarget } from './policy.ts'
 export { MeshProtocol } from './protocol.ts'
 export { RetryEvent, type RetryOptions } from './retry.ts'
 export { Route, type RouteOptions, type RouteProps, type TimeoutOptions, type WeightedTarget } from './route.ts'
 export { type GrpcConditions, HeaderMatch, QueryMatch, type RouteConditions, RouteMatch } from './route-match.ts'
 export type { SidecarOptions } from './sidecar-options.ts'
+export { Tracing, type TracingOptions } from './tracing.ts'
 export {
   type IMeshCaller,
   type IVirtualNode,

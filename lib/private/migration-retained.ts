@@ -52,7 +52,7 @@ export class RetainedResource extends CfnResource {
       { scope: this.#original, resolver, preparing: false },
     )
     const [rendered] = Object.values(fragment.Resources ?? {})
-    const { ServiceToken: _added, ...properties } = rendered?.Properties ?? {}
+    const { ServiceToken: _token, ServiceTimeout: _timeout, ...properties } = rendered?.Properties ?? {}
     return properties
   }
 }

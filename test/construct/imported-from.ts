@@ -12,7 +12,7 @@ export function importedFrom(stack: Stack, mesh = 'shop'): readonly ImportedReso
         id,
         {
           Type,
-          Properties: { ServiceToken: _, ...Properties },
+          Properties: { ServiceToken: _, ServiceTimeout: __, ...Properties },
         },
       ]) => {
         return [id, { Type: Type.replace('Custom::Weft', 'AWS::AppMesh::'), Properties }]
