@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib'
+import { RemovalPolicy, Stack } from 'aws-cdk-lib'
 import { CfnCertificate, CfnCertificateAuthority, CfnCertificateAuthorityActivation } from 'aws-cdk-lib/aws-acmpca'
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import { type IKey, Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms'
@@ -16,7 +16,8 @@ export interface CertificateAuthorityBinding {
 export abstract class CertificateAuthority {
   /**
    * A root CA of ACM Private CA in short-lived mode, made for the mesh. Its key can't be used but by AWS; it costs
-   * 50 dollars a month, and 0.058 dollars a certificate.
+   * 50 dollars a month, and 0.058 dollars a certificate. It stays when it leaves the stack, since a rotation to another CA
+   * still needs it (docs/certificates.md): delete it yourself once it is over.
    */
   public static acmPca(): CertificateAuthority {
     return new NewAcmPca()
@@ -99,6 +100,11 @@ class NewAcmPca extends CertificateAuthority {
       status: 'ACTIVE',
     })
     activation.node.addDependency(root)
+    // Deleted, it could sign no more while proxies still trust it alone; without its activation it would be disabled. A
+    // deployment that fails at first leaves nothing.
+    for (const part of [authority, root, activation]) {
+      part.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+    }
     return acmPcaBinding(scope, authority.attrArn)
   }
 }
