@@ -79,6 +79,13 @@ function addApplicationListener(
   { service, loadBalancer }: BalancedProps,
   { port, externalPort, protocol, hasTls }: BalancedListener,
 ): void {
+  if (protocol !== MeshProtocol.HTTP) {
+    // It would ask for readiness in the protocol of the listener, too, and port 9902 speaks HTTP/1.1.
+    throw new Error(
+      `${balancer.node.path}: an Application Load Balancer hands ${protocol.value} on to no gateway; use ` +
+        'GatewayLoadBalancer.network({ certificates }), or MeshProtocol.HTTP: clients may then speak HTTP/2 with the load balancer',
+    )
+  }
   const { certificates = [] } = loadBalancer.options
   const isTls = certificates.length > 0
   const listener = balancer.addListener(`Port${externalPort}`, {
@@ -91,7 +98,7 @@ function addApplicationListener(
   listener.addTargets('Gateway', {
     port,
     protocol: hasTls ? elb.ApplicationProtocol.HTTPS : elb.ApplicationProtocol.HTTP,
-    protocolVersion: versionOf(protocol),
+    protocolVersion: elb.ApplicationProtocolVersion.HTTP1,
     targets: [service.loadBalancerTarget({ containerName: SIDECAR, containerPort: port })],
     healthCheck: { ...HEALTH, protocol: elb.Protocol.HTTP, healthyHttpCodes: '200' },
     deregistrationDelay: DEREGISTRATION_DELAY,
@@ -101,7 +108,7 @@ function addApplicationListener(
 function addNetworkListener(
   balancer: elb.NetworkLoadBalancer,
   { service, loadBalancer }: BalancedProps,
-  { port, externalPort }: BalancedListener,
+  { port, externalPort, protocol, hasTls }: BalancedListener,
 ): void {
   const { certificates = [] } = loadBalancer.options
   const isTls = certificates.length > 0
@@ -109,17 +116,15 @@ function addNetworkListener(
     port: externalPort,
     protocol: isTls ? elb.Protocol.TLS : elb.Protocol.TCP,
     ...(isTls ? { certificates, sslPolicy: elb.SslPolicy.RECOMMENDED_TLS } : {}),
+    // Clients of gRPC insist on it, and what speaks HTTP/2 behind it takes nothing else.
+    ...(isTls && protocol !== MeshProtocol.HTTP ? { alpnPolicy: elb.AlpnPolicy.HTTP2_ONLY } : {}),
   })
   listener.addTargets('Gateway', {
     port,
-    protocol: elb.Protocol.TCP,
+    // What the load balancer does not end goes through to the gateway's own TLS as it is.
+    protocol: isTls && hasTls ? elb.Protocol.TLS : elb.Protocol.TCP,
     targets: [service.loadBalancerTarget({ containerName: SIDECAR, containerPort: port })],
     healthCheck: { ...HEALTH, protocol: elb.Protocol.HTTP },
     deregistrationDelay: DEREGISTRATION_DELAY,
   })
-}
-
-function versionOf(protocol: MeshProtocol): elb.ApplicationProtocolVersion {
-  if (protocol === MeshProtocol.GRPC) return elb.ApplicationProtocolVersion.GRPC
-  return protocol === MeshProtocol.HTTP2 ? elb.ApplicationProtocolVersion.HTTP2 : elb.ApplicationProtocolVersion.HTTP1
 }

@@ -114,6 +114,23 @@ describe('a gateway', () => {
     expect(synthError(app)).toBe('')
   })
 
+  it('speaks HTTP/2 with clients behind a network load balancer that ends TLS', () => {
+    const loadBalancer = GatewayLoadBalancer.network({ certificates: [CERTIFICATE] })
+    const { app, template } = gateway({ loadBalancer, listeners: [{ port: 8080, protocol: MeshProtocol.GRPC }] })
+    template().hasResourceProperties('AWS::ElasticLoadBalancingV2::Listener', {
+      Protocol: 'TLS',
+      AlpnPolicy: ['HTTP2Only'],
+    })
+    template().hasResourceProperties('AWS::ElasticLoadBalancingV2::TargetGroup', { Protocol: 'TCP' })
+    expect(synthError(app)).toBe('')
+  })
+
+  it('is called by TLS where both it and the load balancer end it', () => {
+    const loadBalancer = GatewayLoadBalancer.network({ certificates: [CERTIFICATE] })
+    const { template } = gateway({ loadBalancer, listeners: [{ port: 8443, tls: GatewayTls.meshCertificate() }] })
+    template().hasResourceProperties('AWS::ElasticLoadBalancingV2::TargetGroup', { Protocol: 'TLS' })
+  })
+
   it('shows the certificate of the mesh to clients that trust it', () => {
     const tls = GatewayTls.meshCertificate()
     const { stack } = gateway({ listeners: [{ port: 8443, tls }], loadBalancer: GatewayLoadBalancer.application() })
@@ -246,6 +263,16 @@ describe('mistakes', () => {
   ])('are refused: listeners that can not be (%#)', (listeners, message) => {
     expect(() => gateway({ listeners })).toThrow(message)
   })
+
+  it.each([MeshProtocol.GRPC, MeshProtocol.HTTP2])(
+    'are refused: $value behind an application load balancer',
+    (protocol) => {
+      const loadBalancer = GatewayLoadBalancer.application({ certificates: [CERTIFICATE] })
+      expect(() => gateway({ loadBalancer, listeners: [{ port: 8080, protocol }] })).toThrow(
+        /hands \w+ on to no gateway; use GatewayLoadBalancer.network/,
+      )
+    },
+  )
 
   it('are refused: a listener on a port of the proxy itself', () => {
     const { app } = gateway({ listeners: [{ port: 9902 }] })
