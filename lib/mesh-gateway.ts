@@ -13,7 +13,7 @@ import { type Balanced, type BalancedListener, balanced } from './private/balanc
 import { ecsService } from './private/ecs-service.ts'
 import { meshResource } from './private/mesh-resource.ts'
 import { argue } from './private/nag.ts'
-import { checkPort, nameOf } from './private/naming.ts'
+import { checkMesh, checkPort, nameOf } from './private/naming.ts'
 import { unreachable } from './private/reachability.ts'
 import { RoleBinding } from './private/role-binding.ts'
 import { addSidecar } from './private/sidecar.ts'
@@ -114,6 +114,7 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
 
   public constructor(scope: Construct, id: string, props: MeshGatewayProps) {
     super(scope, id)
+    checkMesh(this, props.mesh)
     const { mesh } = props
     this.mesh = mesh
     this.virtualGatewayName = nameOf(this, 'virtualGatewayName', props.virtualGatewayName)

@@ -4,6 +4,7 @@ import type { RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { IPrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
 import type { ITopic } from 'aws-cdk-lib/aws-sns'
 import type { CertificateAuthority } from './certificate-authority.ts'
+import type { Tracing } from './tracing.ts'
 
 /** How many resources there may be of what; App Mesh's own quotas, ten times. */
 export interface MeshQuotas {
@@ -81,6 +82,11 @@ export interface MeshProps {
    * @default Duration.seconds(30)
    */
   readonly syncInterval?: Duration
+  /**
+   * Where the proxies of all services and gateways report traces: `Tracing.xray()` for X-Ray.
+   * @default - nothing is traced, unless a service says so
+   */
+  readonly tracing?: Tracing
   /** @default - ten times App Mesh's own */
   readonly quotas?: MeshQuotas
   /**

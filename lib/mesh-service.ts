@@ -10,7 +10,8 @@ import type { IMesh } from './mesh.ts'
 import { MeshPolicy, type PolicyOptions, PolicyTarget } from './policy.ts'
 import { isSameMesh } from './private/claims.ts'
 import { ecsService, joinMesh, registerInCloudMap } from './private/ecs-service.ts'
-import { checkPort, nameOf } from './private/naming.ts'
+import { checkMesh, checkPort, nameOf } from './private/naming.ts'
+import { portClashes } from './private/port-clashes.ts'
 import { RoleBinding } from './private/role-binding.ts'
 import { addSidecar, appPortsOf } from './private/sidecar.ts'
 import { MeshProtocol } from './protocol.ts'
@@ -149,6 +150,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
 
   public constructor(scope: Construct, id: string, props: MeshServiceProps) {
     super(scope, id)
+    checkMesh(this, props.mesh)
     const { mesh, port } = props
     this.mesh = mesh
     const name = nameOf(this, 'serviceName', props.serviceName)
@@ -170,8 +172,9 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     registerInCloudMap(this.service, mesh, name)
     // A task that starts before the mesh knows it would wait, and count as failed.
     this.service.node.addDependency(this.virtualNode, binding, this.virtualService)
-    if (props.usesOutboundProxy !== true) this.node.addValidation({ validate: () => this.#portClashes() })
-    this.#warnOfOtherPort()
+    if (props.usesOutboundProxy !== true)
+      this.node.addValidation({ validate: () => portClashes(this.virtualNode, this.taskDefinition) })
+    this.#warnOfOtherPort(port)
   }
 
   public get virtualNodeName(): string {
@@ -337,22 +340,8 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     return service
   }
 
-  /** Measured: a socket on 0.0.0.0:8080 and one on a virtual service's loopback address and 8080 exclude each other. */
-  #portClashes(): string[] {
-    const ports = new Set([this.virtualNode.port, ...appPortsOf(this.taskDefinition).map(({ port }) => port)])
-    return this.virtualNode.backends
-      .filter(({ virtualServicePort }) => ports.has(virtualServicePort))
-      .map(
-        ({ virtualServiceName, virtualServicePort: port }) =>
-          `the app listens on port ${port}, where it would also call ${virtualServiceName}, and only one of both can have ` +
-          `the port; set another virtualServicePort on ${virtualServiceName} (80 is usual for HTTP), or another port for this ` +
-          'app, or let the app call through HTTP_PROXY=http://127.0.0.1:15001 and set usesOutboundProxy',
-      )
-  }
-
-  #warnOfOtherPort(): void {
-    const declared = appPortsOf(this.taskDefinition).map(({ port }) => port)
-    const { port } = this.virtualNode
+  #warnOfOtherPort(port: number): void {
+    const declared = appPortsOf(this.taskDefinition).map((one) => one.port)
     if (declared.length === 0 || declared.includes(port)) return
     Annotations.of(this).addWarningV2(
       'weft-mesh:port-not-declared',

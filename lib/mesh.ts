@@ -21,8 +21,9 @@ import {
   publicDoors,
 } from './private/mesh-access.ts'
 import { meshAlarms } from './private/mesh-alarms.ts'
-import { meshProblems } from './private/mesh-validation.ts'
+import { claimZone, meshProblems } from './private/mesh-validation.ts'
 import { asWeftResource } from './private/weft-resource.ts'
+import type { Tracing } from './tracing.ts'
 
 /** A mesh with its control plane: one of this app (`Mesh`), or one of elsewhere (`Mesh.fromMeshAttributes`). */
 export interface IMesh extends IResource {
@@ -46,6 +47,8 @@ export interface IMesh extends IResource {
   readonly serviceToken: string
   /** Members of the mesh: who has this group may call others on the mesh port. */
   readonly memberSecurityGroup: ISecurityGroup
+  /** What proxies trace that say nothing of their own. Undefined: nothing. */
+  readonly tracing?: Tracing
   /** Lets a task role sync, get its certificate and listen for pushes. */
   grantDataPlane(grantee: IGrantable): Grant
   /** Lets somebody read everything through the management API. */
@@ -77,6 +80,8 @@ export interface MeshAttributes {
   readonly privateApiArn?: string
   /** Stage of the WebSocket API, `arn:aws:execute-api:region:account:api/stage`. @default - proxies may not listen for pushes */
   readonly pushApiArn?: string
+  /** @default - nothing is traced, unless a service says so */
+  readonly tracing?: Tracing
 }
 
 abstract class MeshBase extends Resource implements IMesh {
@@ -90,6 +95,7 @@ abstract class MeshBase extends Resource implements IMesh {
   public abstract readonly pushUrl?: string
   public abstract readonly serviceToken: string
   public abstract readonly memberSecurityGroup: ISecurityGroup
+  public abstract readonly tracing?: Tracing
   /** @internal */
   protected abstract readonly _doors: MeshDoors
 
@@ -128,6 +134,7 @@ export class Mesh extends MeshBase {
   public readonly pushUrl?: string
   public readonly serviceToken: string
   public readonly memberSecurityGroup: ISecurityGroup
+  public readonly tracing?: Tracing
   /** The hosted zone named `zoneName`. */
   public readonly zone: IPrivateHostedZone
   /** `Custom::WeftMesh`, with the properties of App Mesh's; takes overrides. */
@@ -142,9 +149,14 @@ export class Mesh extends MeshBase {
 
   public constructor(scope: Construct, id: string, props: MeshProps) {
     super(scope, id)
+    if (props.vpc === undefined) {
+      throw new Error(`${this.node.path}: vpc is missing; give the one that the mesh's tasks run in`)
+    }
     this.meshName = props.meshName ?? Names.uniqueResourceName(this, { maxLength: 40 }).toLowerCase()
     this.zoneName = props.zoneName ?? defaultZoneName(this.meshName)
     this.vpc = props.vpc
+    if (props.tracing !== undefined) this.tracing = props.tracing
+    claimZone(this, props.vpc, this.zoneName)
     this.node.addValidation({ validate: () => meshProblems(props, this.meshName, this.zoneName) })
 
     this.zone = new PrivateHostedZone(this, 'Zone', { vpc: props.vpc, zoneName: this.zoneName })
@@ -198,6 +210,31 @@ export class Mesh extends MeshBase {
     })
   }
 
+  /** Behind `dataPlaneUrl`; undefined where the API is private. For `fromMeshAttributes` elsewhere, as are the next ones. */
+  public get dataPlaneFunctionArn(): string | undefined {
+    return this._doors.dataPlane?.functionArn
+  }
+
+  /** Behind `apiUrl`; undefined where the API is private. */
+  public get apiFunctionArn(): string | undefined {
+    return this._doors.api?.functionArn
+  }
+
+  /** Behind `readOnlyApiUrl`; undefined where the API is private. */
+  public get viewerFunctionArn(): string | undefined {
+    return this._doors.viewer?.functionArn
+  }
+
+  /** Stage of the private API; undefined where there are Function URLs. */
+  public get privateApiArn(): string | undefined {
+    return this._doors.privateApiArn
+  }
+
+  /** Stage of the WebSocket API; undefined when push is turned off. */
+  public get pushApiArn(): string | undefined {
+    return this._doors.pushApiArn
+  }
+
   /** Syncs and certificates asked for by proxies. @default sum over 5 minutes */
   public metricSyncs(props?: MetricOptions): Metric {
     return this.#controlPlane.dataPlane.metricInvocations(props)
@@ -240,6 +277,7 @@ class ImportedMesh extends MeshBase {
   public readonly pushUrl?: string
   public readonly serviceToken: string
   public readonly memberSecurityGroup: ISecurityGroup
+  public readonly tracing?: Tracing
   /** @internal */
   protected readonly _doors: MeshDoors
 
@@ -255,6 +293,7 @@ class ImportedMesh extends MeshBase {
     if (attributes.pushUrl !== undefined) this.pushUrl = attributes.pushUrl
     this.serviceToken = attributes.serviceToken
     this.memberSecurityGroup = attributes.memberSecurityGroup
+    if (attributes.tracing !== undefined) this.tracing = attributes.tracing
     this._doors = importedDoors(attributes)
   }
 }

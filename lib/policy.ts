@@ -4,6 +4,7 @@ import type { IMesh } from './mesh.ts'
 import { claim, isOfThisApp, meshKey } from './private/claims.ts'
 import { problemsOf } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
+import { SERVICE_TIMEOUT_S } from './private/weft-resource.ts'
 
 /** What a policy is attached to. Of several that apply, the one with the most specific target counts. */
 export class PolicyTarget {
@@ -84,6 +85,7 @@ export class MeshPolicy extends Resource {
       type: 'Custom::WeftPolicy',
       properties: {
         ServiceToken: mesh.serviceToken,
+        ServiceTimeout: SERVICE_TIMEOUT_S,
         MeshName: mesh.meshName,
         PolicyKind: policyKind,
         PolicyName: this.policyName,

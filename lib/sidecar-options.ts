@@ -1,5 +1,6 @@
 import type { Duration } from 'aws-cdk-lib'
 import type { ContainerImage, LogDriver } from 'aws-cdk-lib/aws-ecs'
+import type { Tracing } from './tracing.ts'
 
 /** What may be said about the proxy beside an app, or of a gateway. */
 export interface SidecarOptions {
@@ -42,7 +43,12 @@ export interface SidecarOptions {
    */
   readonly stopTimeout?: Duration
   /**
-   * More environment: `ENVOY_LOG_LEVEL`, `OTEL_EXPORTER_OTLP_ENDPOINT` ... (docs/environment.md).
+   * Where the proxy reports traces.
+   * @default - as the mesh has it
+   */
+  readonly tracing?: Tracing
+  /**
+   * More environment: `ENVOY_LOG_LEVEL`, `OTEL_RESOURCE_ATTRIBUTES` ... (docs/environment.md).
    * @default - none
    */
   readonly environment?: { [name: string]: string }

@@ -4,7 +4,7 @@ import type { Construct } from 'constructs'
 import type { IMesh } from './mesh.ts'
 import { claimsUnder, isClaimed, isOfThisApp, isSameMesh } from './private/claims.ts'
 import { claimOf, meshResource } from './private/mesh-resource.ts'
-import { checkPort, nameOf } from './private/naming.ts'
+import { checkMesh, checkPort, nameOf } from './private/naming.ts'
 import { MeshProtocol } from './protocol.ts'
 import type { IVirtualService } from './virtual-service.ts'
 
@@ -65,8 +65,11 @@ export interface VirtualNodeProps {
    * @default - the construct's id in kebab case
    */
   readonly virtualNodeName?: string
-  /** Where the app listens. */
-  readonly port: number
+  /**
+   * Where the app listens.
+   * @default - nowhere: it only calls
+   */
+  readonly port?: number
   /** @default MeshProtocol.HTTP */
   readonly protocol?: MeshProtocol
   /**
@@ -74,6 +77,12 @@ export interface VirtualNodeProps {
    * @default - tasks with a sidecar, found through Cloud Map, called by mTLS only
    */
   readonly hostname?: string
+  /**
+   * Whether tasks without an ECS service are its instances, which nobody registers in Cloud Map: their sidecars say that they
+   * are there. `MeshTask` sets it.
+   * @default false
+   */
+  readonly registersItself?: boolean
   /** @default - none but ECS's own */
   readonly healthCheck?: NodeHealthCheck
   /**
@@ -104,28 +113,27 @@ export class VirtualNode extends Resource implements IVirtualNode {
   public readonly virtualNodeName: string
   public readonly meshCaller: MeshCaller
   public readonly virtualNodeResource: CfnVirtualNode
-  public readonly port: number
+  /** Undefined when nobody calls it. */
+  public readonly port?: number
   public readonly protocol: MeshProtocol
   readonly #backends: IVirtualService[] = []
   readonly #backendNames: string[] = []
 
   public constructor(scope: Construct, id: string, props: VirtualNodeProps) {
     super(scope, id)
+    checkMesh(this, props.mesh)
     this.mesh = props.mesh
-    this.port = props.port
+    if (props.port !== undefined) this.port = props.port
     this.protocol = props.protocol ?? MeshProtocol.HTTP
     this.virtualNodeName = nameOf(this, 'virtualNodeName', props.virtualNodeName)
     this.meshCaller = { virtualNodeName: this.virtualNodeName }
-    checkPort(this, 'port', props.port)
+    if (props.port !== undefined) checkPort(this, 'port', props.port)
     const resource = new CfnVirtualNode(this, 'Resource', {
       meshName: this.mesh.meshName,
       virtualNodeName: this.virtualNodeName,
       spec: {
-        listeners: [this.#listener(props)],
-        serviceDiscovery:
-          props.hostname === undefined
-            ? { awsCloudMap: { namespaceName: this.mesh.namespace.namespaceName, serviceName: this.virtualNodeName } }
-            : { dns: { hostname: props.hostname } },
+        ...(props.port === undefined ? {} : { listeners: [this.#listener(props.port, props)] }),
+        ...this.#serviceDiscovery(props),
         backends: Lazy.any({ produce: () => this.#renderBackends() }, { omitEmptyArray: true }),
         ...(props.accessLogs === true ? { logging: { accessLog: { file: { path: '/dev/stdout' } } } } : {}),
       },
@@ -159,7 +167,15 @@ export class VirtualNode extends Resource implements IVirtualNode {
     return [...this.#backends]
   }
 
-  #listener({ port, hostname, healthCheck }: VirtualNodeProps): CfnVirtualNode.ListenerProperty {
+  /** None where the control plane has nothing to go by but what sidecars report. */
+  #serviceDiscovery({ hostname, registersItself }: VirtualNodeProps) {
+    if (hostname !== undefined) return { serviceDiscovery: { dns: { hostname } } }
+    if (registersItself === true) return {}
+    const { namespaceName } = this.mesh.namespace
+    return { serviceDiscovery: { awsCloudMap: { namespaceName, serviceName: this.virtualNodeName } } }
+  }
+
+  #listener(port: number, { hostname, healthCheck }: VirtualNodeProps): CfnVirtualNode.ListenerProperty {
     const protocol = this.protocol.value
     return {
       portMapping: { port, protocol },

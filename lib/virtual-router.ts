@@ -3,7 +3,7 @@ import { CfnVirtualRouter } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import type { IMesh } from './mesh.ts'
 import { meshResource } from './private/mesh-resource.ts'
-import { checkPort, nameOf } from './private/naming.ts'
+import { checkMesh, checkPort, nameOf } from './private/naming.ts'
 import { unreachable } from './private/reachability.ts'
 import { MeshProtocol } from './protocol.ts'
 import type { RetryOptions } from './retry.ts'
@@ -45,6 +45,7 @@ export class VirtualRouter extends Resource {
 
   public constructor(scope: Construct, id: string, props: VirtualRouterProps) {
     super(scope, id)
+    checkMesh(this, props.mesh)
     this.mesh = props.mesh
     this.protocol = props.protocol ?? MeshProtocol.HTTP
     if (props.port === undefined && this.protocol === MeshProtocol.TCP) {

@@ -3,7 +3,7 @@ import { CfnVirtualService } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import type { IMesh } from './mesh.ts'
 import { meshResource } from './private/mesh-resource.ts'
-import { nameOf } from './private/naming.ts'
+import { checkMesh, nameOf } from './private/naming.ts'
 import { MeshProtocol } from './protocol.ts'
 import type { IVirtualNode } from './virtual-node.ts'
 import { HTTP_PORT, VirtualRouter } from './virtual-router.ts'
@@ -67,6 +67,7 @@ export class VirtualService extends Resource implements IVirtualService {
 
   public constructor(scope: Construct, id: string, props: VirtualServiceProps) {
     super(scope, id)
+    checkMesh(this, props.mesh)
     this.mesh = props.mesh
     const serviceName = nameOf(this, 'serviceName', props.serviceName)
     this.virtualServiceName = hostNameOf(this.mesh, serviceName)

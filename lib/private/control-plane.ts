@@ -49,7 +49,7 @@ export class ControlPlane extends Construct {
     this.#props = props
     const authority = props.certificateAuthority.bind(this, props.trustDomain)
     this.table = new MeshTable(this, 'Table', props.removalPolicy)
-    if (props.push) this.push = new PushApi(this, 'Push')
+    if (props.push) this.push = new PushApi(this, 'Push', props.meshName)
     this.#environment = environmentOf(props, this.table, authority.setting, this.push)
     const reading = this.table.reading()
     const writing = this.table.writing()

@@ -15,6 +15,11 @@ export interface EcsServiceProps extends EcsServiceOptions {
 /** An ECS service whose tasks are members of the mesh. Deployments that fail go back by themselves. */
 export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseService {
   const { mesh, taskDefinition, securityGroup } = props
+  if (props.assignPublicIp === true && !taskDefinition.isFargateCompatible) {
+    throw new Error(
+      `${scope.node.path}: ECS gives tasks on EC2 no public addresses; leave out assignPublicIp, and give their subnets a NAT gateway`,
+    )
+  }
   const shared = {
     cluster: props.cluster ?? clusterOf(scope, mesh),
     desiredCount: props.desiredCount ?? 2,

@@ -1,5 +1,8 @@
 import { Token } from 'aws-cdk-lib'
+import type { IVpc } from 'aws-cdk-lib/aws-ec2'
+import type { IConstruct } from 'constructs'
 import type { MeshProps } from '../mesh-props.ts'
+import { claim } from './claims.ts'
 
 /** A segment of SPIFFE IDs and ARNs. */
 const MESH_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$/
@@ -19,6 +22,19 @@ export function meshProblems(props: MeshProps, meshName: string, zoneName: strin
     ...apiProblems(props),
     ...quotaProblems(props),
   ]
+}
+
+/**
+ * A VPC takes a name from one private hosted zone only; Route 53 would say so in the middle of the deployment.
+ * @throws Error when another mesh of the app has the zone.
+ */
+export function claimZone(mesh: IConstruct, vpc: IVpc, zoneName: string): void {
+  const known = Token.isUnresolved(vpc.vpcId) ? vpc.node.path : vpc.vpcId
+  const earlier = claim(mesh, `zone/${known}/${zoneName}`, mesh.node.path)
+  if (earlier === undefined) return
+  throw new Error(
+    `${mesh.node.path}: ${earlier} has the zone ${zoneName} in this VPC already; give one of both another meshName, or another zoneName`,
+  )
 }
 
 function mismatch(name: string, value: string | undefined, pattern: RegExp, remedy: string): string[] {

@@ -1,5 +1,6 @@
-import { Token } from 'aws-cdk-lib'
+import { Stack, Token } from 'aws-cdk-lib'
 import type { IConstruct } from 'constructs'
+import type { IMesh } from '../mesh.ts'
 
 /** One label of a host name (RFC 1123, section 2.1), in lower case since Cloud Map and DNS disagree about case. */
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
@@ -33,5 +34,23 @@ function kebabCase(id: string): string {
  */
 export function checkPort(construct: IConstruct, property: string, port: number): void {
   if (Token.isUnresolved(port) || (Number.isInteger(port) && port >= 1 && port <= 65_535)) return
-  throw new Error(`${construct.node.path}: ${property} is ${port}; use a port from 1 to 65535`)
+  const given = typeof port === 'number' ? port : (JSON.stringify(port) ?? 'missing')
+  throw new Error(`${construct.node.path}: ${property} is ${given}; use a port from 1 to 65535`)
+}
+
+/**
+ * What types tell those who have them, and what CDK tells too late to be understood.
+ * @throws Error when there is no mesh, or it is in another account or region.
+ */
+export function checkMesh(construct: IConstruct, mesh: IMesh | undefined): void {
+  const { path } = construct.node
+  if (mesh === undefined)
+    throw new Error(`${path}: mesh is missing; give new Mesh(...), or Mesh.fromMeshAttributes(...)`)
+  const { account, region } = Stack.of(construct)
+  if (mesh.env.account === account && mesh.env.region === region) return
+  const named = (value: string) => (Token.isUnresolved(value) ? 'that of the toolkit' : value)
+  throw new Error(
+    `${path}: the mesh ${mesh.meshName} is in another account or region (account ${named(mesh.env.account)}, region ` +
+      `${named(mesh.env.region)}) than this (${named(account)}, ${named(region)}); give both stacks the same env, or make a mesh here`,
+  )
 }

@@ -21,9 +21,12 @@ export class PushApi extends Construct {
   public readonly stageArn: string
   readonly #api: WebSocketApi
 
-  public constructor(scope: Construct, id: string) {
+  public constructor(scope: Construct, id: string, meshName: string) {
     super(scope, id)
-    this.#api = new WebSocketApi(this, 'Api', { description: 'Tells the proxies of a mesh to sync now' })
+    this.#api = new WebSocketApi(this, 'Api', {
+      apiName: `weft-${meshName}-push`,
+      description: `Weft mesh ${meshName}: tells proxies to sync now`,
+    })
     const stage = new WebSocketStage(this, 'Stage', {
       webSocketApi: this.#api,
       stageName: STAGE,

@@ -3,6 +3,7 @@ import type { IRole } from 'aws-cdk-lib/aws-iam'
 import { Construct } from 'constructs'
 import type { IMesh } from '../mesh.ts'
 import { claim, isOfThisApp } from './claims.ts'
+import { SERVICE_TIMEOUT_S } from './weft-resource.ts'
 
 export interface RoleBindingProps {
   readonly mesh: IMesh
@@ -39,6 +40,7 @@ export class RoleBinding extends Construct {
       type: 'Custom::WeftRoleBinding',
       properties: {
         ServiceToken: mesh.serviceToken,
+        ServiceTimeout: SERVICE_TIMEOUT_S,
         MeshName: mesh.meshName,
         ...(virtualNodeName === undefined ? {} : { VirtualNodeName: virtualNodeName }),
         ...(virtualGatewayName === undefined ? {} : { VirtualGatewayName: virtualGatewayName }),
@@ -58,7 +60,8 @@ export class RoleBinding extends Construct {
   }
 }
 
-/** An imported role is the same one wherever it is imported. */
+/** An imported role is the same one wherever and however it is imported. */
 function keyOf(role: IRole): string {
-  return Token.isUnresolved(role.roleArn) ? role.node.path : role.roleArn
+  if (isOfThisApp(role) || Token.isUnresolved(role.roleName)) return role.node.path
+  return `${role.env.account}/${role.roleName}`
 }

@@ -1,11 +1,14 @@
-import { Aspects, Duration, type IAspect, RemovalPolicy, Stack } from 'aws-cdk-lib'
+import { Aspects, Duration, type IAspect, RemovalPolicy } from 'aws-cdk-lib'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { IConstruct } from 'constructs'
 import { INBOUND_PORT, SCRAPE_PORT, usedByProxyFor } from '../../runtime/model/proxy-ports.ts'
 import type { IMesh } from '../mesh.ts'
 import type { SidecarOptions } from '../sidecar-options.ts'
+import { argueWildcard } from './nag.ts'
 import { proxyImage } from './proxy-image.ts'
+import { environmentOf } from './sidecar-environment.ts'
 
 /** Name of the sidecar's container, in every task alike. */
 export const SIDECAR = 'weft'
@@ -29,6 +32,8 @@ export interface SidecarProps extends SidecarOptions {
   /** Exactly one of `virtualNodeName` and `virtualGatewayName`. */
   readonly virtualNodeName?: string
   readonly virtualGatewayName?: string
+  /** Whether no ECS service registers the task. */
+  readonly selfRegisters?: boolean
   /** Ports beside the mesh port and the scraping port: a gateway's listeners. */
   readonly ports?: readonly number[]
   /**
@@ -84,6 +89,7 @@ export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarPro
     ulimits: [{ name: ecs.UlimitName.NOFILE, softLimit: 65_535, hardLimit: 65_535 }],
     portMappings: [INBOUND_PORT, SCRAPE_PORT, ...(props.ports ?? [])].map((containerPort) => ({ containerPort })),
   })
+  if ((props.tracing ?? props.mesh.tracing)?.needsXRay === true) letReportToXRay(taskDefinition)
   taskDefinition.addVolume({ name: STATE_VOLUME })
   sidecar.addMountPoints({ sourceVolume: STATE_VOLUME, containerPath: STATE_DIRECTORY, readOnly: false })
   // The app's container stays the one that load balancers and secrets mean, also if it is added after this.
@@ -132,6 +138,18 @@ function checkTask(taskDefinition: ecs.TaskDefinition): void {
       `${path} has network mode ${taskDefinition.networkMode}; a task of the mesh needs its own address: set networkMode to AWS_VPC`,
     )
   }
+  if (taskDefinition.runtimePlatform?.operatingSystemFamily?.isWindows() === true) {
+    throw new Error(
+      `${path} is for Windows, where the sidecar does not run; give it runtimePlatform: { operatingSystemFamily: OperatingSystemFamily.LINUX }`,
+    )
+  }
+}
+
+/** X-Ray's endpoint for OTLP asks for this action, and X-Ray knows no single resources. */
+function letReportToXRay(taskDefinition: ecs.TaskDefinition): void {
+  const statement = { sid: 'ReportTraces', actions: ['xray:PutTraceSegments'], resources: ['*'] }
+  taskDefinition.addToTaskRolePolicy(new PolicyStatement(statement))
+  argueWildcard(taskDefinition.taskRole, '*', 'Traces are no resources that IAM could tell apart')
 }
 
 function stopTimes(taskDefinition: ecs.TaskDefinition, { drainTime, stopTimeout }: SidecarOptions) {
@@ -158,36 +176,6 @@ function linuxParameters(taskDefinition: ecs.TaskDefinition): ecs.LinuxParameter
   const parameters = new ecs.LinuxParameters(taskDefinition, 'WeftLinuxParameters', { initProcessEnabled: true })
   parameters.dropCapabilities(ecs.Capability.ALL)
   return parameters
-}
-
-/** docs/environment.md. */
-function environmentOf(
-  taskDefinition: ecs.TaskDefinition,
-  props: SidecarProps,
-  drainS: number,
-): Record<string, string> {
-  const { mesh, virtualNodeName, virtualGatewayName, environment = {} } = props
-  const own = {
-    WEFT_CONTROL_PLANE_URL: mesh.dataPlaneUrl,
-    WEFT_MESH: mesh.meshName,
-    ...(virtualNodeName === undefined ? {} : { WEFT_NODE: virtualNodeName }),
-    ...(virtualGatewayName === undefined ? {} : { WEFT_GATEWAY: virtualGatewayName }),
-    ...(mesh.pushUrl === undefined ? {} : { WEFT_PUSH_URL: mesh.pushUrl }),
-    LISTENER_DRAIN_WAIT_TIME_S: String(drainS),
-  }
-  const taken = Object.keys(environment).filter((name) => name in own || name === 'APPMESH_RESOURCE_ARN')
-  if (taken.length > 0) {
-    throw new Error(
-      `${taskDefinition.node.path}: the sidecar's ${taken.join(', ')} can't be set by environment; ` +
-        'the mesh, the name and drainTime say it already',
-    )
-  }
-  return {
-    // Fargate sets it; on EC2 nobody does, and signatures need it.
-    ...(taskDefinition.isFargateCompatible ? {} : { AWS_REGION: Stack.of(taskDefinition).region }),
-    ...own,
-    ...environment,
-  }
 }
 
 /** Never waits for CloudWatch: a proxy that stands still for its log would stand in the way of requests. */

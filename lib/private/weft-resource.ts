@@ -4,6 +4,12 @@ import type { CfnResource } from 'aws-cdk-lib'
 const APP_MESH_PREFIX = 'AWS::AppMesh::'
 const WEFT_PREFIX = 'Custom::Weft'
 
+/**
+ * When CloudFormation gives up a resource of which it hears nothing: a function that can't even start would hold up the stack
+ * for an hour otherwise. The provider answers within five minutes; Lambda repeats a call that failed twice.
+ */
+export const SERVICE_TIMEOUT_S = 900
+
 /** Whether a resource is one of App Mesh's seven types (`AWS::AppMesh::VirtualNode` ...), not yet turned into Weft's. */
 export function isAppMeshResource(resource: CfnResource): boolean {
   return resource.cfnResourceType.startsWith(APP_MESH_PREFIX)
@@ -19,5 +25,6 @@ export function asWeftResource<T extends CfnResource>(resource: T, serviceToken:
   // The one public member that says the type is read-only on purpose of CDK's own; CloudFormation only sees what is rendered.
   Object.defineProperty(resource, 'cfnResourceType', { value: type })
   resource.addPropertyOverride('ServiceToken', serviceToken)
+  resource.addPropertyOverride('ServiceTimeout', SERVICE_TIMEOUT_S)
   return resource
 }

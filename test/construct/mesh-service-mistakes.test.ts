@@ -3,7 +3,9 @@ import { Annotations, Match } from 'aws-cdk-lib/assertions'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { describe, expect, it } from 'vitest'
-import { Mesh, MeshGateway, MeshProtocol, MeshService, VirtualService } from '../../lib/index.ts'
+import { Mesh, MeshGateway, MeshProtocol, MeshService, type MeshServiceProps, VirtualService } from '../../lib/index.ts'
+import { OPEN_VARIABLES } from '../../lib/private/sidecar-environment.ts'
+import { readEnvironment } from '../../proxy-image/src/env.ts'
 import { IMAGE, meshOf, shop, synthError, task } from './shop.ts'
 
 /** Every mistake is found at synth, by a message that says what to do. */
@@ -79,6 +81,23 @@ describe('ports', () => {
 })
 
 describe('identities', () => {
+  it('are refused when two nodes share an imported task role, however it was imported', () => {
+    const { mesh, stack } = shop()
+    const roles = [
+      Role.fromRoleName(stack, 'ByName', 'orders'),
+      Role.fromRoleArn(stack, 'ByArn', `arn:aws:iam::${stack.account}:role/team/orders`),
+    ]
+    const [first, second] = roles.map((taskRole, index) => {
+      const definition = new ecs.FargateTaskDefinition(stack, `Task${index}`, { taskRole })
+      definition.addContainer('app', { image: IMAGE })
+      return definition
+    })
+    new MeshService(stack, 'Orders', { mesh, taskDefinition: first!, port: 8080 })
+    expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition: second!, port: 8080 })).toThrow(
+      /has the same task role as virtual node orders/,
+    )
+  })
+
   it('are refused when two nodes share a task role', () => {
     const { mesh, stack } = shop()
     const taskRole = new Role(stack, 'Role', { assumedBy: new ServicePrincipal('ecs-tasks.amazonaws.com') })
@@ -113,6 +132,53 @@ describe('identities', () => {
     const taskDefinition = task(stack, 'Task')
     new MeshService(stack, 'Orders', { mesh, taskDefinition, port: 8080 })
     expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080 })).toThrow(/same task role/)
+  })
+})
+
+describe('surroundings', () => {
+  it('are a mesh', () => {
+    const { stack } = shop()
+    const props = { image: IMAGE, port: 8080 } as unknown as MeshServiceProps
+    expect(() => new MeshService(stack, 'Web', props)).toThrow(/Services\/Web: mesh is missing; give new Mesh/)
+  })
+
+  it('are of the same account and region', () => {
+    const { app, mesh } = shop()
+    const stack = new Stack(app, 'Elsewhere', { env: { account: '111122223333', region: 'eu-west-1' } })
+    expect(() => new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080 })).toThrow(
+      /mesh shop is in another account or region .* than this \(111122223333, eu-west-1\); give both stacks the same env/,
+    )
+  })
+
+  it('are Linux', () => {
+    const { mesh, stack } = shop()
+    const runtimePlatform = { operatingSystemFamily: ecs.OperatingSystemFamily.WINDOWS_SERVER_2022_CORE }
+    const props = { mesh, image: IMAGE, port: 8080, cpu: 1024, memoryLimitMiB: 2048, runtimePlatform }
+    expect(() => new MeshService(stack, 'Web', props)).toThrow(/is for Windows, where the sidecar does not run/)
+  })
+
+  it('have no public addresses on EC2', () => {
+    const { mesh, stack } = shop()
+    const taskDefinition = new ecs.Ec2TaskDefinition(stack, 'Task', { networkMode: ecs.NetworkMode.AWS_VPC })
+    taskDefinition.addContainer('app', { image: IMAGE, memoryLimitMiB: 128 })
+    expect(() => new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080, assignPublicIp: true })).toThrow(
+      /ECS gives tasks on EC2 no public addresses; leave out assignPublicIp/,
+    )
+  })
+
+  it("are no variables that the proxy doesn't know", () => {
+    const { mesh, stack } = shop()
+    const sidecar = { environment: { WEFT_SELFREGISTER: 'on' } }
+    expect(() => new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, sidecar })).toThrow(
+      /the sidecar would not start with WEFT_SELFREGISTER in its environment/,
+    )
+  })
+
+  it.each(OPEN_VARIABLES)('may be %s, which the proxy knows', (name) => {
+    const { mesh, stack } = shop()
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, sidecar: { environment: { [name]: 'x' } } })
+    const said = readEnvironment({ [name]: 'x' })
+    expect(said.ok ? [] : said.problems.filter(({ code }) => code === 'unknown-variable')).toEqual([])
   })
 })
 

@@ -254,6 +254,7 @@ describe('who may call', () => {
     const template = Template.fromStack(stack)
     expect(propertiesOf(stack, 'Custom::WeftPolicy')).toEqual({
       ServiceToken: expect.anything(),
+      ServiceTimeout: 900,
       MeshName: 'shop',
       PolicyKind: 'authorization',
       PolicyName: 'orders',

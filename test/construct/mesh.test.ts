@@ -175,6 +175,16 @@ describe('rights', () => {
 })
 
 describe('the certificate authority', () => {
+  it('keeps a CA of ACM PCA that leaves the stack, for a rotation away from it, but none of a deployment that failed', () => {
+    const { template } = meshStack({ certificateAuthority: CertificateAuthority.acmPca() })
+    for (const type of ['CertificateAuthority', 'Certificate', 'CertificateAuthorityActivation']) {
+      template().hasResource(`AWS::ACMPCA::${type}`, {
+        DeletionPolicy: 'RetainExceptOnCreate',
+        UpdateReplacePolicy: 'Retain',
+      })
+    }
+  })
+
   it('is ACM PCA in short-lived mode, with its own root, when nothing is said', () => {
     const app = lookedAtApp()
     const stack = new Stack(app, 'Stack')
@@ -229,6 +239,11 @@ describe('the certificate authority', () => {
 })
 
 describe('the mesh resource', () => {
+  it('holds up no stack for an hour when the provider does not answer', () => {
+    const resources = Object.values(meshStack().template().findResources('Custom::WeftMesh'))
+    expect(resources.map(({ Properties }) => Properties.ServiceTimeout)).toEqual([900])
+  })
+
   it('has the properties of App Mesh, is made last and goes first', () => {
     const template = meshStack({ allowEgress: true }).template()
     template.hasResourceProperties('Custom::WeftMesh', {
@@ -390,6 +405,39 @@ describe('doors', () => {
     ])
     expect(mesh.zoneName).toBe('shop.internal')
     expect(mesh.grantManage(role(new Stack(stack, 'Nested'))).success).toBe(false)
+  })
+
+  it('is named by what the mesh itself says', () => {
+    const said = ({ mesh }: ReturnType<typeof meshStack>) => ({
+      functions: [mesh.dataPlaneFunctionArn, mesh.apiFunctionArn, mesh.viewerFunctionArn].map((arn) => typeof arn),
+      apis: [mesh.privateApiArn, mesh.pushApiArn].map((arn) => typeof arn),
+    })
+    expect(said(meshStack())).toEqual({
+      functions: ['string', 'string', 'string'],
+      apis: ['undefined', 'string'],
+    })
+    expect(said(meshStack({ privateApi: true }))).toEqual({
+      functions: ['undefined', 'undefined', 'undefined'],
+      apis: ['string', 'undefined'],
+    })
+  })
+})
+
+describe('two meshes', () => {
+  it('are refused the same zone of a VPC', () => {
+    const { stack, vpc } = meshStack()
+    const props = {
+      vpc,
+      meshName: 'other',
+      zoneName: 'shop.internal',
+      certificateAuthority: CertificateAuthority.kms(),
+    }
+    expect(() => new Mesh(stack, 'Other', props)).toThrow(/Stack\/Mesh has the zone shop.internal in this VPC already/)
+    expect(() => new Mesh(stack, 'Third', { ...props, vpc: vpcIn(new Stack(stack, 'Else')) })).not.toThrow()
+  })
+
+  it('need a VPC', () => {
+    expect(() => new Mesh(new Stack(lookedAtApp(), 'Stack'), 'Mesh', {} as MeshProps)).toThrow(/Mesh: vpc is missing/)
   })
 })
 
