@@ -240,7 +240,10 @@ export interface RoleBinding {
 
 /** Which task role stands for whom. A role is bound to one subject at most; a subject may have several roles. */
 export interface RoleBindings {
-  /** Idempotent; whoever binds last owns it. Throws MeshError `conflict`, naming both, when it stands for another subject. */
+  /**
+   * Idempotent; whoever binds last owns it. Its owner alone may give it to another subject.
+   * Throws MeshError `conflict`, naming both, when it stands for another subject.
+   */
   bind(binding: RoleBinding): Promise<void>
   /** Idempotent: a binding that is not there, or belongs to another subject or owner by now, stays as it is. */
   unbind(binding: RoleBinding): Promise<void>

@@ -25,6 +25,8 @@ export class DynamoDbRoleBindings implements RoleBindings {
 
   async bind(binding: RoleBinding): Promise<void> {
     const { accountId, roleName, subject, owner } = binding
+    const { ExpressionAttributeNames, ExpressionAttributeValues } = subjectValues(subject)
+    const owned = owner === undefined ? '' : ' OR #owner = :owner'
     const put = new PutItemCommand({
       TableName: this.#table,
       Item: {
@@ -34,10 +36,14 @@ export class DynamoDbRoleBindings implements RoleBindings {
         mesh: { S: subject.mesh },
         kind: { S: subject.kind },
         subject: { S: subject.name },
-        ...(owner === undefined ? {} : { owner: { S: owner } }),
+        ...ownerValue('owner', owner),
       },
-      ConditionExpression: `attribute_not_exists(pk) OR (${SAME_SUBJECT})`,
-      ...subjectValues(subject),
+      ConditionExpression: `attribute_not_exists(pk) OR (${SAME_SUBJECT})${owned}`,
+      ExpressionAttributeNames: { ...ExpressionAttributeNames, ...(owner === undefined ? {} : { '#owner': 'owner' }) },
+      ExpressionAttributeValues: {
+        ...ExpressionAttributeValues,
+        ...ownerValue(':owner', owner),
+      },
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
     })
     try {
@@ -59,7 +65,7 @@ export class DynamoDbRoleBindings implements RoleBindings {
       ExpressionAttributeNames: { ...ExpressionAttributeNames, '#owner': 'owner' },
       ExpressionAttributeValues: {
         ...ExpressionAttributeValues,
-        ...(owner === undefined ? {} : { ':owner': { S: owner } }),
+        ...ownerValue(':owner', owner),
       },
     })
     try {
@@ -110,6 +116,10 @@ function subjectValues({ mesh, kind, name }: Subject) {
     ExpressionAttributeNames: { '#subject': 'subject' },
     ExpressionAttributeValues: { ':mesh': { S: mesh }, ':kind': { S: kind }, ':subject': { S: name } },
   }
+}
+
+function ownerValue(name: string, owner: string | undefined): Item {
+  return owner === undefined ? {} : { [name]: { S: owner } }
 }
 
 function bindingOf(item: Item): RoleBinding {

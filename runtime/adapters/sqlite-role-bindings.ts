@@ -11,8 +11,9 @@ export function openSqliteRoleBindings(path: string): RoleBindings & { close(): 
 
 const COLUMNS = 'account_id, role_name, mesh, kind, name, owner'
 const BIND = `INSERT INTO role_binding (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)
-  ON CONFLICT (account_id, role_name) DO UPDATE SET owner = excluded.owner
-  WHERE mesh = excluded.mesh AND kind = excluded.kind AND name = excluded.name`
+  ON CONFLICT (account_id, role_name) DO UPDATE
+  SET mesh = excluded.mesh, kind = excluded.kind, name = excluded.name, owner = excluded.owner
+  WHERE (mesh = excluded.mesh AND kind = excluded.kind AND name = excluded.name) OR owner = excluded.owner`
 const UNBIND = `DELETE FROM role_binding
   WHERE account_id = ? AND role_name = ? AND mesh = ? AND kind = ? AND name = ? AND owner IS ?`
 

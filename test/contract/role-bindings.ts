@@ -39,6 +39,19 @@ export function roleBindingsContract(name: string, open: () => Promise<RoleBindi
       expect(await subjectOf()).toEqual(orders)
     })
 
+    it('follows its owner to another subject and back: a node that is renamed keeps its task role', async () => {
+      const renamed = { ...orders, name: 'sales' }
+      await bindings.bind({ ...binding, owner: 'stack Orders' })
+      await bindings.bind({ ...binding, owner: 'stack Orders', subject: renamed })
+      await bindings.unbind({ ...binding, owner: 'stack Orders' })
+      expect(await subjectOf()).toEqual(renamed)
+      for (const owner of [{ owner: 'stack Cart' }, {}]) {
+        await expect(bindings.bind({ ...binding, ...owner })).rejects.toMatchObject({ code: 'conflict' })
+      }
+      await bindings.bind({ ...binding, owner: 'stack Orders' })
+      expect(await bindings.list('shop')).toEqual([{ ...binding, owner: 'stack Orders' }])
+    })
+
     it('lets one of two subjects win that want the same role at once', async () => {
       const results = await Promise.allSettled([bindings.bind(binding), bindings.bind({ ...binding, subject: entry })])
       expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
