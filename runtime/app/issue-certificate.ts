@@ -19,8 +19,11 @@ export function issueCertificate(
   deps: IssueCertificateDeps,
 ): (input: { readonly subject: Subject; readonly csr: string }) => Promise<CertificateResponse> {
   return async ({ subject, csr }) => {
+    // Asked at once, so that a function that has just started loads its CA while the store is read.
+    const trust = deps.issuer.trust()
+    trust.catch(() => {})
     await requireSubject(deps.store, subject)
     const chain = await deps.issuer.issue(csr, spiffeId(deps.trustDomain, subject))
-    return { chain, trust: await deps.issuer.trust() }
+    return { chain, trust: await trust }
   }
 }
