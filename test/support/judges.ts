@@ -52,6 +52,22 @@ export async function mavenTool(name: string, artifact: string): Promise<Judge> 
 }
 
 /**
+ * A command of a Go module, `bin` is the folder of it. `packages` are `path@version`. Needs `go`. Modules come from the Go
+ * proxy; sums are not asked for, since old modules have none.
+ */
+export async function goTool(name: string, ...packages: readonly string[]): Promise<Judge> {
+  const directory = join(CACHE, `go-${name}`)
+  const reason = await installed(directory, packages.join(' '), async () => {
+    mkdirSync(directory, { recursive: true })
+    const env = { ...process.env, GOBIN: directory, GOSUMDB: 'off', GOFLAGS: '-mod=mod' }
+    await run('go', ['install', ...packages], { cwd: directory, env, timeout: INSTALL_MS })
+  })
+  return reason === undefined
+    ? { bin: directory }
+    : { missing: `${packages.join(', ')} can't be built here: ${reason}` }
+}
+
+/**
  * Commands of a Debian package, unpacked and not installed: no service is started and no rights are needed; `bin` is the
  * folder of its commands. What stands on the PATH is taken as it is.
  */

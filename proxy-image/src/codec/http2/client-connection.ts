@@ -10,6 +10,7 @@ import { Http2Fields } from './fields.ts'
 import { CANCEL, ConnectionError, ENABLE_PUSH, NO_ERROR, PREFACE, PROTOCOL_ERROR, STREAM_CLOSED } from './frames.ts'
 import { responseHead } from './response.ts'
 import { Http2Stream, type StreamEnd } from './stream.ts'
+import { upgradeAnswer } from './upgrade.ts'
 
 /** What a connection needs of its pool. */
 export interface Http2ClientOwner {
@@ -37,6 +38,8 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   private nextId = 1
   /** Streams that were handed out and have not begun. */
   private reserved = 0
+  /** Who waits for the peer's settings; null: they are here. */
+  private known: (() => void)[] | null = []
 
   constructor(socket: Socket, owner: Http2ClientOwner) {
     super(socket)
@@ -70,19 +73,39 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     return new ClientStream(this)
   }
 
+  /** Calls once the peer's settings are known: only they say whether it takes extended CONNECT (RFC 8441, section 3). */
+  whenKnown(then: () => void): void {
+    if (this.known === null || this.closed) then()
+    else this.known.push(then)
+  }
+
+  private tellKnown(): void {
+    const waiting = this.known ?? []
+    this.known = null
+    for (const then of waiting) then()
+  }
+
   /** Opens a stream: ids are given in the order in which heads leave (section 5.1.1). */
-  open(stream: ClientStream, { method, scheme, target, authority, fields }: OutgoingRequest): void {
+  open(stream: ClientStream, request: OutgoingRequest): void {
+    const { method, scheme, target, authority, fields, upgrade } = request
     this.reserved--
     // It ended between the choice of the connection and the first byte.
-    if (this.closed) return stream.missed()
+    if (this.closed) return stream.missed('upstream_closed')
+    if (upgrade !== null && !this.peerTakesConnect) return stream.missed('not_implemented')
     stream.id = this.nextId
     stream.sendWindow = this.peerInitialWindow
     this.nextId += 2
     this.streams.set(stream.id, stream)
-    const first = [fieldOf(':method', method), fieldOf(':scheme', scheme), fieldOf(':path', target)]
+    const first = [
+      fieldOf(':method', upgrade === null ? method : 'CONNECT'),
+      fieldOf(':scheme', scheme),
+      fieldOf(':path', target),
+    ]
     // HTTP/1.0 need not say whom it is for (RFC 9113, section 8.3.1).
     if (authority !== '') first.push(fieldOf(':authority', authority))
+    if (upgrade !== null) first.push(fieldOf(':protocol', upgrade))
     this.sectionWriter.send(stream.id, first, fields, false)
+    if (request.bodyLength !== 0) this.writer.bodyFollows()
   }
 
   giveBack(): void {
@@ -117,7 +140,7 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
       stream.onInterim(head)
       return
     }
-    stream.onHead(head)
+    stream.onHead(stream.upgrade ? upgradeAnswer(head) : head)
     if (endStream) this.endReceived(stream, null)
     else stream.onFlush()
   }
@@ -136,6 +159,7 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   }
 
   protected override onSettings(): void {
+    this.tellKnown()
     this.owner.onRoom(this)
   }
 
@@ -149,6 +173,7 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   protected override onStreamWasted(): void {}
 
   protected override onClosed(): void {
+    this.tellKnown()
     this.owner.onClosed(this)
   }
 
@@ -171,6 +196,8 @@ class ClientStream extends Http2Stream implements UpstreamStream {
   method = ''
   headReceived = false
   interim = 0
+  /** It is an extended CONNECT. */
+  upgrade = false
   private readonly client: Http2ClientConnection
   private receiver: ResponseReceiver | null = null
 
@@ -182,7 +209,13 @@ class ClientStream extends Http2Stream implements UpstreamStream {
   begin(receiver: ResponseReceiver, request: OutgoingRequest): void {
     this.receiver = receiver
     this.method = request.method
-    this.client.open(this, request)
+    this.upgrade = request.upgrade !== null
+    if (!this.upgrade) return this.client.open(this, request)
+    this.client.whenKnown(() => {
+      // It may have been given up meanwhile.
+      if (this.closed) this.client.giveBack()
+      else this.client.open(this, request)
+    })
   }
 
   giveBack(): void {
@@ -190,9 +223,13 @@ class ClientStream extends Http2Stream implements UpstreamStream {
   }
 
   /** There is no connection to send on any more. */
-  missed(): void {
+  missed(why: 'upstream_closed' | 'not_implemented'): void {
     this.closed = true
-    setImmediate(() => this.fail(new ProxyError('upstream_closed', 'upstream', { retry: 'unsent' })))
+    const error =
+      why === 'upstream_closed'
+        ? new ProxyError(why, 'upstream', { retry: 'unsent' })
+        : new ProxyError(why, 'upstream', { message: 'the app takes no upgrades: it does not offer extended CONNECT' })
+    setImmediate(() => this.fail(error))
   }
 
   end(trailers: FieldSection | null): void {
@@ -201,7 +238,8 @@ class ClientStream extends Http2Stream implements UpstreamStream {
 
   abort(): void {
     this.receiver = null
-    this.reset(CANCEL)
+    if (this.id === 0) this.closed = true
+    else this.reset(CANCEL)
   }
 
   pauseResponse(): void {

@@ -34,6 +34,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
   protected readonly writer: FrameWriter
   protected readonly guard = new FloodGuard()
   protected peerMaxStreams = Number.POSITIVE_INFINITY
+  protected peerTakesConnect = false
   protected peerInitialWindow = frames.DEFAULT_WINDOW
   protected readonly sectionWriter: SectionWriter
   private readonly reader = new FrameReader(this)
@@ -199,10 +200,12 @@ export abstract class Http2Connection<S extends Http2Stream> {
       if (setting === frames.HEADER_TABLE_SIZE) this.sectionWriter.limitTable(value)
       else if (setting === frames.MAX_CONCURRENT_STREAMS) this.peerMaxStreams = value
       else if (setting === frames.INITIAL_WINDOW_SIZE) window = value
+      else if (setting === frames.ENABLE_CONNECT_PROTOCOL) this.peerTakesConnect = value === 1
     })
+    // Ahead of what the new window lets go.
+    this.writer.settingsAck()
     // Once for all of them: every stream is visited.
     this.initialWindow(window)
-    this.writer.settingsAck()
     this.onSettings()
   }
 

@@ -83,6 +83,14 @@ export class FrameWriter {
     this.lastFlagsAt = -1
   }
 
+  /**
+   * Keeps the end of a stream from joining the head that was sent last: a body follows, if only an empty one. Servers of
+   * gRPC want to see that (its protocol over HTTP/2, "EOS").
+   */
+  bodyFollows(): void {
+    this.lastFlagsAt = -1
+  }
+
   /** Sends a compressed field section, in as many frames as it takes. */
   headers(streamId: number, block: Buffer, length: number, endStream: boolean): void {
     let at = 0

@@ -1,6 +1,7 @@
 import type { ProxyError } from '../../errors.ts'
 import { AUTHORITY_FORM } from '../http1/head.ts'
 import { badRequest, TOKEN } from '../http1/syntax.ts'
+import { isUpgradeProtocol } from '../http1/upgrade.ts'
 import { CHUNKED, type RequestHead } from '../message.ts'
 import { AUTHORITY, type Field, fieldName, METHOD, PATH, PROTOCOL, SCHEME, STATUS_FIELD } from './field.ts'
 import { Http2Fields } from './fields.ts'
@@ -27,6 +28,7 @@ export function requestHead(list: readonly Field[], endStream: boolean): Request
   let path = ''
   let scheme = ''
   let authority = ''
+  let protocol = ''
   let hasOrdinary = false
   const ordinary: Field[] = []
   for (const field of list) {
@@ -44,11 +46,16 @@ export function requestHead(list: readonly Field[], endStream: boolean): Request
     else if (pseudo === PATH) path = field.value
     else if (pseudo === SCHEME) scheme = field.value
     else if (pseudo === AUTHORITY) authority = field.value
+    else if (pseudo === PROTOCOL) protocol = field.value.toLowerCase()
   }
   // In HTTP/1 a space in it would be a request of its own.
   if (!isToken(method)) return MALFORMED
-  if (method === 'CONNECT') return badRequest('CONNECT is not offered here', 'not_implemented')
-  if ((seen & (METHOD | PATH | SCHEME | PROTOCOL)) !== (METHOD | PATH | SCHEME) || path === '') return MALFORMED
+  const isUpgrade = (seen & PROTOCOL) !== 0
+  if (isUpgrade !== (method === 'CONNECT')) {
+    return isUpgrade ? MALFORMED : badRequest('CONNECT is not offered here', 'not_implemented')
+  }
+  if (isUpgrade && !isUpgradeProtocol(protocol)) return badRequest('no such protocol', 'not_implemented')
+  if ((seen & (METHOD | PATH | SCHEME)) !== (METHOD | PATH | SCHEME) || path === '') return MALFORMED
   const fields = new Http2Fields(ordinary)
   const host = fields.get('host')
   if (authority === '') authority = host ?? ''
@@ -62,17 +69,20 @@ export function requestHead(list: readonly Field[], endStream: boolean): Request
   if (length === MALFORMED) return MALFORMED
   const expect = fields.get('expect')?.toLowerCase()
   if (expect !== undefined && expect !== '100-continue') return badRequest('unknown expectation')
+  if (isUpgrade && (fields.get('content-length') !== undefined || expect !== undefined)) return MALFORMED
   return {
-    method,
+    // It is routed as the GET that it is in HTTP/1.1.
+    method: isUpgrade ? 'GET' : method,
     target: path,
     authority,
     hostField: host ?? null,
     scheme,
     version: 20,
     fields,
-    bodyLength: length,
+    bodyLength: isUpgrade ? CHUNKED : length,
     keepAlive: true,
     expectContinue: expect !== undefined,
+    upgrade: isUpgrade ? protocol : null,
   }
 }
 

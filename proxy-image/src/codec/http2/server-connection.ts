@@ -10,6 +10,7 @@ import { Http2Fields } from './fields.ts'
 import {
   CANCEL,
   ConnectionError,
+  ENABLE_CONNECT_PROTOCOL,
   INTERNAL_ERROR,
   MAX_CONCURRENT_STREAMS,
   MAX_STREAM_ID,
@@ -22,6 +23,7 @@ import {
 import { MALFORMED, requestHead } from './request.ts'
 import { statusField } from './response.ts'
 import { Http2Stream } from './stream.ts'
+import { connectAnswer } from './upgrade.ts'
 
 /** What a connection needs of its listener. */
 export interface Http2ServerOwner {
@@ -73,7 +75,10 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     socket.on('end', () => this.end())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.end())
-    this.greet([[MAX_CONCURRENT_STREAMS, MAX_STREAMS]])
+    this.greet([
+      [MAX_CONCURRENT_STREAMS, MAX_STREAMS],
+      [ENABLE_CONNECT_PROTOCOL, 1],
+    ])
   }
 
   /** Takes bytes that were read before it was known that they are HTTP/2. */
@@ -155,9 +160,9 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
   }
 
   /** What goes to the peer when a stream answers. */
-  answer(stream: ServerStream, head: ResponseHead, endStream: boolean): void {
-    this.sectionWriter.send(stream.id, [statusField(head.status)], head.fields, endStream)
-    if (endStream) this.endSent(stream)
+  answer(stream: ServerStream, head: ResponseHead): void {
+    this.sectionWriter.send(stream.id, [statusField(head.status)], head.fields, false)
+    if (head.bodyLength !== 0) this.writer.bodyFollows()
   }
 
   /** An answer that does not wait for the rest of its request: the client may stop (RFC 9113, section 8.1). */
@@ -302,11 +307,12 @@ class ServerStream extends Http2Stream implements DownstreamStream {
   // ---- the answer -------------------------------------------------------------------------------------------------
 
   sendInformational(head: ResponseHead): void {
-    if (!this.closed) this.server.answer(this, head, false)
+    if (!this.closed) this.server.answer(this, head)
   }
 
   sendHead(head: ResponseHead): void {
-    if (!this.closed) this.server.answer(this, head, false)
+    if (this.closed) return
+    this.server.answer(this, this.head.upgrade === null ? head : connectAnswer(head, this.peer !== null))
   }
 
   sendOwn(status: number, headers: string, body: string): void {
@@ -317,7 +323,7 @@ class ServerStream extends Http2Stream implements DownstreamStream {
     if (body !== '') fields.add('content-type', 'text/plain; charset=utf-8')
     fields.add('content-length', String(Buffer.byteLength(body)))
     const head: ResponseHead = { status, phrase: '', version: 20, fields, bodyLength: bytes.length, keepAlive: true }
-    this.server.answer(this, head, false)
+    this.server.answer(this, head)
     this.write(bytes, 0, bytes.length)
     this.end(null)
   }

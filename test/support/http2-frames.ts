@@ -1,0 +1,137 @@
+import { connectRaw, type RawClient } from './raw-client.ts'
+
+/** HTTP/2 frame by frame, for clients and servers that break its rules. */
+
+export const DATA = 0
+export const HEADERS = 1
+export const PRIORITY = 2
+export const RST_STREAM = 3
+export const SETTINGS = 4
+export const PING = 6
+export const GOAWAY = 7
+export const WINDOW_UPDATE = 8
+export const CONTINUATION = 9
+export const END_STREAM = 1
+export const END_HEADERS = 4
+export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
+
+export interface Frame {
+  readonly type: number
+  readonly flags: number
+  readonly id: number
+  readonly payload: Buffer
+}
+
+export function frame(type: number, flags: number, id: number, payload: Buffer | string = ''): Buffer {
+  const bytes = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(bytes.length, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(id, 5)
+  return Buffer.concat([head, bytes])
+}
+
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value >>> 0)
+  return bytes
+}
+
+/** A SETTINGS frame of ids and values in turn. */
+export function settings(...values: readonly number[]): Buffer {
+  const payload = Buffer.alloc((values.length / 2) * 6)
+  for (let i = 0; i < values.length; i += 2) {
+    payload.writeUInt16BE(values[i]!, i * 3)
+    payload.writeUInt32BE(values[i + 1]!, i * 3 + 2)
+  }
+  return frame(SETTINGS, 0, 0, payload)
+}
+
+/** Field lines as literals without indexing, plain. */
+export function block(...fields: readonly (readonly [name: string, value: string])[]): Buffer {
+  return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)]))
+}
+
+/** A string literal of HPACK, plain. */
+export function literal(text: string): Buffer {
+  const bytes = Buffer.from(text, 'latin1')
+  const length = [Math.min(bytes.length, 127)]
+  for (let rest = bytes.length - 127; rest >= 0; rest >>>= 7) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest)
+    if (rest <= 127) break
+  }
+  return Buffer.concat([Buffer.from(length), bytes])
+}
+
+export function requestBlock(method = 'GET', ...more: readonly (readonly [string, string])[]): Buffer {
+  return block([':method', method], [':scheme', 'http'], [':path', '/x'], [':authority', 'web.test'], ...more)
+}
+
+export function requestHead(
+  id: number,
+  flags: number,
+  method = 'GET',
+  ...more: readonly (readonly [string, string])[]
+) {
+  return frame(HEADERS, END_HEADERS | flags, id, requestBlock(method, ...more))
+}
+
+/** The whole frames at the beginning of what was received. */
+export function readFrames(bytes: Buffer): Frame[] {
+  const frames: Frame[] = []
+  for (let at = 0; at + 9 <= bytes.length; ) {
+    const end = at + 9 + bytes.readUIntBE(at, 3)
+    if (end > bytes.length) break
+    frames.push({
+      type: bytes[at + 3]!,
+      flags: bytes[at + 4]!,
+      id: bytes.readUInt32BE(at + 5),
+      payload: bytes.subarray(at + 9, end),
+    })
+    at = end
+  }
+  return frames
+}
+
+/** A client that has said who it is, and sends what it is told to. */
+export class FrameClient {
+  readonly raw: RawClient
+
+  constructor(raw: RawClient) {
+    this.raw = raw
+  }
+
+  send(...frames: readonly Buffer[]): void {
+    this.raw.socket.write(Buffer.concat(frames))
+  }
+
+  get frames(): Frame[] {
+    return readFrames(Buffer.from(this.raw.received, 'latin1'))
+  }
+
+  of(type: number, id?: number): Frame[] {
+    return this.frames.filter((one) => one.type === type && (id === undefined || one.id === id))
+  }
+
+  /** Waits for a frame of a type, on a stream if one is named. */
+  async next(type: number, id?: number, timeoutMs = 5_000): Promise<Frame> {
+    await this.raw.until(() => this.of(type, id).length > 0, timeoutMs)
+    return this.of(type, id)[0]!
+  }
+
+  /** Error code of the GOAWAY that ends the connection. */
+  async goaway(timeoutMs = 8_000): Promise<number> {
+    return (await this.next(GOAWAY, 0, timeoutMs)).payload.readUInt32BE(4)
+  }
+
+  close(): void {
+    this.raw.close()
+  }
+}
+
+export async function connectFrames(port: number, own: Buffer = settings()): Promise<FrameClient> {
+  const client = new FrameClient(await connectRaw(port))
+  client.send(PREFACE, own)
+  return client
+}
