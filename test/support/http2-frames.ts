@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { connectRaw, type RawClient } from './raw-client.ts'
 
 /** HTTP/2 frame by frame, for clients and servers that break its rules. */
@@ -134,4 +136,75 @@ export async function connectFrames(port: number, own: Buffer = settings()): Pro
   const client = new FrameClient(await connectRaw(port))
   client.send(PREFACE, own)
   return client
+}
+
+/** One connection that a {@link FrameServer} accepted. */
+export class FrameConnection {
+  readonly socket: Socket
+  readonly frames: Frame[] = []
+  private rest = Buffer.alloc(0)
+  private greeted = false
+
+  constructor(socket: Socket) {
+    this.socket = socket
+  }
+
+  send(...frames: readonly Buffer[]): void {
+    this.socket.write(Buffer.concat(frames))
+  }
+
+  /** A head of literals; `:status` and more. */
+  head(id: number, flags: number, ...fields: readonly (readonly [string, string])[]): void {
+    this.send(frame(HEADERS, END_HEADERS | flags, id, block(...fields)))
+  }
+
+  /** Takes what was read; returns the frames that are new. */
+  take(chunk: Buffer): Frame[] {
+    this.rest = Buffer.concat([this.rest, chunk])
+    if (!this.greeted) {
+      if (this.rest.length < PREFACE.length) return []
+      this.rest = this.rest.subarray(PREFACE.length)
+      this.greeted = true
+    }
+    const fresh = readFrames(this.rest)
+    this.rest = this.rest.subarray(fresh.reduce((sum, { payload }) => sum + 9 + payload.length, 0))
+    this.frames.push(...fresh)
+    return fresh
+  }
+}
+
+export interface FrameServer {
+  readonly port: number
+  readonly connections: readonly FrameConnection[]
+  close(): void
+}
+
+/** A server of HTTP/2 that says hello, and then what `onFrame` says. */
+export async function startFrameServer(
+  onFrame: (frame: Frame, connection: FrameConnection) => void,
+  own: Buffer = settings(),
+): Promise<FrameServer> {
+  const connections: FrameConnection[] = []
+  const server = createServer((socket) => {
+    const connection = new FrameConnection(socket)
+    connections.push(connection)
+    socket.on('error', () => {})
+    connection.send(own)
+    socket.on('data', (chunk: Buffer) => {
+      for (const one of connection.take(chunk)) {
+        if (one.type === SETTINGS && one.flags === 0) connection.send(frame(SETTINGS, 1, 0))
+        else onFrame(one, connection)
+      }
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    connections,
+    close: () => {
+      for (const { socket } of connections) socket.destroy()
+      server.close()
+    },
+  }
 }
