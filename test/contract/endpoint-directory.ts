@@ -159,6 +159,11 @@ export function endpointDirectoryContract(name: string, open: () => Promise<Dire
       await again(orders, { ...instance('a'), status: { ...status, applied: 'r2' } })
       const [, a] = await directory.proxies('m')
       expect(a).toMatchObject({ applied: 'r2', rejected: null, firstSeenMs, lastSeenMs: firstSeenMs + A_MOMENT * 2 })
+      await again(orders, {
+        ...instance('a', { metricsPort: 9902, zone: 'eu-1a' }),
+        status: { ...status, applied: 'r2' },
+      })
+      expect((await directory.proxies('m'))[1]).toMatchObject({ metricsPort: 9902, zone: 'eu-1a' })
     })
 
     it('forgets a proxy one lifetime after its last report', async () => {
