@@ -1,5 +1,6 @@
 import type { Problem } from '../runtime/model/problem.ts'
 import type { Subject } from '../runtime/model/reference.ts'
+import { printable } from './import-report.ts'
 import type { TraceDestination } from './trace-destination.ts'
 
 /** One line of `weft check`. `skipped`: could not be looked at. Only `failed` makes the check fail. */
@@ -53,8 +54,9 @@ function isBehind({ applied, current, state }: SeenProxy): boolean {
 
 function findingsOf(proxy: SeenProxy, nowMs: number): Finding[] {
   const { subject, instance, rejected, current, problems, warnings, certificateNotAfterMs } = proxy
-  const name = `${subject.name} (${instance})`
-  const failed = (text: string): Finding => ({ verdict: 'failed', subject: name, text })
+  const name = printable(`${subject.name} (${instance})`)
+  // What a proxy says may come from a task that was broken into.
+  const failed = (text: string): Finding => ({ verdict: 'failed', subject: name, text: printable(text) })
   const found: Finding[] = []
   if (current === null) found.push(failed(`its resources do not compile: ${listed(problems)}`))
   if (rejected !== null && rejected.revision === current) {

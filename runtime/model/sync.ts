@@ -11,6 +11,8 @@ import type { Snapshot } from './snapshot.ts'
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
 const text = v.pipe(v.string(), v.minLength(1), v.maxLength(1024))
 const revision = v.nullable(text)
+/** The last time that a Date can hold (ECMA-262, section 21.4.1.1). */
+const MAX_TIME_MS = 8.64e15
 
 /** POST /v1/dataplane/sync?wait=<duration, such as 30s> : held until something changed or the wait is over. */
 export const SyncRequestSchema = v.strictObject({
@@ -46,7 +48,7 @@ export const SyncRequestSchema = v.strictObject({
       }),
     ),
     /** Epoch milliseconds when the workload certificate ends. */
-    certificateNotAfterMs: v.nullable(v.number()),
+    certificateNotAfterMs: v.nullable(v.pipe(v.number(), v.minValue(0), v.maxValue(MAX_TIME_MS))),
   }),
 })
 

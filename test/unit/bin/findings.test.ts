@@ -65,6 +65,12 @@ describe('what is found of the proxies of a mesh', () => {
     const [, warning] = proxyFindings('shop', [proxy({ warnings: [problem('not applied')] })], NOW)
     expect(warning).toMatchObject({ verdict: 'warning', text: 'not applied' })
   })
+  it('holds nothing that a terminal would obey, whatever a proxy says', () => {
+    const rejected = { revision: 'r2', problems: [problem('\u001b[2J\rall is well', 'a\u009b0m')] }
+    const found = proxyFindings('shop', [proxy({ instance: 'x\u0007', applied: 'r1', rejected })], NOW)
+    expect(found[1]).toMatchObject({ subject: 'orders (x?)', text: expect.stringContaining('a?0m: ?[2J?all is well') })
+  })
+
   it('may be mended by time alone where proxies are only behind', () => {
     expect(onlyBehind([proxy(), proxy({ applied: 'r1' })])).toBe(true)
     expect(onlyBehind([proxy()])).toBe(false)

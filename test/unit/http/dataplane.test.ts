@@ -54,6 +54,15 @@ describe('the proxies’ API behind a front that has checked who calls', () => {
     expect(seen).toEqual([])
   })
 
+  it.each(['-1e300', '1e300', '"soon"'])('refuses an end of a certificate that is no time: %s', async (end) => {
+    const { post, seen } = app(() => ({ iam }))
+    const body = JSON.stringify({ ...report, status, instance: { ...instance, address: '10.0.1.7' } })
+    const answer = await post('sync', body.replace('"certificateNotAfterMs":null', `"certificateNotAfterMs":${end}`))
+    expect(answer.status).toBe(400)
+    expect(await answer.text()).toContain('certificateNotAfterMs')
+    expect(seen).toEqual([])
+  })
+
   it('looks at no body of a stranger, and at no token in a header', async () => {
     const { post, seen } = app(() => ({}))
     for (const path of ['sync', 'certificate']) {
