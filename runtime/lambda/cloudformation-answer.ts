@@ -41,7 +41,9 @@ export async function sendAnswer(url: string, answer: CloudFormationAnswer): Pro
 
 async function put(url: string, body: Uint8Array<ArrayBuffer>): Promise<number | undefined> {
   try {
-    const response = await fetch(url, { method: 'PUT', body, signal: AbortSignal.timeout(ATTEMPT_MS) })
+    // The URL is for CloudFormation alone: who would send the answer elsewhere is not it.
+    const options = { method: 'PUT', redirect: 'manual', signal: AbortSignal.timeout(ATTEMPT_MS) } as const
+    const response = await fetch(url, { ...options, body })
     await response.body?.cancel()
     return response.status
   } catch {

@@ -36,7 +36,7 @@ export async function startResponseUrl(): Promise<ResponseUrl> {
     if (status === 200 && request.method === 'PUT') {
       taken.push({ contentType: request.headers['content-type'], bytes: body.length, answer: JSON.parse(body) })
     }
-    response.writeHead(status).end()
+    response.writeHead(status, status === 307 ? { location: '/elsewhere' } : {}).end()
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }

@@ -51,6 +51,15 @@ describe('the answer to CloudFormation', () => {
     expect(cfn.tries() - before).toBe(1)
   })
 
+  it('is sent to no other place than it was asked for', async () => {
+    cfn.fate.push(307)
+    const before = cfn.tries()
+    const event = cloudFormationEvent(cfn.url, call, { request: 'Create' })
+    await customResourceHandler(() => provider(async () => made))(event, lambdaContext())
+    expect(cfn.tries() - before).toBe(1)
+    expect(cfn.taken).toEqual([])
+  })
+
   it('makes the function fail when nobody takes it, so that Lambda sends the request again', async () => {
     cfn.fate.push(...Array.from({ length: 6 }, () => 500))
     const event = cloudFormationEvent(cfn.url, call, { request: 'Create' })
