@@ -1,5 +1,5 @@
-import { type Duration, Lazy, Resource, Token } from 'aws-cdk-lib'
-import { CfnRoute } from 'aws-cdk-lib/aws-appmesh'
+import { type Duration, Lazy, Resource, Stack, Token } from 'aws-cdk-lib'
+import { CfnRoute, type CfnVirtualNode } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import { isSameMesh } from './private/claims.ts'
 import { meshResource } from './private/mesh-resource.ts'
@@ -90,6 +90,7 @@ export class Route extends Resource {
     })
     this.routeResource.addResourceDependency(router.virtualRouterResource)
     this._setTargets(this.#givenTargets())
+    this.node.addValidation({ validate: () => this.#targets.flatMap((target) => this.#misfit(target)) })
   }
 
   /** @internal Takes the place of the targets that were there. */
@@ -132,6 +133,25 @@ export class Route extends Resource {
       const right = protocol === MeshProtocol.GRPC ? 'RouteMatch.grpc(...)' : 'another RouteMatch than grpc'
       throw new Error(`${path}: the virtual router speaks ${protocol.value}; use ${right}`)
     }
+  }
+
+  /** What the listener of a target can't take, which would show with the first request only. */
+  #misfit({ target, port }: WeightedTarget): string[] {
+    const spec: CfnVirtualNode.VirtualNodeSpecProperty = Stack.of(this).resolve(target.virtualNodeResource?.spec)
+    if (spec === undefined || port !== undefined) return []
+    const [listener] = (spec.listeners ?? []) as CfnVirtualNode.ListenerProperty[]
+    const route = `route ${this.router.virtualRouterName}/${this.routeName}`
+    if (listener === undefined) {
+      return [`${route}: target ${target.virtualNodeName} listens nowhere; give it a port, or send elsewhere`]
+    }
+    const { protocol } = listener.portMapping as CfnVirtualNode.PortMappingProperty
+    const { value } = this.router.protocol
+    const fits =
+      value === 'grpc' ? protocol !== 'http' && protocol !== 'tcp' : (value === 'tcp') === (protocol === 'tcp')
+    if (fits) return []
+    return [
+      `${route} is for ${value}, but target ${target.virtualNodeName} speaks ${protocol}; give both the same protocol`,
+    ]
   }
 
   #renderSpec(): CfnRoute.RouteSpecProperty {

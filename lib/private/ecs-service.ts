@@ -1,10 +1,10 @@
-import { Duration, Lazy, Stack, Token } from 'aws-cdk-lib'
+import { Annotations, Duration, Lazy, Stack, Token } from 'aws-cdk-lib'
 import type { ISecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { DnsRecordType } from 'aws-cdk-lib/aws-servicediscovery'
 import type { Construct } from 'constructs'
 import type { EcsServiceOptions } from '../ecs-service-options.ts'
-import type { IMesh } from '../mesh.ts'
+import { type IMesh, Mesh } from '../mesh.ts'
 
 export interface EcsServiceProps extends EcsServiceOptions {
   readonly mesh: IMesh
@@ -20,6 +20,7 @@ export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseSe
       `${scope.node.path}: ECS gives tasks on EC2 no public addresses; leave out assignPublicIp, and give their subnets a NAT gateway`,
     )
   }
+  warnOfNoWayOut(scope, props)
   const shared = {
     cluster: props.cluster ?? clusterOf(scope, mesh),
     desiredCount: props.desiredCount ?? 2,
@@ -43,6 +44,20 @@ export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseSe
     : new ecs.Ec2Service(scope, 'Service', { ...shared, taskDefinition: taskDefinition as ecs.Ec2TaskDefinition })
   makeMembers(service, mesh)
   return service
+}
+
+/** Function URLs are public: a sidecar without a way there would wait for its first configuration, and the deployment fail. */
+function warnOfNoWayOut(scope: Construct, { mesh, vpcSubnets, assignPublicIp }: EcsServiceProps): void {
+  if (!(mesh instanceof Mesh) || mesh.privateApiArn !== undefined || assignPublicIp === true) return
+  const { isolatedSubnets, publicSubnets } = mesh.vpc
+  const without = new Set([...isolatedSubnets, ...publicSubnets].map(({ subnetId }) => subnetId))
+  const { subnetIds } = mesh.vpc.selectSubnets(vpcSubnets)
+  if (subnetIds.some((id) => !without.has(id))) return
+  Annotations.of(scope).addWarningV2(
+    'weft-mesh:no-way-out',
+    `the subnets of its tasks have no way out of the VPC, but sidecars reach mesh ${mesh.meshName} by public Function URLs; give ` +
+      'them a NAT gateway, set assignPublicIp with public subnets, or make the mesh with privateApi: true',
+  )
 }
 
 /** Makes the tasks of a service that is there already members of the mesh. */

@@ -1,4 +1,4 @@
-import { Aws } from 'aws-cdk-lib'
+import { Aws, Names } from 'aws-cdk-lib'
 import { AuthorizationType, EndpointType, LambdaIntegration, RestApi } from 'aws-cdk-lib/aws-apigateway'
 import type { IVpcEndpoint } from 'aws-cdk-lib/aws-ec2'
 import { AccountRootPrincipal, PolicyDocument, PolicyStatement } from 'aws-cdk-lib/aws-iam'
@@ -19,6 +19,7 @@ export class PrivateApi extends Construct {
   public constructor(scope: Construct, id: string, endpoint: IVpcEndpoint, api: IFunction, dataPlane: IFunction) {
     super(scope, id)
     const restApi = new RestApi(this, 'Api', {
+      restApiName: Names.uniqueResourceName(this, { maxLength: 64, separator: '-' }),
       description: 'Control plane of a Weft mesh, private',
       endpointConfiguration: { types: [EndpointType.PRIVATE], vpcEndpoints: [endpoint] },
       policy: onlyThrough(endpoint),

@@ -1,11 +1,22 @@
 import { Stack } from 'aws-cdk-lib'
 import { Annotations, Match } from 'aws-cdk-lib/assertions'
+import { type IVpc, Vpc } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { describe, expect, it } from 'vitest'
-import { Mesh, MeshGateway, MeshProtocol, MeshService, type MeshServiceProps, VirtualService } from '../../lib/index.ts'
+import {
+  CertificateAuthority,
+  Mesh,
+  MeshGateway,
+  MeshProtocol,
+  MeshService,
+  type MeshServiceProps,
+  VirtualNode,
+  VirtualService,
+} from '../../lib/index.ts'
 import { OPEN_VARIABLES } from '../../lib/private/sidecar-environment.ts'
 import { readEnvironment } from '../../proxy-image/src/env.ts'
+import { lookedAtApp } from './mesh-stack.ts'
 import { IMAGE, meshOf, shop, synthError, task } from './shop.ts'
 
 /** Every mistake is found at synth, by a message that says what to do. */
@@ -166,6 +177,18 @@ describe('surroundings', () => {
     )
   })
 
+  it('are subnets with a way to the mesh', () => {
+    const warned = (privateApi: boolean) => {
+      const stack = new Stack(lookedAtApp(), 'Stack')
+      const vpc = new Vpc(stack, 'Vpc', { natGateways: 0 }) as IVpc
+      const mesh = new Mesh(stack, 'Mesh', { vpc, certificateAuthority: CertificateAuthority.kms(), privateApi })
+      new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080 })
+      const what = Match.stringLikeRegexp('have no way out of the VPC.*; give them a NAT gateway')
+      return Annotations.fromStack(stack).findWarning('/Stack/Web', what).length
+    }
+    expect([warned(false), warned(true)]).toEqual([1, 0])
+  })
+
   it("are no variables that the proxy doesn't know", () => {
     const { mesh, stack } = shop()
     const sidecar = { environment: { WEFT_SELFREGISTER: 'on' } }
@@ -217,6 +240,28 @@ describe('names', () => {
     expect(() => new MeshService(stack, 'Orders', props)).toThrow(
       /can't be a name in the mesh; set serviceName to 1 to 63/,
     )
+  })
+})
+
+describe('targets', () => {
+  it.each([
+    [MeshProtocol.HTTP, MeshProtocol.TCP],
+    [MeshProtocol.GRPC, MeshProtocol.HTTP],
+  ])('speak the protocol of their route (%#)', (protocol, other) => {
+    const { app, mesh, stack } = shop()
+    const orders = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, protocol })
+    const target = new VirtualNode(stack, 'Other', { mesh, port: 8081, protocol: other })
+    orders.split([{ target, weight: 100 }])
+    expect(synthError(app)).toContain(
+      `route orders/default is for ${protocol.value}, but target other speaks ${other.value}; give both the same protocol`,
+    )
+  })
+
+  it('listen somewhere', () => {
+    const { app, mesh, stack } = shop()
+    const defaultTarget = new VirtualNode(stack, 'Job', { mesh })
+    new VirtualService(stack, 'Jobs', { mesh, defaultTarget })
+    expect(synthError(app)).toContain('route jobs/default: target job listens nowhere; give it a port')
   })
 })
 
