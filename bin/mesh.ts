@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { App, CfnOutput, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib'
+import { App, CfnOutput, RemovalPolicies, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib'
 import { FlowLogDestination, type IVpc, Vpc } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import type { Construct } from 'constructs'
@@ -29,7 +29,6 @@ export class ShopStack extends Stack {
       vpc: vpc as IVpc,
       meshName: 'shop',
       certificateAuthority: CertificateAuthority.kms(),
-      // It's an example: nothing of it is to stay.
       removalPolicy: RemovalPolicy.DESTROY,
     })
 
@@ -55,6 +54,8 @@ export class ShopStack extends Stack {
     gateway.route('Web', { target: web })
 
     argueExceptions(this, gateway)
+    // It's an example: nothing of it is to stay, not even what the CDK keeps by default.
+    RemovalPolicies.of(this).destroy()
 
     new CfnOutput(this, 'Url', { value: `http://${gateway.loadBalancerDnsName}`, description: 'The shop' })
     new CfnOutput(this, 'Api', {
