@@ -212,7 +212,8 @@ export class Exchange implements RequestView, RequestReceiver, AccessLogRecord {
     this.over = true
     this.durationMs = performance.now() - this.startedAtMs
     this.forwarding?.release()
-    this.metrics.record(this.status, this.durationMs)
+    // How long a tunnel stood says nothing of how long its request took.
+    this.metrics.record(this.status, this.status === 101 ? (this.responseHeadMs ?? 0) : this.durationMs)
     if (this.isGrpc) this.metrics.grpc(this.path, this.grpcStatus)
     this.chain.logAccess?.(this)
   }

@@ -70,7 +70,10 @@ export class Attempt implements ResponseReceiver, StreamWaiter, DeadlineOwner {
     this.stream = stream
     this.sentAtMs = performance.now()
     stream.begin(this, forwarding.request)
-    if (body === null) {
+    if (forwarding.request.upgrade !== null) {
+      // What follows is for the app alone, if it takes the upgrade.
+      stream.flush()
+    } else if (body === null) {
       stream.end(null)
       stream.flush()
     } else {
@@ -88,6 +91,15 @@ export class Attempt implements ResponseReceiver, StreamWaiter, DeadlineOwner {
     if (this.over) return
     if (error.reason !== 'overflow') this.forwarding.cluster.outlier?.onConnectFailure(this.endpoint, Date.now())
     this.fail(error)
+  }
+
+  /** The upgrade is taken: what the downstream says goes through from here on. */
+  openTunnel(): void {
+    const { stream, body } = this
+    if (stream === null || body === null) return
+    body.attach(stream)
+    stream.flush()
+    this.forwarding.onRequestDrain()
   }
 
   flush(): boolean {

@@ -80,8 +80,9 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     const { idleMs } = this.plan.timeouts
     // As in Envoy: the request timeout begins when the request is complete, so that uploads are not cut by it. That of gRPC
     // is a deadline of the whole call.
-    if (this.body === null || this.body.ended || this.exchange.isGrpc) {
-      this.requestDeadline?.set(requestMs, this.exchange.startedAtMs)
+    const { body, exchange } = this
+    if (body === null || body.ended || exchange.isGrpc || exchange.head.upgrade !== null) {
+      this.requestDeadline?.set(requestMs, exchange.startedAtMs)
     }
     if (idleMs !== 0 && (requestMs === 0 || idleMs < requestMs || this.body !== null)) {
       this.idleDeadline = new Deadline(this)
@@ -109,7 +110,8 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   }
 
   onRequestEnd(): void {
-    if (!this.exchange.isGrpc) this.requestDeadline?.set(this.requestMs, performance.now())
+    if (!this.exchange.isGrpc && this.exchange.head.upgrade === null)
+      this.requestDeadline?.set(this.requestMs, performance.now())
   }
 
   onRequestFlush(): void {
@@ -142,6 +144,11 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
   private passOn(attempt: Attempt, head: ResponseHead): void {
     const now = performance.now()
     this.heldHead = null
+    if (head.status === 101) {
+      // From here on silence alone ends it.
+      this.requestDeadline?.cancel()
+      attempt.openTunnel()
+    }
     this.body?.forget()
     this.exchange.responseHeadMs = now - this.exchange.startedAtMs
     this.exchange.upstreamServiceTimeMs = now - attempt.sentAtMs
@@ -280,12 +287,12 @@ function grpcRequestMs({ head }: Exchange, { timeouts }: ForwardPlan): number {
 
 function outgoingRequest(exchange: Exchange): OutgoingRequest {
   const { head, chain, target, authority, scheme } = exchange
-  const { method, hostField, fields, bodyLength } = head
+  const { method, hostField, fields, bodyLength, upgrade } = head
   if (chain.edge !== null) {
     if (!fields.forwards('x-request-id')) fields.add('x-request-id', requestId())
     if (chain.edge === 'gateway') addForwarded(exchange)
   }
-  return { method, target, authority, hostField, scheme, fields, bodyLength }
+  return { method, target, authority, hostField, scheme, fields, bodyLength, upgrade }
 }
 
 /** A gateway says who asked, and how (the de-facto fields of every load balancer; RFC 7239 is read by few apps). */

@@ -24,9 +24,15 @@ export interface RequestHead {
   readonly bodyLength: number
   readonly keepAlive: boolean
   readonly expectContinue: boolean
+  /**
+   * The protocol, in lower case, that the client wants to go on in, by Upgrade or extended CONNECT; null for none. The body
+   * is what it says in it then: nothing of that may leave before the answer is 101.
+   */
+  readonly upgrade: string | null
 }
 
 export interface ResponseHead {
+  /** 101: the upgrade that was asked for is taken, in whatever version. */
   readonly status: number
   readonly phrase: string
   readonly version: number
@@ -34,6 +40,8 @@ export interface ResponseHead {
   /** Bytes, CHUNKED or UNTIL_CLOSE. */
   readonly bodyLength: number
   readonly keepAlive: boolean
+  /** The protocol that a 101 of HTTP/1.1 names. */
+  readonly upgrade?: string | undefined
 }
 
 /** A request as it goes upstream: what may differ from what came in, and the rest. */
@@ -47,4 +55,6 @@ export interface OutgoingRequest {
   readonly fields: FieldSection
   /** Bytes, or CHUNKED. */
   readonly bodyLength: number
+  /** As in RequestHead. */
+  readonly upgrade: string | null
 }

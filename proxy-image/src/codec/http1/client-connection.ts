@@ -7,6 +7,7 @@ import { ChunkedDecoder } from './chunked.ts'
 import { parseResponseHead } from './head.ts'
 import { Output } from './output.ts'
 import { badResponse, headText, MAX_HEAD_BYTES } from './syntax.ts'
+import { upgradeFault, upgradeRequestLines } from './upgrade.ts'
 
 /** What a connection needs of its pool. */
 export interface ClientConnectionOwner {
@@ -38,7 +39,9 @@ export class Http1ClientConnection implements UpstreamStream {
   private readonly owner: ClientConnectionOwner
   private readonly output: Output
   private receiver: ResponseReceiver | null = null
-  private method = ''
+  private request: OutgoingRequest | null = null
+  /** The exchange has become a tunnel. */
+  private tunnel = false
   private phase = IDLE
   private partial = ''
   private interim = 0
@@ -71,12 +74,13 @@ export class Http1ClientConnection implements UpstreamStream {
 
   begin(receiver: ResponseReceiver, request: OutgoingRequest): void {
     this.receiver = receiver
-    this.method = request.method
+    this.request = request
     this.phase = HEAD
     this.interim = 0
-    this.requestDone = false
+    // Of an upgrade nothing follows before it is taken.
+    this.requestDone = request.upgrade !== null
     this.exchanges++
-    this.chunkedRequest = request.bodyLength < 0
+    this.chunkedRequest = request.bodyLength < 0 && request.upgrade === null
     this.output.add(requestText(request))
   }
 
@@ -92,6 +96,9 @@ export class Http1ClientConnection implements UpstreamStream {
   end(trailers: FieldSection | null): void {
     if (this.chunkedRequest) this.output.addLastChunk(trailers)
     this.requestDone = true
+    if (!this.tunnel) return
+    this.output.flush()
+    this.socket.end()
   }
 
   flush(): boolean {
@@ -144,17 +151,25 @@ export class Http1ClientConnection implements UpstreamStream {
     this.partial = ''
     const at = from + end + 4 - before
     const last = at === length
-    const head = parseResponseHead(text, 0, end, this.method)
+    const head = parseResponseHead(text, 0, end, this.request!.method)
     if (head instanceof ProxyError) this.broken(head)
+    else if (head.status === 101) this.switchProtocols(head)
     else if (head.status < 200) this.readInterim(head)
     else this.beginBody(head, last)
     return at
   }
 
   private readInterim(head: ResponseHead): void {
-    if (head.status === 101) this.broken(badResponse('switched protocols without being asked'))
-    else if (++this.interim > MAX_INTERIM) this.broken(badResponse('too many interim responses'))
+    if (++this.interim > MAX_INTERIM) this.broken(badResponse('too many interim responses'))
     else this.receiver!.onInformational(head)
+  }
+
+  /** From now on it carries what the two ends say in their protocol, and no further exchange. */
+  private switchProtocols(head: ResponseHead): void {
+    const fault = upgradeFault(this.request!, head)
+    if (fault !== null) return this.broken(badResponse(fault))
+    this.tunnel = true
+    this.beginBody({ ...head, bodyLength: UNTIL_CLOSE }, false)
   }
 
   private beginBody(head: ResponseHead, last: boolean): void {
@@ -231,11 +246,12 @@ function keepAliveTimeoutMs(head: ResponseHead): number {
   return seconds === null ? 0 : Number(seconds[1]) * 1000
 }
 
-function requestText({ method, target, authority, hostField, fields, bodyLength }: OutgoingRequest): string {
+function requestText({ method, target, authority, hostField, fields, bodyLength, upgrade }: OutgoingRequest): string {
   if (authority !== hostField) {
     fields.dropNamed('host')
     fields.add('host', authority)
   }
-  const framing = bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
+  const framing =
+    upgrade !== null ? upgradeRequestLines(upgrade, fields) : bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
   return `${method} ${target} HTTP/1.1\r\n${fields.lines()}${framing}\r\n`
 }

@@ -13,6 +13,9 @@ export interface Framing {
   host: string
   connectionClose: boolean
   connectionKeepAlive: boolean
+  connectionUpgrade: boolean
+  /** Value of Upgrade, or undefined. */
+  upgrade: string | undefined
   expect: string | undefined
   fault: string | null
 }
@@ -31,6 +34,8 @@ export function readFraming(fields: Fields): Framing {
     host: '',
     connectionClose: false,
     connectionKeepAlive: false,
+    connectionUpgrade: false,
+    upgrade: undefined,
     expect: undefined,
     fault: null,
   }
@@ -50,7 +55,11 @@ export function readFraming(fields: Fields): Framing {
         if (fields.nameIs(i, 'expect')) framing.expect = fields.value(i).toLowerCase()
         break
       case 7:
-        if (fields.nameIs(i, 'upgrade')) fields.drop(i)
+        if (fields.nameIs(i, 'upgrade')) {
+          const value = fields.value(i)
+          framing.upgrade = framing.upgrade === undefined ? value : `${framing.upgrade}, ${value}`
+          fields.drop(i)
+        }
         break
       case 10:
         if (fields.nameIs(i, 'connection')) readConnection(fields, i, framing)
@@ -99,6 +108,7 @@ function readConnection(fields: Fields, i: number, framing: Framing): void {
       const name = option.trim()
       if (name === 'close') framing.connectionClose = true
       else if (name === 'keep-alive') framing.connectionKeepAlive = true
+      else if (name === 'upgrade') framing.connectionUpgrade = true
       else if (name !== '' && !KEPT.has(name)) fields.dropNamed(name)
     }
   }

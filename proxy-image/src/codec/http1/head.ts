@@ -1,8 +1,9 @@
 import { ProxyError } from '../../errors.ts'
-import type { RequestHead, ResponseHead } from '../message.ts'
+import { CHUNKED, type RequestHead, type ResponseHead } from '../message.ts'
 import { Fields } from './fields.ts'
-import { readFraming, requestBodyLength, responseBodyLength } from './framing.ts'
+import { type Framing, readFraming, requestBodyLength, responseBodyLength } from './framing.ts'
 import { badRequest, badResponse, CR, FIELD_VALUE, LF, SP, TOKEN } from './syntax.ts'
+import { wantedUpgrade } from './upgrade.ts'
 
 /**
  * reg-name, IPv4 or bracketed IPv6, with an optional port (RFC 3986, section 3.2; no userinfo, RFC 9110 section 4.2.4). No
@@ -57,6 +58,7 @@ export function parseRequestHead(text: string, start: number, end: number): Requ
     } else if (target !== '*' || method !== 'OPTIONS') return badRequest('invalid request target')
   }
   if (target.includes('#')) return badRequest('fragment in request target')
+  const upgrade = mayUpgrade(method, version, framing) ? wantedUpgrade(framing, fields) : null
   return {
     method,
     target,
@@ -65,10 +67,17 @@ export function parseRequestHead(text: string, start: number, end: number): Requ
     scheme,
     version,
     fields,
-    bodyLength,
+    bodyLength: upgrade === null ? bodyLength : CHUNKED,
     keepAlive: version === 11 ? !framing.connectionClose : framing.connectionKeepAlive && !framing.connectionClose,
     expectContinue: framing.expect !== undefined && version === 11,
+    upgrade,
   }
+}
+
+/** A wish for an upgrade may be ignored (RFC 9110, section 7.8): it is heard of GET without a body, as by extended CONNECT. */
+function mayUpgrade(method: string, version: number, { upgrade, length, transferCoding, expect }: Framing): boolean {
+  if (upgrade === undefined || method !== 'GET' || version < 11) return false
+  return length === undefined && transferCoding === undefined && expect === undefined
 }
 
 /** Reads a whole response head, positions as in {@link parseRequestHead}. `method` is the request's. */
@@ -102,6 +111,7 @@ export function parseResponseHead(text: string, start: number, end: number, meth
     fields,
     bodyLength,
     keepAlive: version === 11 ? !framing.connectionClose : framing.connectionKeepAlive && !framing.connectionClose,
+    upgrade: framing.upgrade,
   }
 }
 

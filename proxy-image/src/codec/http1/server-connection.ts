@@ -1,13 +1,14 @@
 import type { Socket } from 'node:net'
 import { ProxyError, STATUS } from '../../errors.ts'
-import { http } from '../../node-http.ts'
 import type { FieldSection } from '../field-section.ts'
 import { CHUNKED, type RequestHead, type ResponseHead } from '../message.ts'
 import type { DownstreamStream, RequestReceiver } from '../stream.ts'
+import { ownAnswer, statusLine } from './answer.ts'
 import { ChunkedDecoder } from './chunked.ts'
 import { parseRequestHead } from './head.ts'
 import { Output } from './output.ts'
 import { badRequest, headText, MAX_HEAD_BYTES } from './syntax.ts'
+import { switchingText } from './upgrade.ts'
 
 /** What a connection needs of its listener. */
 export interface ServerConnectionOwner {
@@ -29,6 +30,8 @@ const ANSWER = 2
 /** The answer is written, but the downstream has to read it before it may ask for more. */
 const DRAINING = 3
 const CLOSING = 4
+/** The upgrade is taken: what comes is in another protocol, until either side ends. */
+const TUNNEL = 5
 
 /** A new request's first bytes may be malformed long before the head is complete: bare LF or NUL can't become valid. */
 const NEVER_VALID = /[^\r]\n|\0/
@@ -57,7 +60,7 @@ export class Http1ServerConnection implements DownstreamStream {
   private readonly listeners: readonly (readonly [event: string, listener: (chunk: Buffer) => void])[] = [
     ['data', (chunk) => this.onData(chunk)],
     ['drain', () => this.onDrain()],
-    ['end', () => this.onGone()],
+    ['end', () => this.onEnd()],
     ['error', () => this.socket.destroy()],
     [
       'close',
@@ -126,8 +129,9 @@ export class Http1ServerConnection implements DownstreamStream {
     while (at < chunk.length && this.phase !== CLOSING) {
       if (this.phase === HEAD) at = this.readHead(chunk, at)
       else if (this.phase === BODY) at = this.readBody(chunk, at)
+      else if (this.phase === TUNNEL) at = this.readTunnel(chunk, at)
       else {
-        // A pipelined request waits for the answer before it; the socket's buffers hold the rest back.
+        // A pipelined request waits for the answer before it, and so does what follows an upgrade; the socket's buffers hold the rest back.
         this.held = chunk.subarray(at)
         this.socket.pause()
         break
@@ -192,7 +196,7 @@ export class Http1ServerConnection implements DownstreamStream {
     this.requestPaused = false
     this.remaining = head.bodyLength
     this.decoder = head.bodyLength === CHUNKED ? new ChunkedDecoder() : null
-    this.phase = head.bodyLength === 0 ? ANSWER : BODY
+    this.phase = head.bodyLength === 0 || head.upgrade !== null ? ANSWER : BODY
     const receiver = this.owner.onRequest(this)
     // It may be answered already.
     if (this.phase === ANSWER || this.phase === BODY) this.receiver = receiver
@@ -223,13 +227,19 @@ export class Http1ServerConnection implements DownstreamStream {
     return at
   }
 
+  private readTunnel(chunk: Buffer, from: number): number {
+    this.receiver!.onRequestData(chunk, from, chunk.length)
+    this.receiver?.onRequestFlush()
+    return chunk.length
+  }
+
   /** Answers a head that can't be accepted. */
   private refuse(error: ProxyError): void {
     this.partial = ''
     this.headSinceMs = 0
     const body = this.owner.onInvalidRequest(error, this)
     this.keepAlive = false
-    this.writeOwn(statusOf(error), '', body, false)
+    this.writeOwn(STATUS[error.reason], '', body, false)
     this.closeSoon()
   }
 
@@ -238,6 +248,12 @@ export class Http1ServerConnection implements DownstreamStream {
     this.keepAlive = false
     this.receiver?.onRequestError(error)
     if (this.phase !== CLOSING) this.abort()
+  }
+
+  private onEnd(): void {
+    if (this.phase !== TUNNEL || this.receiver === null) return this.onGone()
+    this.receiver.onRequestEnd(null)
+    this.receiver?.onRequestFlush()
   }
 
   private onGone(): void {
@@ -264,6 +280,7 @@ export class Http1ServerConnection implements DownstreamStream {
   }
 
   sendHead(head: ResponseHead): void {
+    if (head.status === 101) return this.switchProtocols(head)
     let text = `${statusLine(head)}${head.fields.lines()}`
     if (head.bodyLength < 0) {
       // RFC 9112, section 6.3: without a length, an HTTP/1.0 downstream learns the end from the close.
@@ -278,6 +295,16 @@ export class Http1ServerConnection implements DownstreamStream {
     this.output.add(`${text}${this.connectionLine()}\r\n`)
   }
 
+  private switchProtocols(head: ResponseHead): void {
+    this.output.add(switchingText(this.head, head))
+    this.phase = TUNNEL
+    this.keepAlive = false
+    // The client may end its half while the app still speaks.
+    this.socket.allowHalfOpen = true
+    this.output.flush()
+    this.takeHeld()
+  }
+
   sendOwn(status: number, headers: string, body: string): void {
     this.writeOwn(status, headers, body, this.head.method === 'HEAD')
     this.finish()
@@ -288,13 +315,7 @@ export class Http1ServerConnection implements DownstreamStream {
   }
 
   private writeOwn(status: number, headers: string, body: string, headOnly: boolean): void {
-    const bytes = Buffer.byteLength(body)
-    this.output.add(
-      `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? 'Unknown'}\r\n${headers}` +
-        (body === '' ? '' : 'content-type: text/plain; charset=utf-8\r\n') +
-        `content-length: ${bytes}\r\n${this.connectionLine()}\r\n`,
-    )
-    if (!headOnly) this.output.add(Buffer.from(body).toString('latin1'))
+    this.output.add(ownAnswer(status, headers + this.connectionLine(), body, headOnly))
   }
 
   private connectionLine(): string {
@@ -322,8 +343,9 @@ export class Http1ServerConnection implements DownstreamStream {
     this.untilClose = false
     const drained = this.output.flush()
     this.activeAtMs = performance.now()
-    // A body that nobody read to its end can't be told from the next request.
-    if (this.phase === BODY || !this.keepAlive) return this.closeSoon()
+    // A body that nobody read to its end can't be told from the next request, nor what came behind a refused upgrade.
+    const isAmbiguous = this.phase === BODY || (this.held !== null && this.head.upgrade !== null)
+    if (isAmbiguous || !this.keepAlive) return this.closeSoon()
     if (drained) this.ready()
     else this.phase = DRAINING
   }
@@ -332,12 +354,16 @@ export class Http1ServerConnection implements DownstreamStream {
   private ready(): void {
     this.phase = HEAD
     if (this.requestPaused) this.resumeRequest()
-    if (this.held !== null && !this.processing) {
-      const held = this.held
-      this.held = null
-      this.socket.resume()
-      this.process(held)
-    }
+    this.takeHeld()
+  }
+
+  /** Goes on with what waited for an answer. */
+  private takeHeld(): void {
+    if (this.held === null || this.processing) return
+    const { held } = this
+    this.held = null
+    this.socket.resume()
+    this.process(held)
   }
 
   abort(): void {
@@ -370,13 +396,4 @@ export class Http1ServerConnection implements DownstreamStream {
     this.socket.end(() => setTimeout(() => this.socket.destroy(), LINGER_MS).unref())
     this.socket.resume()
   }
-}
-
-function statusOf(error: ProxyError): number {
-  return STATUS[error.reason]
-}
-
-/** HTTP/2 has no phrases. */
-function statusLine({ status, phrase, version }: ResponseHead): string {
-  return `HTTP/1.1 ${status} ${version === 20 ? (http.STATUS_CODES[status] ?? '') : phrase}\r\n`
 }
