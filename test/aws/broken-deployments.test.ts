@@ -10,7 +10,7 @@ import { type FaultyDynamoDb, startFaultyDynamoDb } from '../support/faulty-dyna
 import { startMoto } from '../support/moto.ts'
 import type { CloudFormationStack } from './cloudformation.ts'
 import { EmulatedMesh } from './emulated-mesh.ts'
-import { meshResources, type Services, serviceResources } from './shop-stacks.ts'
+import { meshResources, type Services, serviceResources, ZONE } from './shop-stacks.ts'
 
 const [database, moto] = await Promise.all([startDynamoDb(), startMoto('kms', 'route53', 'servicediscovery')])
 const missing = 'missing' in database ? database.missing : 'missing' in moto ? moto.missing : undefined
@@ -153,7 +153,7 @@ describe.skipIf(missing !== undefined)(
       expect(await everything()).toEqual(before)
       route53.mayWrite = true
       expect(await shop.deploy(more)).toEqual({ status: 'COMPLETE' })
-      expect((await everything()).names).toHaveProperty('late.shop.internal.')
+      expect((await everything()).names).toHaveProperty([`late.${ZONE}.`])
       expect(await shop.deploy(services(catalog))).toEqual({ status: 'COMPLETE' })
       expect(await everything()).toEqual(before)
     })

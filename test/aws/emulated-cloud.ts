@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { CreateTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb'
+import { CreateTableCommand, DeleteTableCommand, DynamoDBClient, waitUntilTableExists } from '@aws-sdk/client-dynamodb'
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms'
 import { CreateHostedZoneCommand, ListResourceRecordSetsCommand, Route53Client } from '@aws-sdk/client-route-53'
 import {
@@ -23,6 +23,7 @@ export class EmulatedCloud {
   readonly #kms: KMSClient
   readonly #route53: Route53Client
   readonly #cloudMap: ServiceDiscoveryClient
+  readonly #tables: string[] = []
   /** Variables of the template's functions, which all are the same. */
   variables: Readonly<Record<string, string>> = {}
 
@@ -78,7 +79,9 @@ export class EmulatedCloud {
     return Object.fromEntries(records.map(({ Name, ResourceRecords }) => [Name, ResourceRecords![0]!.Value]))
   }
 
-  close(): void {
+  /** Takes the tables away: the endpoint may be one that stays. */
+  async close(): Promise<void> {
+    for (const TableName of this.#tables) await this.dynamo.send(new DeleteTableCommand({ TableName }))
     for (const client of [this.dynamo, this.#kms, this.#route53, this.#cloudMap]) client.destroy()
   }
 
@@ -87,6 +90,7 @@ export class EmulatedCloud {
     const stream = { ...StreamSpecification, StreamEnabled: true }
     const table = { TableName, AttributeDefinitions, KeySchema, BillingMode, StreamSpecification: stream }
     const { TableDescription } = await this.dynamo.send(new CreateTableCommand(table))
+    this.#tables.push(TableName)
     await waitUntilTableExists({ client: this.dynamo, minDelay: 1, maxWaitTime: 60 }, { TableName })
     return madeAs(TableName, { Arn: TableDescription!.TableArn!, StreamArn: TableDescription!.LatestStreamArn! })
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { Duration, Stack } from 'aws-cdk-lib'
 import { Template } from 'aws-cdk-lib/assertions'
 import { SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2'
@@ -9,13 +10,16 @@ import type { CloudFormationStack } from './cloudformation.ts'
 import { DATA_PLANE, PUSH } from './emulated-mesh.ts'
 import type { Resource } from './intrinsics.ts'
 
+/** Of a test file's own: several may stand on one endpoint. */
+export const ZONE = `shop-${randomUUID().slice(0, 8)}.internal`
+
 export type Resources = Readonly<Record<string, Resource>>
 
 /** The template of a mesh `shop`, whose proxies poll so rarely that only the push explains what they hear soon. */
 export function meshResources(props: Omit<Partial<MeshProps>, 'vpc'> = {}): Resources {
   // CloudFormation's own rules take seconds to load; test/construct asks them.
   process.env.CDK_VALIDATION = 'false'
-  return meshStack({ syncInterval: Duration.minutes(5), ...props })
+  return meshStack({ zoneName: ZONE, syncInterval: Duration.minutes(5), ...props })
     .template()
     .toJSON().Resources
 }
@@ -41,13 +45,14 @@ function importedMesh(stack: Stack, { resources }: CloudFormationStack): IMesh {
   const [, provider] = made.find(([id, { type }]) => type === 'AWS::Lambda::Function' && id.includes('Resources'))!
   return Mesh.fromMeshAttributes(stack, 'Mesh', {
     meshName: 'shop',
+    zoneName: ZONE,
     vpc: Vpc.fromVpcAttributes(stack, 'Vpc', {
       vpcId: 'vpc-0123456789abcdef0',
       availabilityZones: ['us-east-1a'],
       privateSubnetIds: ['subnet-0123456789abcdef2'],
     }),
     namespace: PrivateDnsNamespace.fromPrivateDnsNamespaceAttributes(stack, 'Namespace', {
-      namespaceName: 'nodes.shop.internal',
+      namespaceName: `nodes.${ZONE}`,
       namespaceId: namespace.ref,
       namespaceArn: namespace.attributes.Arn!,
     }),

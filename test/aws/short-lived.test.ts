@@ -8,7 +8,7 @@ import { startMoto } from '../support/moto.ts'
 import { startStandInPca } from '../support/stand-in-pca.ts'
 import { EmulatedMesh, noLoopbackAddresses } from './emulated-mesh.ts'
 import type { EmulatedTask } from './emulated-task.ts'
-import { meshResources, serviceResources } from './shop-stacks.ts'
+import { meshResources, serviceResources, ZONE } from './shop-stacks.ts'
 
 /** Of each certificate, so that running sidecars live through several in the time that a test has. */
 const LIFETIME_S = 10
@@ -51,7 +51,7 @@ it('certificates of ACM PCA that live for seconds are renewed through the whole 
   expect(await shop.deploy(services)).toEqual({ status: 'COMPLETE' })
   const [web, catalog] = [await mesh.task(shop, 'web'), await mesh.task(shop, 'catalog')]
   await Promise.all([web.ready(), catalog.ready()])
-  const reply = () => web.call('catalog.shop.internal').catch((error: Error) => ({ status: 0, body: error.message }))
+  const reply = () => web.call(`catalog.${ZONE}`).catch((error: Error) => ({ status: 0, body: error.message }))
   await expect.poll(reply, { timeout: 20_000 }).toMatchObject({ status: 200 })
 
   const first = await certificateOf(catalog)
@@ -75,7 +75,7 @@ it('certificates of ACM PCA that live for seconds are renewed through the whole 
   expect(first.validToDate.getTime()).toBeLessThan(Date.now())
   const last = await certificateOf(catalog)
   expect(last.serialNumber).not.toBe(first.serialNumber)
-  expect(last.subjectAltName).toBe('URI:spiffe://shop.internal/shop/catalog')
+  expect(last.subjectAltName).toBe(`URI:spiffe://${ZONE}/shop/catalog`)
   for (const { log } of [web, catalog]) expect(log).not.toContain('could not get a certificate')
   expect(pca.issued.length).toBeGreaterThanOrEqual(2 * GENERATIONS)
   expect(mesh.front.faults).toEqual([])

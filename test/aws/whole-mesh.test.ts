@@ -8,7 +8,7 @@ import { startMoto } from '../support/moto.ts'
 import type { CloudFormationStack } from './cloudformation.ts'
 import { EmulatedMesh, noLoopbackAddresses } from './emulated-mesh.ts'
 import type { EmulatedTask } from './emulated-task.ts'
-import { meshResources, type Services, serviceResources } from './shop-stacks.ts'
+import { meshResources, type Services, serviceResources, ZONE } from './shop-stacks.ts'
 
 const [database, moto, noAddresses] = await Promise.all([
   startDynamoDb(),
@@ -61,7 +61,7 @@ describe.skipIf(missing !== undefined)(
     const ask = async (task: EmulatedTask, count = 1) =>
       Promise.all(
         Array.from({ length: count }, async () => {
-          const { status, body } = await task.call('catalog.shop.internal')
+          const { status, body } = await task.call(`catalog.${ZONE}`)
           return status === 200 ? body : `${status} ${body}`
         }),
       )
@@ -71,7 +71,7 @@ describe.skipIf(missing !== undefined)(
       expect(await shop.deploy(resourcesWith(0))).toEqual({ status: 'COMPLETE' })
       const records = await names()
       expect(Object.keys(records).sort()).toEqual(
-        ['catalog-canary', 'catalog', 'thief', 'web'].map((name) => `${name}.shop.internal.`),
+        ['catalog-canary', 'catalog', 'thief', 'web'].map((name) => `${name}.${ZONE}.`),
       )
       expect(new Set(Object.values(records)).size).toBe(4)
       for (const address of Object.values(records)) expect(address).toMatch(/^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./)
@@ -86,15 +86,15 @@ describe.skipIf(missing !== undefined)(
       await expect.poll(() => ask(web), { timeout: 20_000 }).toEqual(['catalog'])
       expect(mesh.front.faults).toEqual([])
       expect(mesh.front.sockets.size).toBe(4)
-      expect(catalog.log).toContain('got a certificate spiffeId="spiffe://shop.internal/shop/catalog"')
+      expect(catalog.log).toContain(`got a certificate spiffeId="spiffe://${ZONE}/shop/catalog"`)
     })
 
     it('opens the mesh port to nobody without a certificate of the mesh', async () => {
       const port = catalog.meshPort
       const socket = connect({ host: catalog.address, port, rejectUnauthorized: false })
       await once(socket, 'secureConnect')
-      expect(socket.getPeerX509Certificate()!.subjectAltName).toBe('URI:spiffe://shop.internal/shop/catalog')
-      socket.write('GET / HTTP/1.1\r\nhost: catalog.shop.internal\r\n\r\n')
+      expect(socket.getPeerX509Certificate()!.subjectAltName).toBe(`URI:spiffe://${ZONE}/shop/catalog`)
+      socket.write('GET / HTTP/1.1\r\nhost: catalog\r\n\r\n')
       await expect(once(socket, 'data')).rejects.toThrow(/certificate required/)
       await expect(fetch(`http://${catalog.address}:${port}/`)).rejects.toThrow('fetch failed')
     })
