@@ -169,7 +169,8 @@ export interface EndpointDirectory {
   endpoints(mesh: string, node: string): Promise<EndpointSet>
   /**
    * Looks at the registrations of nodes of a mesh: those that are `due`, as far as nobody else does so at this moment, or
-   * all of them `now`. Answers for those it looked at. A registration that can't be read is no error: see `failure`.
+   * all of them `now`. Answers for those it looked at; where that takes too long, others stay `due`. A registration that
+   * can't be read is no error: see `failure`.
    */
   refresh(mesh: string, nodes: readonly NodeDiscovery[], when: 'due' | 'now'): Promise<readonly DirectoryRefresh[]>
   /** Every proxy of a mesh that has not lapsed, gateways included, by kind, name and instance. */

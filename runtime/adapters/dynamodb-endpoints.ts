@@ -28,6 +28,8 @@ const FAILED_MS = 30_000
 const LEASE_MS = 30_000
 /** Nodes looked at side by side: an account has 1,000 DiscoverInstances a second for all it runs. */
 const CONCURRENCY = 8
+/** A proxy waits for its poll no longer than 10 s: what is not begun by then is left to the next one, still due. */
+const BEGIN_WITHIN_MS = 2_000
 
 /**
  * The endpoint directory on AWS, for any number of processes that share nothing but a table: instances are those of
@@ -99,9 +101,10 @@ export class DynamoDbEndpoints implements EndpointDirectory {
   ): Promise<readonly DirectoryRefresh[]> {
     const looked: DirectoryRefresh[] = []
     const waiting = [...nodes]
+    const deadline = performance.now() + BEGIN_WITHIN_MS
     const worker = async () => {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        const discovery = next
+      while (waiting.length > 0 && (when === 'now' || performance.now() < deadline)) {
+        const discovery = waiting.shift()!
         const result = await this.#call(() => this.#look(mesh, discovery, when))
         if (result !== undefined) looked.push(result)
       }

@@ -108,6 +108,21 @@ describe.skipIf(here === undefined)(
       },
     )
 
+    it('keeps no poll waiting for all of many nodes while Cloud Map is silent: the next ones look at the others', async () => {
+      standIn.answer = 'silence'
+      const many = Array.from({ length: 40 }, (_, n) => ({ ...discovery, node: `n${n}` }))
+      const seen = new Set<string>()
+      for (let poll = 0; poll < 2; poll++) {
+        const startedAt = performance.now()
+        const looked = await directory.refresh('shop', many, 'due')
+        expect(performance.now() - startedAt).toBeLessThan(6_000)
+        expect(looked.every(({ failure }) => failure !== undefined)).toBe(true)
+        for (const { node } of looked) seen.add(node)
+        expect(seen.size).toBeGreaterThanOrEqual(8 * (poll + 1))
+        expect(seen.size).toBeLessThan(40)
+      }
+    })
+
     it('keeps a live set through an empty answer for a minute, then empties it', async () => {
       registered('10.0.0.1')
       await sync('a', '10.0.0.1')
