@@ -144,7 +144,7 @@ function firstOf(sets: readonly EndpointSet[]): EndpointSet[] {
 async function refresh(deps: SyncDeps, state: MeshState, subject: Subject, nodes: readonly string[]): Promise<boolean> {
   const { kind, mesh, name } = subject
   const own = kind === 'virtual-node' ? name : undefined
-  const wanted = new Set(own === undefined ? nodes : [own, ...nodes])
+  const wanted = new Set(own === undefined ? nodes : [...nodes, own])
   const discoveries = [...wanted].map((node) => discoveryOf(state.graph, mesh, node))
   const looked = await deps.directory.refresh(
     mesh,
