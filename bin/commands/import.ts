@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { stringify } from 'yaml'
+import { writeCdkStacks } from '../../runtime/importers/app-mesh/cdk.ts'
 import {
   type ImportedResource,
   type ImportFile,
@@ -21,6 +22,7 @@ interface ImportAppMeshOptions extends ApiOptions {
   readonly parameter: ReadonlyMap<string, string>
   readonly mesh?: string
   readonly output?: string
+  readonly format: 'resources' | 'cdk'
   readonly apply?: true
 }
 
@@ -28,30 +30,34 @@ interface ImportAppMeshOptions extends ApiOptions {
 const MAX_FILE_BYTES = 10 * 1024 * 1024
 
 export function importCommand(): Command {
-  return new Command('import')
-    .description('turn what other meshes have into resource files')
-    .addCommand(
-      withApi(new Command('app-mesh'))
-        .description(
-          'from CloudFormation templates, AWS CLI JSON, describe-* outputs and Terraform JSON of AWS App Mesh',
-        )
-        .argument('<file...>', 'templates and JSON files')
-        .addOption(
-          new Option('--parameter <name=value>', 'a value that the files do not hold; may be given several times')
-            .argParser(parameter)
-            .default(new Map(), 'none'),
-        )
-        .option('-m, --mesh <mesh>', 'the mesh of resources that name none')
-        .addOption(
-          new Option('-o, --output <directory>', 'write MESH.yaml there; default: to stdout').conflicts('apply'),
-        )
-        .option('--apply', 'apply what was imported, once all of it is understood')
-        .exitOverride()
-        .action(importFiles),
-    )
+  return new Command('import').description('turn what other meshes have into resource files or CDK stacks').addCommand(
+    withApi(new Command('app-mesh'))
+      .description('from CloudFormation templates, AWS CLI JSON, describe-* outputs and Terraform JSON of AWS App Mesh')
+      .argument('<file...>', 'templates and JSON files')
+      .addOption(
+        new Option('--parameter <name=value>', 'a value that the files do not hold; may be given several times')
+          .argParser(parameter)
+          .default(new Map(), 'none'),
+      )
+      .option('-m, --mesh <mesh>', 'the mesh of resources that name none')
+      .addOption(
+        new Option('-o, --output <directory>', 'write a file a mesh there; default: to stdout').conflicts('apply'),
+      )
+      .addOption(
+        new Option('--format <format>', 'resource files, or a CDK stack in TypeScript')
+          .choices(['resources', 'cdk'])
+          .default('resources'),
+      )
+      .option('--apply', 'apply what was imported, once all of it is understood')
+      .exitOverride()
+      .action(importFiles),
+  )
 }
 
 async function importFiles(paths: readonly string[], options: ImportAppMeshOptions): Promise<void> {
+  if (options.format === 'cdk' && options.apply === true) {
+    throw new CliError(EXIT.usage, '--format cdk writes code, which `cdk deploy` applies; leave out --apply')
+  }
   const imported = importAppMesh([...new Set(paths)].map(readFile), {
     parameters: options.parameter,
     ...(options.mesh === undefined ? {} : { mesh: options.mesh }),
@@ -66,11 +72,16 @@ async function importFiles(paths: readonly string[], options: ImportAppMeshOptio
     const refused = problemsTogether(imported.resources, present).map(problemLine)
     if (refused.length > 0) throw new CliError(EXIT.failed, printable(`${refused.join('\n')}\nNothing was sent.`))
     await applyAndReport(api, imported.resources, false)
-  } else if (options.output === undefined) {
-    say(render(imported.resources))
-  } else {
-    write(options.output, imported.resources)
+    return
   }
+  const files = options.format === 'cdk' ? stackFiles(imported.resources) : resourceFiles(imported.resources)
+  if (options.output !== undefined) write(options.output, files)
+  else if (options.format === 'cdk' && files.length > 1) {
+    throw new CliError(
+      EXIT.usage,
+      `each of the ${files.length} meshes becomes a file of its own; say where by --output`,
+    )
+  } else say(files.map(({ text }) => text.trimEnd()).join('\n---\n'))
 }
 
 function parameter(pair: string, given: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
@@ -111,18 +122,40 @@ function render(resources: readonly ImportedResource[]): string {
     .join('\n---\n')
 }
 
+interface MeshFile {
+  readonly name: string
+  readonly text: string
+  /** What to do with it. */
+  readonly next: (path: string) => string
+}
+
+function resourceFiles(resources: readonly ImportedResource[]): readonly MeshFile[] {
+  return [...Map.groupBy(resources, ({ ref }) => ref.mesh)].map(([mesh, all]) => ({
+    name: `${mesh}.yaml`,
+    text: `${render(all)}\n`,
+    next: (path) => `apply it with \`weft apply -f ${path}\``,
+  }))
+}
+
+function stackFiles(resources: readonly ImportedResource[]): readonly MeshFile[] {
+  return writeCdkStacks(resources).map(({ className, text }) => ({
+    name: `${className}.ts`,
+    text,
+    next: () => `give it the mesh with \`new ${className}(app, '${className}', { mesh })\``,
+  }))
+}
+
 /** One file a mesh. @throws CliError when one is there already, before any is written. */
-function write(directory: string, resources: readonly ImportedResource[]): void {
-  const files = [...Map.groupBy(resources, ({ ref }) => ref.mesh)].map(
-    ([mesh, all]) => [join(directory, `${mesh}.yaml`), `${render(all)}\n`] as const,
-  )
-  const there = files.map(([file]) => file).filter((file) => statSync(file, { throwIfNoEntry: false }) !== undefined)
+function write(directory: string, files: readonly MeshFile[]): void {
+  const paths = files.map((file) => ({ ...file, path: join(directory, file.name) }))
+  const there = paths.filter(({ path }) => statSync(path, { throwIfNoEntry: false }) !== undefined)
   if (there.length > 0) {
-    throw new CliError(EXIT.failed, `${there.join(', ')} is there already; remove it or choose another directory`)
+    const names = there.map(({ path }) => path).join(', ')
+    throw new CliError(EXIT.failed, `${names} is there already; remove it or choose another directory`)
   }
   mkdirSync(directory, { recursive: true })
-  for (const [file, text] of files) {
-    writeFileSync(file, text, { flag: 'wx' })
-    complain(`wrote ${file}; apply it with \`weft apply -f ${file}\``)
+  for (const { path, text, next } of paths) {
+    writeFileSync(path, text, { flag: 'wx' })
+    complain(`wrote ${path}; ${next(path)}`)
   }
 }

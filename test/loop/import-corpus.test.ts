@@ -7,24 +7,11 @@ import { exportCliJson } from '../../runtime/importers/app-mesh/export.ts'
 import { type Imported, type ImportFile, importAppMesh } from '../../runtime/importers/app-mesh/import.ts'
 import type { ResourceRef } from '../../runtime/model/reference.ts'
 import { type ControlPlane, startControlPlane } from '../../runtime/server.ts'
+import { PARAMETERS } from '../support/corpus.ts'
 
 /** Every real input: imported, applied, compiled for every proxy, exported and imported again. */
 
 const CORPUS = join(dirname(import.meta.dirname), 'corpus', 'app-mesh')
-
-/** What the files leave open. */
-const PARAMETERS = new Map([
-  ['ProjectName', 'shop'],
-  ['PublicLoadBalancer.DNSName', 'front.example.com'],
-  ['meshName', 'shop'],
-  ['DNS_HOSTNAME', 'gateway.example.com'],
-  ['COLOR_TELLER_VS', 'colorteller.example.com'],
-  ['VIRTUALSERVICE_NAME', 'colorgateway.example.com'],
-  ['howto-timeout-policy__mesh__colorgateway-vn-timeout20s.json:virtualNodeName', 'colorgateway'],
-  ['howto-timeout-policy__mesh__publicgateway-vg.json:virtualGatewayName', 'public'],
-  ['howto-timeout-policy__mesh__publicgateway-route.json:virtualGatewayName', 'public'],
-  ['howto-timeout-policy__mesh__publicgateway-route.json:gatewayRouteName', 'all'],
-])
 
 let controlPlane: ControlPlane
 let api: ApiClient

@@ -16,9 +16,14 @@ const REFERENCES: Partial<Record<ResourceKind, Readonly<Record<string, ResourceK
 export function missingReferences(resources: readonly Referring[]): readonly ResourceRef[] {
   const key = (ref: ResourceRef) => `${ref.mesh}/${refKey(ref)}`
   const present = new Set(resources.map(({ ref }) => key(ref)))
-  const needed = resources.flatMap(({ ref, spec }) => [...around(ref), ...named(ref, spec)])
+  const needed = resources.flatMap(referencesOf)
   const missing = new Map(needed.filter((ref) => !present.has(key(ref))).map((ref) => [key(ref), ref]))
   return [...missing.values()].sort((a, b) => (a.kind === 'mesh' ? 0 : 1) - (b.kind === 'mesh' ? 0 : 1))
+}
+
+/** What must be there before a resource: what it lives in, and what it names. */
+export function referencesOf({ ref, spec }: Referring): readonly ResourceRef[] {
+  return [...around(ref), ...named(ref, spec)]
 }
 
 function around({ kind, mesh, parent }: ResourceRef): readonly ResourceRef[] {
