@@ -9,6 +9,7 @@ import type { CaRoot, Clock, RotatingIssuer } from '../ports.ts'
 import { issueCertificate, PCA_COMMON_NAME, type PcaAuthority, readAuthority } from './acm-pca-calls.ts'
 import { Pace } from './acm-pca-pace.ts'
 import { CaRoots, type RootLog, type RootRecord } from './ca-roots.ts'
+import type { DynamoDbAllowance } from './dynamodb-allowance.ts'
 
 /** In short-lived mode a certificate spans 7 days at most, its backdated start included. */
 const LONGEST_MS = MAX_LEAF_LIFETIME_MS - BACKDATE_MS
@@ -24,6 +25,8 @@ export interface AcmPcaOptions {
   /** An ACTIVE CA, short-lived mode or general-purpose. Another one than before starts a rotation to it. */
   readonly caArn: string
   readonly log: RootLog
+  /** Asked before each certificate, since each is paid for: a task that starts over and over, or was broken into, wants many. */
+  readonly allowance: Pick<DynamoDbAllowance, 'take'>
   /** Host part of the SPIFFE IDs. */
   readonly trustDomain: string
   readonly clock: Clock
@@ -57,13 +60,15 @@ export class AcmPca implements RotatingIssuer {
 
   /** The chain holds the CA's own certificate and those above it when it is no root; the root is in the trust bundle. */
   async issue(csrPem: string, spiffeId: string): Promise<string> {
-    const { client, trustDomain, clock, leafLifetimeMs } = this.#options
-    if (parseSpiffeId(spiffeId)?.trustDomain !== trustDomain) {
+    const { client, trustDomain, clock, leafLifetimeMs, allowance } = this.#options
+    const identity = parseSpiffeId(spiffeId)
+    if (identity?.trustDomain !== trustDomain) {
       throw new MeshError('invalid', `This CA signs for workloads of trust domain ${trustDomain} only.`)
     }
     const publicKey = await csrPublicKey(csrPem)
     const { arn } = await this.#roots.issuing()
     const { signingAlgorithm, notAfterMs: caEndMs } = await this.#authority(arn)
+    await allowance.take(identity.subject, clock.now())
     await this.#pace.turn()
     const nowMs = clock.now()
     const notAfterMs = Math.min(nowMs + leafLifetimeMs, caEndMs)

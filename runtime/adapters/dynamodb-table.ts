@@ -18,6 +18,7 @@ import { createHash } from 'node:crypto'
  * | `e#<mesh>` | `set#<node>`          | gzipped JSON: a node's endpoints and registered instances; `n` counts writes  |
  * | `e#<mesh>` | `look#<node>`         | `dueAt`: when to ask Cloud Map again, taken as a lease; `readAt`: last answer |
  * | `e#<mesh>` | `report#<kind>#...`   | what a proxy last said, `since` when, `at`, `lapses` (all ms); `expires`      |
+ * | `e#<mesh>` | `issued#<kind>#...`   | `n`: certificates made for a workload in an hour, where each costs; `expires`  |
  * | `ca`       | `root#<position>`     | `arn` of the key or CA behind a root, its `certificate`, `addedAtMs`; immutable |
  *
  * A commit writes its intent and blobs, as many as it takes, which nobody can see yet. Then one transaction of three or
@@ -103,6 +104,11 @@ export function reportKey(
   instanceId: string,
 ): string {
   return `${REPORTS}${kind}#${name.length}#${name}#${instanceId}`
+}
+
+/** Of one hour, counted from the epoch. */
+export function issuedKey({ kind, name }: { readonly kind: string; readonly name: string }, hour: number): string {
+  return `issued#${kind}#${name}#${padded(hour)}`
 }
 
 function padded(n: number): string {

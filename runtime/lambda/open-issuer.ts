@@ -1,3 +1,4 @@
+import { DynamoDbAllowance } from '../adapters/dynamodb-allowance.ts'
 import { DynamoDbRootLog } from '../adapters/dynamodb-root-log.ts'
 import type { RotatingIssuer } from '../ports.ts'
 import { once, type Wiring } from './wire.ts'
@@ -9,7 +10,11 @@ export function openIssuer({ env, client, clock }: Wiring): RotatingIssuer {
     const about = { log: new DynamoDbRootLog(client, table), trustDomain, clock }
     return ca.kind === 'kms'
       ? (await import('./kms-issuer.ts')).kmsIssuer({ keyArn: ca.arn, ...about })
-      : (await import('./acm-pca-issuer.ts')).acmPcaIssuer({ caArn: ca.arn, ...about })
+      : (await import('./acm-pca-issuer.ts')).acmPcaIssuer({
+          caArn: ca.arn,
+          allowance: new DynamoDbAllowance(client, table),
+          ...about,
+        })
   })
   return {
     trust: async () => (await open()).trust(),

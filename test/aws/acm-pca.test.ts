@@ -65,7 +65,9 @@ async function createRootCa(client: ACMPCAClient): Promise<string> {
 it('asks moto’s ACM PCA as it should, and hands out nothing of what that makes, because it ignores what was asked', async () => {
   const client = new ACMPCAClient((moto as Moto).config)
   const recorded = recordCalls(client)
-  const issuer = new AcmPca({ client, caArn, log: new MemoryRootLog(), trustDomain: 'weft.internal', clock: Date })
+  const allowance = { take: async () => {} }
+  const about = { log: new MemoryRootLog(), trustDomain: 'weft.internal', clock: Date, allowance }
+  const issuer = new AcmPca({ client, caArn, ...about })
   const { certificates } = await issuer.trust()
   expect(certificates).toHaveLength(1)
   const { csr } = await certificateRequest(CLAIMS)

@@ -81,7 +81,7 @@ describe('ACM PCA, by a stand-in that obeys as AWS does', () => {
     const log = new MemoryRootLog()
     const arn = () => `arn:aws:acm-pca:us-east-1:111122223333:certificate-authority/${randomUUID()}`
     const open = (caArn: string) => async (options: object) =>
-      new AcmPca({ client, caArn, log, trustDomain, ...options } as never)
+      new AcmPca({ client, caArn, log, trustDomain, allowance: { take: async () => {} }, ...options } as never)
     return { open: open(arn()), openNext: open(arn()) }
   })
 })

@@ -6,6 +6,7 @@ import { issueCertificate } from '../../../runtime/adapters/acm-pca-calls.ts'
 import { Pace } from '../../../runtime/adapters/acm-pca-pace.ts'
 import { rotateCa } from '../../../runtime/app/rotate-ca.ts'
 import { ROTATION_STEP_MS as STEP } from '../../../runtime/ca/rotation.ts'
+import { MeshError } from '../../../runtime/model/problem.ts'
 import { EMULATED } from '../../support/emulator.ts'
 import { MemoryRootLog } from '../../support/memory-root-log.ts'
 import { type RecordedCalls, recordCalls } from '../../support/recorded-calls.ts'
@@ -33,7 +34,8 @@ beforeEach(async () => {
 afterEach(() => pca[Symbol.asyncDispose]())
 
 function open(more: Partial<ConstructorParameters<typeof AcmPca>[0]> = {}): AcmPca {
-  return new AcmPca({ client, caArn: CA, log, trustDomain: 'weft.internal', clock: Date, ...more })
+  const allowance = { take: async () => {} }
+  return new AcmPca({ client, caArn: CA, log, trustDomain: 'weft.internal', clock: Date, allowance, ...more })
 }
 
 function commands(): string[] {
@@ -41,6 +43,19 @@ function commands(): string[] {
 }
 
 describe('the request to ACM PCA', () => {
+  it('is not made for a workload that had too many in this hour, for each is paid for', async () => {
+    const asked: [string, number][] = []
+    const take = async ({ name }: { name: string }, nowMs: number) => {
+      asked.push([name, nowMs])
+      throw new MeshError('throttled', 'too many')
+    }
+    const { csr } = await certificateRequest(CLAIMS)
+    const issuer = open({ allowance: { take }, clock: { now: () => 42 } })
+    await expect(issuer.issue(csr, ID)).rejects.toMatchObject({ code: 'throttled' })
+    expect(asked).toEqual([['orders', 42]])
+    expect(pca.issued).toEqual([])
+  })
+
   it('names everything that the template would else take from the CSR', async () => {
     const { csr } = await certificateRequest(CLAIMS)
     const beforeS = Math.floor(Date.now() / 1000)
