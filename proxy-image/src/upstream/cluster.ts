@@ -167,7 +167,9 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
 
   /** A connection of its own for an active check. Behind a sidecar there is one way in, whatever port the policy names. */
   private connectForCheck(endpoint: PooledEndpoint, port: number | null, signal: AbortSignal): Promise<Socket> {
-    const plan = planDial(this.spec, endpoint, this.context.identity, 'http/1.1')
+    const asked = this.spec.healthCheck?.protocol
+    const alpn = asked === 'http2' || asked === 'grpc' ? 'h2' : 'http/1.1'
+    const plan = planDial(this.spec, endpoint, this.context.identity, this.spec.protocol === 'tcp' ? 'weft-tcp' : alpn)
     const target = port === null || plan.kind === 'refused' || endpoint.sidecar !== null ? plan : { ...plan, port }
     return new Promise((resolve, reject) => {
       const cancel = dial(

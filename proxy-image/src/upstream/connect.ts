@@ -60,11 +60,7 @@ export function planDial(
 }
 
 /** The client policy of App Mesh towards a server outside of the mesh: files are read at each connection, so they may rotate. */
-function clientPolicyOptions(
-  policy: ClientTls,
-  identity: WorkloadIdentity,
-  alpn: Alpn,
-): () => tls.ConnectionOptions {
+function clientPolicyOptions(policy: ClientTls, identity: WorkloadIdentity, alpn: Alpn): () => tls.ConnectionOptions {
   return () => {
     const ca = policy.trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(policy.trust.chain)
     const own =

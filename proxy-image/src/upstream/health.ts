@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { HealthCheck } from '../../../runtime/model/snapshot.ts'
 import { http } from '../node-http.ts'
 import type { UpstreamEndpoint } from './endpoint.ts'
+import { answersOkByHttp2, isServingGrpc } from './http2-check.ts'
 
 /** First checks are spread over this long, so that proxies that learn of an endpoint together do not all ask at once. */
 const FIRST_CHECK_SPREAD_MS = 1000
@@ -11,7 +12,7 @@ const MAX_HEAD_BYTES = 16_384
 
 export interface HealthCheckerOptions<E extends UpstreamEndpoint> {
   readonly policy: HealthCheck
-  /** Host header of http checks: the cluster's name, as Envoy sends it. */
+  /** Host of http, http2 and grpc checks: the cluster's name, as Envoy sends it. */
   readonly host: string
   /**
    * Opens a connection that is ready to use (for TLS: after the handshake), to `port`, or when that is null to where
@@ -37,9 +38,9 @@ interface Watch<E> {
 
 /**
  * Active health of one cluster's endpoints: the one writer of `endpoint.healthy`.
- * An http check passes with status 200 and nothing else (Envoy's default `expected_statuses`,
- * https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/health_checking); a tcp check passes when the
- * connection opens. http2 and grpc checks are done as tcp checks: this codec speaks HTTP/1.1 only.
+ * An http or http2 check passes with status 200 and nothing else (Envoy's default `expected_statuses`,
+ * https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/health_checking); a grpc check when the server
+ * calls itself SERVING; a tcp check when the connection opens.
  *
  * A new endpoint counts as healthy, so that no request waits, and its first check decides at once, as a first success
  * does in Envoy. Later it takes `unhealthyThreshold` failures or `healthyThreshold` successes in a row (as App Mesh words
@@ -105,18 +106,33 @@ export class HealthChecker<E extends UpstreamEndpoint = UpstreamEndpoint> {
   }
 
   async #passes(endpoint: E, signal: AbortSignal): Promise<boolean> {
-    const { policy, host, connect } = this.#options
+    const { policy, connect } = this.#options
     let socket: Socket | undefined
     try {
       socket = await connect(endpoint, policy.port, signal)
       // Its end is no news here: the check has its result by then, or a listener of its own.
       socket.on('error', () => {})
       if (signal.aborted) return false
-      return policy.protocol === 'http' ? await answersOk(socket, host, policy.path ?? '/', signal) : true
+      return await this.#answers(socket, signal)
     } catch {
       return false
     } finally {
       socket?.destroy()
+    }
+  }
+
+  #answers(socket: Socket, signal: AbortSignal): boolean | Promise<boolean> {
+    const { policy, host } = this.#options
+    const path = policy.path ?? '/'
+    switch (policy.protocol) {
+      case 'http':
+        return answersOk(socket, host, path, signal)
+      case 'http2':
+        return answersOkByHttp2(socket, host, path, signal)
+      case 'grpc':
+        return isServingGrpc(socket, host, signal)
+      case 'tcp':
+        return true
     }
   }
 

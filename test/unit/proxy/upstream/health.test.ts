@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { UpstreamEndpoint } from '../../../../proxy-image/src/upstream/endpoint.ts'
 import { HealthChecker, type HealthCheckerOptions } from '../../../../proxy-image/src/upstream/health.ts'
 import type { HealthCheck } from '../../../../runtime/model/snapshot.ts'
+import { startHttp2Server } from '../../../support/http2-peers.ts'
 
 const POLICY: HealthCheck = {
   protocol: 'http',
@@ -43,6 +44,15 @@ async function app(answer: string | null) {
   const { port } = server.address() as { port: number }
   const endpoint = new UpstreamEndpoint({ id: `e${port}`, address: '127.0.0.1', port, sidecar: null, state: 'ready' })
   return { state, endpoint, server }
+}
+
+/** A server of HTTP/2, and the endpoint that it is. */
+async function http2App(onStream: Parameters<typeof startHttp2Server>[0]) {
+  const { port, close } = await startHttp2Server(onStream)
+  cleanups.push(close)
+  return {
+    endpoint: new UpstreamEndpoint({ id: `e${port}`, address: '127.0.0.1', port, sidecar: null, state: 'ready' }),
+  }
 }
 
 const connect: HealthCheckerOptions<UpstreamEndpoint>['connect'] = (endpoint, port, signal) =>
@@ -140,21 +150,81 @@ describe('the thresholds', () => {
 })
 
 describe('a tcp health check', () => {
-  it.each(['tcp', 'grpc', 'http2'] as const)(
-    'passes for %s when the connection opens, sending nothing',
-    async (protocol) => {
-      const { state, endpoint } = await app(null)
-      check([endpoint], { policy: { ...POLICY, protocol } })
-      await until(() => state.connections >= 3)
-      expect(endpoint.healthy).toBe(true)
-      expect(state.requests).toEqual([])
-    },
-  )
+  it('passes when the connection opens, sending nothing', async () => {
+    const { state, endpoint } = await app(null)
+    check([endpoint], { policy: { ...POLICY, protocol: 'tcp' } })
+    await until(() => state.connections >= 3)
+    expect(endpoint.healthy).toBe(true)
+    expect(state.requests).toEqual([])
+  })
 
   it('fails when nobody listens', async () => {
     const { endpoint, server } = await app(null)
     await new Promise((resolve) => server.close(resolve))
     check([endpoint], { policy: { ...POLICY, protocol: 'tcp' } })
+    await until(() => !endpoint.healthy)
+  })
+})
+
+describe('an http2 health check', () => {
+  it('asks the path of the policy, and follows the status', async () => {
+    let status = 200
+    const asked: unknown[] = []
+    const { endpoint } = await http2App((stream, headers) => {
+      asked.push([headers[':method'], headers[':path'], headers[':authority']])
+      stream.respond({ ':status': status })
+      stream.write('a body that goes on')
+    })
+    const { changes } = check([endpoint], { policy: { ...POLICY, protocol: 'http2' } })
+    await until(() => asked.length >= 3)
+    expect(asked[0]).toEqual(['GET', '/ping', 'orders'])
+    status = 503
+    await until(() => !endpoint.healthy)
+    status = 200
+    await until(() => endpoint.healthy)
+    expect(changes).toEqual([`${endpoint.id} false`, `${endpoint.id} true`])
+  })
+
+  it('fails on what is no HTTP/2, and on silence', async () => {
+    const other = await app('HTTP/1.1 400 Bad Request\r\n\r\n')
+    const silent = await app(null)
+    check([other.endpoint, silent.endpoint], { policy: { ...POLICY, protocol: 'http2', timeoutMs: 50 } })
+    await until(() => !other.endpoint.healthy && !silent.endpoint.healthy)
+  })
+})
+
+describe('a grpc health check', () => {
+  const policy: HealthCheck = { ...POLICY, protocol: 'grpc', path: null }
+
+  it('asks grpc.health.v1.Health/Check for the whole server, and takes SERVING alone for healthy', async () => {
+    let serving = true
+    const asked: unknown[] = []
+    const { endpoint } = await http2App((stream, headers) => {
+      const chunks: Buffer[] = []
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+      stream.on('end', () => {
+        asked.push([headers[':path'], headers['content-type'], Buffer.concat(chunks).toString('hex')])
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+        stream.end(Buffer.from([0, 0, 0, 0, 2, 8, serving ? 1 : 2]))
+      })
+    })
+    check([endpoint], { policy })
+    await until(() => asked.length >= 3)
+    expect(asked[0]).toEqual(['/grpc.health.v1.Health/Check', 'application/grpc', '0000000000'])
+    expect(endpoint.healthy).toBe(true)
+    serving = false
+    await until(() => !endpoint.healthy)
+    serving = true
+    await until(() => endpoint.healthy)
+  })
+
+  it('fails where the service is not there', async () => {
+    const { endpoint } = await http2App((stream) => {
+      const head = { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '12' }
+      stream.respond(head, { endStream: true })
+    })
+    check([endpoint], { policy })
     await until(() => !endpoint.healthy)
   })
 })
