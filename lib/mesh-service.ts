@@ -1,4 +1,5 @@
 import { Annotations, Resource } from 'aws-cdk-lib'
+import type { CfnVirtualNode, CfnVirtualService } from 'aws-cdk-lib/aws-appmesh'
 import { Connections, type IConnectable, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import type { IGrantable, IPrincipal } from 'aws-cdk-lib/aws-iam'
@@ -34,11 +35,18 @@ export interface MeshServiceProps extends EcsServiceOptions {
   /**
    * The app: one of `taskDefinition`, `image` and `service`. Its network mode must be AWS_VPC, and its task role no other
    * service's: the role is who the task is.
+   * @default - made of `image`, or that of `service`
    */
   readonly taskDefinition?: ecs.TaskDefinition
-  /** The app's image, for a Fargate task definition of the construct's own. */
+  /**
+   * The app's image, for a Fargate task definition of the construct's own.
+   * @default - `taskDefinition` or `service` has the app
+   */
   readonly image?: ecs.ContainerImage
-  /** The app's ECS service, where there is one already; of `EcsServiceOptions` nothing applies then. */
+  /**
+   * The app's ECS service, where there is one already; of `EcsServiceOptions` nothing applies then.
+   * @default - a new one
+   */
   readonly service?: ecs.BaseService
   /**
    * CPU units of the task that is made for `image`.
@@ -122,11 +130,8 @@ export interface MeshServiceAttributes {
  */
 export class MeshService extends Resource implements IMeshService, IConnectable, IGrantable {
   /** A mesh service that is no part of this app: a backend, a target of routes, somebody to let in. */
-  public static fromMeshServiceAttributes({
-    mesh,
-    serviceName,
-    virtualServicePort,
-  }: MeshServiceAttributes): IMeshService {
+  public static fromMeshServiceAttributes(attributes: MeshServiceAttributes): IMeshService {
+    const { mesh, serviceName, virtualServicePort } = attributes
     const port = virtualServicePort === undefined ? {} : { port: virtualServicePort }
     return {
       ...VirtualNode.fromVirtualNodeName(mesh, serviceName),
@@ -181,7 +186,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     return this.virtualNode.virtualNodeName
   }
 
-  public get virtualNodeResource() {
+  public get virtualNodeResource(): CfnVirtualNode {
     return this.virtualNode.virtualNodeResource
   }
 
@@ -193,7 +198,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     return this.virtualService.virtualServicePort
   }
 
-  public get virtualServiceResource() {
+  public get virtualServiceResource(): CfnVirtualService {
     return this.virtualService.virtualServiceResource
   }
 

@@ -1,4 +1,5 @@
 import { Resource } from 'aws-cdk-lib'
+import type { CfnVirtualNode } from 'aws-cdk-lib/aws-appmesh'
 import { Connections, type IConnectable, type ISecurityGroup, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import type * as ecs from 'aws-cdk-lib/aws-ecs'
 import type { IGrantable, IPrincipal } from 'aws-cdk-lib/aws-iam'
@@ -117,7 +118,7 @@ export class MeshTask extends Resource implements IVirtualNode, IConnectable, IG
     return this.virtualNode.virtualNodeName
   }
 
-  public get virtualNodeResource() {
+  public get virtualNodeResource(): CfnVirtualNode {
     return this.virtualNode.virtualNodeResource
   }
 

@@ -41,9 +41,15 @@ export interface WeightedTarget {
 export interface RouteOptions {
   /** @default - every request */
   readonly match?: RouteMatch
-  /** Where all of them go. Exactly one of `target` and `targets`. */
+  /**
+   * Where all of them go. Exactly one of `target` and `targets`.
+   * @default - `targets` says it
+   */
   readonly target?: IVirtualNode
-  /** Up to ten, by weight. */
+  /**
+   * Up to ten, by weight.
+   * @default - `target` says it
+   */
   readonly targets?: WeightedTarget[]
   /**
    * 0 to 1000; lower is tried first.

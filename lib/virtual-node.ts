@@ -10,7 +10,9 @@ import type { IVirtualService } from './virtual-service.ts'
 
 /** How a policy names somebody who calls. One of the two is set. */
 export interface MeshCaller {
+  /** @default - it is a gateway */
   readonly virtualNodeName?: string
+  /** @default - it is a virtual node */
   readonly virtualGatewayName?: string
 }
 

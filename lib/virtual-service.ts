@@ -55,7 +55,8 @@ export interface VirtualServiceProps {
  */
 export class VirtualService extends Resource implements IVirtualService {
   /** A virtual service that is no part of this app, as a backend or behind a gateway. */
-  public static fromVirtualServiceAttributes({ mesh, serviceName, port }: VirtualServiceAttributes): IVirtualService {
+  public static fromVirtualServiceAttributes(attributes: VirtualServiceAttributes): IVirtualService {
+    const { mesh, serviceName, port } = attributes
     return { mesh, virtualServiceName: hostNameOf(mesh, serviceName), virtualServicePort: port ?? HTTP_PORT }
   }
 
