@@ -40,7 +40,7 @@ export interface AppMeshMigrationProps {
 /**
  * Has an app that is built on `aws-cdk-lib/aws-appmesh` run on Weft, unchanged:
  * `Aspects.of(app).add(new AppMeshMigration(mesh))`. Its resources become Weft's, its Envoys Weft's sidecars.
- * Add it to what comes with no later priority than Weft's own; a `Stage` needs one of its own.
+ * A `Stage` needs one of its own, since no aspect looks into it from outside. docs/migration.md.
  */
 export class AppMeshMigration implements IAspect {
   readonly #mesh: IMesh

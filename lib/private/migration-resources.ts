@@ -9,7 +9,7 @@ import { RetainedResource } from './migration-retained.ts'
 import { asWeftResource, isAppMeshResource } from './weft-resource.ts'
 
 /** The seven L1s: each has a spec, and names as its kind says. */
-export type AppMeshL1 = CfnResource & { readonly spec: unknown } & Readonly<Record<string, unknown>>
+type AppMeshL1 = CfnResource & { readonly spec: unknown } & Readonly<Record<string, unknown>>
 
 export interface MigratedResource {
   readonly kind: AppMeshKind
