@@ -102,7 +102,7 @@ export async function startTcpCallee(
 }
 
 /** An address for loopback VIPs that no other test file uses. */
-export const VIP = '127.64.77.1'
+const VIP = '127.64.77.1'
 
 export interface TcpCaller {
   readonly proxy: RunningServing

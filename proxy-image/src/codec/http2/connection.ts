@@ -7,7 +7,7 @@ import { FrameWriter } from './frame-writer.ts'
 import * as frames from './frames.ts'
 import { HpackDecoder, MAX_SECTION_BYTES } from './hpack-decoder.ts'
 import { KeepAlive } from './keep-alive.ts'
-import { ReceiveWindow } from './receive-window.ts'
+import { CONNECTION_WINDOW, ReceiveWindow } from './receive-window.ts'
 import { ResetStreams } from './reset-streams.ts'
 import { type Section, SectionReader } from './section-reader.ts'
 import { SectionWriter } from './section-writer.ts'
@@ -16,8 +16,6 @@ import type { Http2Stream } from './stream.ts'
 
 /** What one stream may send before it is credited: its share of memory when the other side is slow. */
 export const STREAM_WINDOW = 256 * 1024
-/** The same of a whole connection. */
-const CONNECTION_WINDOW = 8 * 1024 * 1024
 /** Until the connection is cut, after the last words. */
 const LAST_WORDS_MS = 1_000
 

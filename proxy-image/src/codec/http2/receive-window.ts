@@ -1,3 +1,6 @@
+/** What a whole connection may be sent before it is credited, in bytes. */
+export const CONNECTION_WINDOW = 8 * 1024 * 1024
+
 /** What the other side may still send, and what it will be told to send again (RFC 9113, section 6.9). */
 export class ReceiveWindow {
   private available: number
