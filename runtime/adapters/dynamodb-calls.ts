@@ -69,6 +69,18 @@ export function asMeshError(error: unknown, table: string): MeshError {
   })
 }
 
+/**
+ * The function that people get who may only look has a role that can't write: theirs to know, and nothing to try again. Where
+ * a role has lost its rights, it's a stack's reason. For the `catch` of a write.
+ */
+export function refuseReader(error: Error): never {
+  if (error.name !== 'AccessDeniedException') throw error
+  const message =
+    'this part of the control plane may read its table and not write it (AccessDeniedException); if it is the read-only ' +
+    'endpoint, use the one for changes, else give its role back what the Mesh construct grants it on the table'
+  throw new MeshError('forbidden', message, { cause: Object.assign(new Error(error.message), { name: error.name }) })
+}
+
 /** Puts and deletes of any number, in batches. All are idempotent, so what a batch leaves undone is sent again. */
 export async function writeAll(
   client: DynamoDBClient,

@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-dynamodb'
 import type { Subject } from '../model/reference.ts'
 import type { RoleBinding, RoleBindings } from '../ports.ts'
-import { asMeshError, type Item } from './dynamodb-calls.ts'
+import { asMeshError, type Item, refuseReader } from './dynamodb-calls.ts'
 import { key } from './dynamodb-commit.ts'
 import { ROLES, roleKey } from './dynamodb-table.ts'
 import { boundElsewhere } from './role-binding-rules.ts'
@@ -47,7 +47,7 @@ export class DynamoDbRoleBindings implements RoleBindings {
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
     })
     try {
-      await this.#client.send(put)
+      await this.#client.send(put).catch(refuseReader)
     } catch (error) {
       const { name, Item: holder } = error as ConditionalCheckFailedException
       if (name !== 'ConditionalCheckFailedException') throw asMeshError(error, this.#table)
@@ -69,7 +69,7 @@ export class DynamoDbRoleBindings implements RoleBindings {
       },
     })
     try {
-      await this.#client.send(deletion)
+      await this.#client.send(deletion).catch(refuseReader)
     } catch (error) {
       if ((error as Error).name !== 'ConditionalCheckFailedException') throw asMeshError(error, this.#table)
     }

@@ -4,7 +4,7 @@ import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { BlobBatch, BlobReader, type BlobRef } from './dynamodb-blobs.ts'
-import { asMeshError, dynamoDbClient, type Item } from './dynamodb-calls.ts'
+import { asMeshError, dynamoDbClient, type Item, refuseReader } from './dynamodb-calls.ts'
 import { checkRecord, discard, fitsKey, flip, key, prepare, sweep } from './dynamodb-commit.ts'
 import { addLog, type LoggedChange, readLog } from './dynamodb-log.ts'
 import { commitKey, HEADS, meshPartition, receiptKey } from './dynamodb-table.ts'
@@ -283,18 +283,6 @@ function changesOf(
       return leaf >= from && leaf < to
     }),
   )
-}
-
-/**
- * The function that people get who may only look has a role that can't write: theirs to know, and nothing to try again. Where
- * a role has lost its rights, it's a stack's reason.
- */
-function refuseReader(error: Error): never {
-  if (error.name !== 'AccessDeniedException') throw error
-  const message =
-    'this part of the control plane may read its table and not write it (AccessDeniedException); if it is the read-only ' +
-    'endpoint, use the one for changes, else give its role back what the Mesh construct grants it on the table'
-  throw new MeshError('forbidden', message, { cause: Object.assign(new Error(error.message), { name: error.name }) })
 }
 
 function indexOf(item: Item): BlobRef {

@@ -43,7 +43,7 @@ export const OWNER_TAGS = { stack: 'weft:stack-id', logicalId: 'weft:logical-id'
 const COMMON = ['ServiceToken', 'ServiceTimeout']
 
 /** The kind behind a type such as `Custom::WeftVirtualNode`. */
-export function wireOfType(type: string): WireKind | undefined {
+function wireOfType(type: string): WireKind | undefined {
   return WIRE_KINDS.find((wire) => `Custom::Weft${wire.type}` === type)
 }
 
@@ -70,7 +70,7 @@ export function appMeshReader(type: string): KindReader | undefined {
  * every time.
  * @throws MeshError `invalid` with every problem, in the spelling of the template.
  */
-export function readProperties(
+function readProperties(
   wire: WireKind,
   properties: Properties,
   requester: Requester,
