@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -91,7 +92,7 @@ export class EmulatedMesh implements AsyncDisposable {
   async task(stack: CloudFormationStack, node: string, says = node): Promise<EmulatedTask> {
     const { variables, roleArn } = this.#containerOf(stack, node)
     const id = `${node.replaceAll('-', '')}${++this.#tasks}`
-    const address = `127.0.71.${this.#tasks}`
+    const address = `${NETWORK}.${this.#tasks}`
     const containers = ['app', 'weft']
     this.#metadata.add({ id, address, family: node, roleArn, desiredStatus: 'RUNNING', containers })
     const arn = `arn:aws:sts::${ACCOUNT}:assumed-role/${roleArn.split('/').at(-1)}/${id}`
@@ -182,6 +183,8 @@ function standIn(type: string, id: string): MadeResource {
     const Arn = `arn:aws:acm-pca:us-east-1:${ACCOUNT}:certificate-authority/${id}`
     return { ref: Arn, attributes: { ...made.attributes, Arn } }
   }
+  // A VPC has one zone of a name, and moto gives it one namespace.
+  if (type === 'AWS::EC2::VPC') return { ...made, ref: `vpc-${randomBytes(8).toString('hex')}` }
   if (type === 'AWS::ApiGatewayV2::Api') return { ref: 'push', attributes: made.attributes }
   if (type === 'AWS::Lambda::Url') return { ref: id, attributes: { ...made.attributes, FunctionUrl: `${DATA_PLANE}/` } }
   return made
@@ -230,11 +233,14 @@ async function start(moto: Moto, database: DynamoDb) {
   return { cloud, front, stream, sessions, metadata, answers, directory, local, cleanup: stack.move() }
 }
 
+/** Of this process: suites run side by side, and each task has the designed ports. Not where virtual services are (127.64/10). */
+const NETWORK = `127.${16 + ((process.pid >> 8) & 31)}.${process.pid & 255}`
+
 /** Why tasks can't have loopback addresses of their own here; undefined where they can (Linux). */
 export async function noLoopbackAddresses(): Promise<string | undefined> {
   const server = createTcpServer()
-  const failed = once(server, 'error').then(([error]) => `127.0.71.1 can't be bound here: ${error.message}`)
-  server.listen(0, '127.0.71.1')
+  const failed = once(server, 'error').then(([error]) => `${NETWORK}.1 can't be bound here: ${error.message}`)
+  server.listen(0, `${NETWORK}.1`)
   const bound = await Promise.race([failed, once(server, 'listening').then(() => undefined)])
   server.close()
   return bound

@@ -109,7 +109,10 @@ describe.skipIf(missing !== undefined)(
         const failed = { requests: 0 }
         let done = false
         const load = (async () => {
-          while (!done) failed.requests += (await ask(web, 2)).filter((body) => !body.startsWith('catalog')).length
+          while (!done) {
+            const bodies = await ask(web, 2).catch((error: Error) => [error.message])
+            failed.requests += bodies.filter((body) => !body.startsWith('catalog')).length
+          }
         })()
         expect(await shop.deploy(resourcesWith(weight))).toEqual({ status: 'COMPLETE' })
         await expect.poll(async () => new Set(await ask(web, 20)).size, { timeout: 20_000 }).toBe(weight === 0 ? 1 : 2)
