@@ -22,8 +22,7 @@ export class Tracing {
    * @throws Error when the rate is none.
    */
   public static xray(options: TracingOptions = {}): Tracing {
-    const rate = options.samplingRate === undefined ? {} : { XRAY_SAMPLING_RATE: rateOf(options.samplingRate) }
-    return new Tracing({ ENABLE_ENVOY_XRAY_TRACING: '1', ...rate }, true)
+    return new Tracing({ ENABLE_ENVOY_XRAY_TRACING: '1', ...sampling('XRAY_SAMPLING_RATE', options) }, true)
   }
 
   /**
@@ -35,8 +34,8 @@ export class Tracing {
     if (!/^https?:\/\//.test(endpoint) && !Token.isUnresolved(endpoint)) {
       throw new Error(`a collector's endpoint is a URL such as http://127.0.0.1:4318, not ${JSON.stringify(endpoint)}`)
     }
-    const rate = options.samplingRate === undefined ? {} : { OTEL_TRACES_SAMPLER_ARG: rateOf(options.samplingRate) }
-    return new Tracing({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, ...rate }, false)
+    const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, ...sampling('OTEL_TRACES_SAMPLER_ARG', options) }
+    return new Tracing(environment, false)
   }
 
   /** Whether the task role needs the right to report to X-Ray. */
@@ -50,7 +49,10 @@ export class Tracing {
   }
 }
 
-function rateOf(rate: number): string {
-  if (Token.isUnresolved(rate) || (rate >= 0 && rate <= 1)) return Tokenization.stringifyNumber(rate)
-  throw new Error(`samplingRate is ${rate}; give a share from 0 to 1, such as 0.05 for one trace in twenty`)
+function sampling(variable: string, { samplingRate }: TracingOptions): Record<string, string> {
+  if (samplingRate === undefined) return {}
+  if (Token.isUnresolved(samplingRate) || (samplingRate >= 0 && samplingRate <= 1)) {
+    return { [variable]: Tokenization.stringifyNumber(samplingRate) }
+  }
+  throw new Error(`samplingRate is ${samplingRate}; give a share from 0 to 1, such as 0.05 for one trace in twenty`)
 }

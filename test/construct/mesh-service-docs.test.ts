@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { Duration, Stack } from 'aws-cdk-lib'
 import { Template } from 'aws-cdk-lib/assertions'
 import { Vpc } from 'aws-cdk-lib/aws-ec2'
-import { ContainerImage } from 'aws-cdk-lib/aws-ecs'
+import { Cluster, ContainerImage } from 'aws-cdk-lib/aws-ecs'
+import { ScheduledFargateTask } from 'aws-cdk-lib/aws-ecs-patterns'
+import { Schedule } from 'aws-cdk-lib/aws-events'
 import { expect, it } from 'vitest'
 import * as weft from '../../lib/index.ts'
 import { lookedAtApp } from './mesh-stack.ts'
@@ -22,6 +24,10 @@ it('runs every snippet of docs/constructs.md as one app, which synthesizes', () 
     ContainerImage,
     vpc: new Vpc(stack, 'Vpc', { maxAzs: 2 }),
     taskDefinition: task(stack, 'Task'),
+    reportDefinition: task(stack, 'ReportTask'),
+    cluster: new Cluster(stack, 'Cluster'),
+    Schedule,
+    ScheduledFargateTask,
   }
   const service = (id: string) => `new MeshService(this, '${id}', { mesh, image: IMAGE, port: 8080 })`
   const [first, ...others] = SNIPPETS
@@ -31,6 +37,6 @@ it('runs every snippet of docs/constructs.md as one app, which synthesizes', () 
   new Function(...Object.keys(given), 'IMAGE', code).apply(stack, [...Object.values(given), IMAGE])
   expect(SNIPPETS.length).toBeGreaterThan(3)
   expect(synthError(app)).toBe('')
-  Template.fromStack(stack).resourceCountIs('Custom::WeftVirtualNode', 4)
+  Template.fromStack(stack).resourceCountIs('Custom::WeftVirtualNode', 6)
   Template.fromStack(stack).resourceCountIs('Custom::WeftPolicy', 2)
 })
