@@ -5,17 +5,21 @@ import { withCluster } from './with-cluster.ts'
 
 let web: Task
 let catalog: Task
+let store: Task
 let stranger: Task
 
 withCluster(async (cluster) => {
   await cluster.service('catalog')
-  await cluster.service('web', { backends: ['catalog'] })
-  ;[web, catalog, stranger] = await Promise.all([
+  await cluster.tcpService('store', 7777)
+  await cluster.service('web', { backends: ['catalog', 'store'] })
+  ;[web, catalog, store, stranger] = await Promise.all([
     cluster.task({ node: 'web' }),
     cluster.task({ node: 'catalog', says: 'items' }),
+    cluster.task({ node: 'store', says: 'goods' }),
     cluster.task({ node: 'stranger', member: false, sidecar: null }),
   ])
   await hearsOf(web, catalog)
+  await hearsOf(web, store)
 })
 
 describe('capture without privilege', () => {
@@ -32,8 +36,10 @@ describe('capture without privilege', () => {
     await expect(curl(web, 'http://nothing.shop.internal/')).rejects.toThrow('Could not resolve host')
   })
 
-  it('carries TCP by name', (context) => {
-    context.skip('TCP listeners come with issue 6')
+  it('carries TCP by name', async () => {
+    expect(await curl(web, 'http://store.shop.internal:7777/')).toEqual({ status: 200, body: 'goods' })
+    const metrics = await (await fetch(`http://${web.namespace.address}:9902/metrics`)).text()
+    expect(metrics).toMatch(/weft_tcp_connections_total\{listener="vip\/store:7777",[^}]*\} 1\n/)
   })
 })
 

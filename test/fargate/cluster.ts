@@ -81,6 +81,19 @@ export class Cluster implements AsyncDisposable {
     await this.#publish()
   }
 
+  /** A virtual service of TCP on `port`, in front of the app of a node of its own on 8080. */
+  async tcpService(name: string, port: number): Promise<void> {
+    const listeners = [{ portMapping: { port: 8080, protocol: 'tcp' } }]
+    await this.#put(`/${MESH}/virtualNodes`, { virtualNodeName: name, spec: { listeners } })
+    const router = { listeners: [{ portMapping: { port, protocol: 'tcp' } }] }
+    await this.#put(`/${MESH}/virtualRouters`, { virtualRouterName: name, spec: router })
+    const route = { tcpRoute: { action: { weightedTargets: [{ virtualNode: name, weight: 1 }] } } }
+    await this.#put(`/${MESH}/virtualRouter/${name}/routes`, { routeName: 'all', spec: route })
+    const provider = { virtualRouter: { virtualRouterName: name } }
+    await this.#put(`/${MESH}/virtualServices`, { virtualServiceName: name, spec: { provider } })
+    await this.#publish()
+  }
+
   /** Starts a task and resolves when its app listens. */
   async task(options: TaskOptions): Promise<Task> {
     const task = await Task.create(this.host, options)
