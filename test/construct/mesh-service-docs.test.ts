@@ -1,18 +1,26 @@
 import { readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
 import { Duration, Stack } from 'aws-cdk-lib'
-import { Template } from 'aws-cdk-lib/assertions'
-import { Vpc } from 'aws-cdk-lib/aws-ec2'
+import { Annotations, Match, Template } from 'aws-cdk-lib/assertions'
+import { SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2'
 import { Cluster, ContainerImage } from 'aws-cdk-lib/aws-ecs'
 import { ScheduledFargateTask } from 'aws-cdk-lib/aws-ecs-patterns'
 import { Schedule } from 'aws-cdk-lib/aws-events'
+import { PrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
+import { StringParameter } from 'aws-cdk-lib/aws-ssm'
 import { expect, it } from 'vitest'
 import * as weft from '../../lib/index.ts'
 import { lookedAtApp } from './mesh-stack.ts'
 import { IMAGE, synthError, task } from './shop.ts'
 
-const PAGE = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'constructs.md'), 'utf8')
-const SNIPPETS = [...PAGE.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!)
+/** The snippets of a page, without their types. */
+function snippetsOf(page: string): readonly string[] {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', 'docs', page), 'utf8')
+  return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => stripTypeScriptTypes(code!))
+}
+
+const SNIPPETS = snippetsOf('constructs.md')
 
 it('runs every snippet of docs/constructs.md as one app, which synthesizes', () => {
   process.env.CDK_VALIDATION = 'false'
@@ -39,4 +47,15 @@ it('runs every snippet of docs/constructs.md as one app, which synthesizes', () 
   expect(synthError(app)).toBe('')
   Template.fromStack(stack).resourceCountIs('Custom::WeftVirtualNode', 6)
   Template.fromStack(stack).resourceCountIs('Custom::WeftPolicy', 2)
+})
+
+it('runs every snippet of docs/cdk.md, with which one app names its mesh and another takes it', () => {
+  const app = lookedAtApp()
+  const stack = new Stack(app, 'Stack')
+  const given = { ...weft, StringParameter, PrivateDnsNamespace, SecurityGroup, vpc: new Vpc(stack, 'Vpc') }
+  const code = `${snippetsOf('cdk.md').join('\n')}
+    new MeshService(this, 'Orders', { mesh: imported, image: IMAGE, port: 8080 })`
+  new Function(...Object.keys(given), 'IMAGE', code).apply(stack, [...Object.values(given), IMAGE])
+  expect(synthError(app)).toBe('')
+  expect(Annotations.fromStack(stack).findWarning('*', Match.stringLikeRegexp('no right to call'))).toEqual([])
 })
