@@ -6,7 +6,7 @@ import { INBOUND_PORT } from '../runtime/model/proxy-ports.ts'
 import type { IMesh } from './mesh.ts'
 import { joinMesh } from './private/ecs-service.ts'
 import { appMeshResources, migrateResources, retainedScope } from './private/migration-resources.ts'
-import { type MigratedTask, migrateTask } from './private/migration-task.ts'
+import { type MigratedTask, migrateTask, refuseBareTask } from './private/migration-task.ts'
 import type { SidecarOptions } from './sidecar-options.ts'
 
 /** How far a migration has come: the old resources leave the stacks with the second deployment. docs/migration.md. */
@@ -66,6 +66,7 @@ export class AppMeshMigration implements IAspect {
     const tasks = constructs
       .filter((one) => one instanceof ecs.TaskDefinition)
       .flatMap((one) => migrateTask(one, { mesh: this.#mesh, sidecar, usesOutboundProxy, find }) ?? [])
+    for (const one of constructs) if (one instanceof ecs.CfnTaskDefinition) refuseBareTask(one)
     for (const service of constructs.filter((one) => one instanceof ecs.BaseService)) {
       const task = tasks.find(({ taskDefinition }) => taskDefinition === service.taskDefinition)
       if (task !== undefined) this.#join(service, task)

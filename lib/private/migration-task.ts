@@ -64,6 +64,17 @@ export function migrateTask(taskDefinition: ecs.TaskDefinition, migration: TaskM
   }
 }
 
+/** What CDK has no construct of its own around has no role to bind, and no container to put in Envoy's place. */
+export function refuseBareTask(resource: ecs.CfnTaskDefinition): void {
+  if (resource.node.scope instanceof ecs.TaskDefinition) return
+  const containers: unknown = Stack.of(resource).resolve(resource.containerDefinitions)
+  if (!/aws-appmesh-envoy/.test(JSON.stringify(containers) ?? '')) return
+  Annotations.of(resource).addError(
+    "the Envoy of a CfnTaskDefinition by itself can't be replaced; make it an ecs.FargateTaskDefinition or ecs.Ec2TaskDefinition, or " +
+      'change it by hand: `weft import app-mesh TEMPLATE` lists what',
+  )
+}
+
 /** The construct stays, since its log group lives in it; ECS never hears of the container. */
 function takeOut(taskDefinition: ecs.TaskDefinition, envoy: ecs.ContainerDefinition, { kind }: EnvoyIdentity): void {
   const { containers } = taskDefinition as unknown as { readonly containers: ecs.ContainerDefinition[] }

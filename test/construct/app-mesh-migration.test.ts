@@ -1,4 +1,4 @@
-import { App, Aspects, CfnOutput, Stack } from 'aws-cdk-lib'
+import { App, Aspects, CfnOutput, Stack, Stage } from 'aws-cdk-lib'
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions'
 import * as appmesh from 'aws-cdk-lib/aws-appmesh'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
@@ -200,5 +200,32 @@ describe('a migration that cannot be', () => {
     other.addContainer('app', { image: IMAGE })
     other.addContainer('envoy', { image: IMAGE, environment: { APPMESH_RESOURCE_ARN: 'mesh/shop/virtualNode/b' } })
     expect(errorsOf(stack)).toEqual([expect.stringMatching(/virtual node b has the same task role as virtual node a/)])
+  })
+
+  it('does not pass over the Envoy of an L1, or redirection that reached further than one port', () => {
+    const { stack, definition } = withTask({ APPMESH_RESOURCE_ARN: 'mesh/shop/virtualNode/a' })
+    const image = 'public.ecr.aws/appmesh/aws-appmesh-envoy:v1'
+    new ecs.CfnTaskDefinition(stack, 'Bare', { containerDefinitions: [{ name: 'envoy', image }] })
+    const properties = { AppPorts: '8080,9090', EgressIgnoredPorts: '5432' }
+    ;(definition.node.defaultChild as ecs.CfnTaskDefinition).proxyConfiguration = {
+      containerName: 'envoy',
+      proxyConfigurationProperties: Object.entries(properties).map(([name, value]) => ({ name, value })),
+    }
+    expect(errorsOf(stack)).toEqual([expect.stringContaining("the Envoy of a CfnTaskDefinition by itself can't be")])
+    const warnings = Annotations.fromStack(stack).findWarning('/Stack/Task', Match.stringLikeRegexp('^proxyConfig'))
+    expect(warnings.map(({ entry }) => String(entry.data).slice(0, 40))).toEqual([
+      'proxyConfiguration: AppPorts 8080,9090: ',
+      'proxyConfiguration: EgressIgnoredPorts 5',
+    ])
+  })
+
+  it('looks into Stages that it was added to, and lets an app be without Envoys', () => {
+    const app = lookedAtApp()
+    const stage = new Stage(app, 'Prod')
+    const stack = new Stack(stage, 'Stack')
+    new appmesh.CfnVirtualNode(stack, 'Node', { meshName: 'shop', virtualNodeName: 'a', spec: {} })
+    const meshName = 'shop'
+    Aspects.of(stage).add(new AppMeshMigration(meshOf(stage as App, meshName), { phase: MigrationPhase.COMPLETE }))
+    expect(Object.values(resourcesOf(stack)).map(({ Type }) => Type)).toEqual(['Custom::WeftVirtualNode'])
   })
 })

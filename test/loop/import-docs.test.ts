@@ -29,7 +29,7 @@ it('leads from a template of App Mesh to an answer from a mesh', { timeout: 60_0
   const written = ['7070', '7443', '3000', '8088', '9911']
   const page = written.reduce((all, port, index) => all.replaceAll(port, String(ports[index])), PAGE)
   const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, commands]) => commands)
-  expect(blocks.length).toBe(5)
+  expect(blocks.length).toBe(6)
   const script = join(directory, 'page.sh')
   // The API port is a default of the commands, not a word of the page.
   const start = `npx() { shift; case "$1" in control-plane) set -- "$@" --api-port ${ports[0]} --data-plane-port ${ports[1]};; esac; "${process.execPath}" "${join(ROOT, 'bin', 'weft.mjs')}" "$@"; }\n`
@@ -66,6 +66,7 @@ it('leads from a template of App Mesh to an answer from a mesh', { timeout: 60_0
   expect(stdout, stderr).toMatch(/^gateway-route\/gateway\/djapp created$/m)
   expect(stdout).toMatch(/^metal-v2 +dj +1 /m)
   expect(stdout, stderr).toMatch(/^jazz and metal$/m)
+  expect(readFileSync(join(directory, '.weft', 'dj-mesh-stack.ts'), 'utf8')).toContain('export class DjMeshStack')
   expect(readFileSync(join(directory, '.weft', 'exported', 'create.sh'), 'utf8')).toContain('create-gateway-route')
 })
 
