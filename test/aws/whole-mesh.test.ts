@@ -15,7 +15,11 @@ const [database, moto, noAddresses] = await Promise.all([
   startMoto('kms', 'route53', 'servicediscovery'),
   noLoopbackAddresses(),
 ])
-const missing = 'missing' in database ? database.missing : 'missing' in moto ? moto.missing : noAddresses
+const noStream =
+  'isolated' in database && !database.isolated
+    ? `${database.what}: its streams end at a transaction that fails`
+    : undefined
+const missing = 'missing' in database ? database.missing : 'missing' in moto ? moto.missing : (noStream ?? noAddresses)
 const where =
   missing === undefined && 'what' in database && 'what' in moto ? `on ${database.what} and ${moto.what}` : missing
 
