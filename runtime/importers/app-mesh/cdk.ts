@@ -48,11 +48,7 @@ function stackOf(mesh: string, className: string, resources: readonly StackResou
     return `    ${named.has(variable) ? `const ${variable} = ` : ''}${created}${after}`
   })
   return `// Written by \`weft import app-mesh --format cdk\`. It is yours: change it, rename what it holds.
-import { Aspects, Stack, type StackProps } from 'aws-cdk-lib'
-import * as appmesh from 'aws-cdk-lib/aws-appmesh'
-import type { Construct } from 'constructs'
-import { AppMeshMigration, type IMesh, MigrationPhase } from 'weft-mesh'
-
+${IMPORTS.map(([what, from]) => `import ${what} from ${literal(from)}\n`).join('')}
 export interface ${className}Props extends StackProps {
   /** Named ${literal(mesh)}, as App Mesh's was: new Mesh(stack, 'Mesh', { vpc, meshName: ${literal(mesh)} }). */
   readonly mesh: IMesh
@@ -68,6 +64,14 @@ ${statements.join('')}    // Nothing of App Mesh's was in this stack before, so 
 }
 `
 }
+
+/** What the text imports. As values, since these are no imports of this file. */
+const IMPORTS = [
+  ['{ Aspects, Stack, type StackProps }', 'aws-cdk-lib'],
+  ['* as appmesh', 'aws-cdk-lib/aws-appmesh'],
+  ['type { Construct }', 'constructs'],
+  ['{ AppMeshMigration, type IMesh, MigrationPhase }', 'weft-mesh'],
+] as const
 
 /** Names that the text has for something else. */
 const RESERVED = ['appmesh', 'mesh', 'props', 'scope', 'id', 'stack', 'aspects', 'construct']
