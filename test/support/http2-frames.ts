@@ -8,14 +8,14 @@ export const DATA = 0
 export const HEADERS = 1
 export const PRIORITY = 2
 export const RST_STREAM = 3
-export const SETTINGS = 4
+const SETTINGS = 4
 export const PING = 6
 export const GOAWAY = 7
 export const WINDOW_UPDATE = 8
 export const CONTINUATION = 9
 export const END_STREAM = 1
 export const END_HEADERS = 4
-export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 export interface Frame {
   readonly type: number
@@ -80,7 +80,7 @@ export function requestHead(
 }
 
 /** The whole frames at the beginning of what was received. */
-export function readFrames(bytes: Buffer): Frame[] {
+function readFrames(bytes: Buffer): Frame[] {
   const frames: Frame[] = []
   for (let at = 0; at + 9 <= bytes.length; ) {
     const end = at + 9 + bytes.readUIntBE(at, 3)
