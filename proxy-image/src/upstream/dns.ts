@@ -26,14 +26,20 @@ const SYSTEM_TTL = 5
 
 const MAX_ADDRESSES = 1024
 
-/** The VIPs of the mesh: dialling one would reach this proxy itself. */
-const VIPS = new BlockList()
-VIPS.addSubnet('127.64.0.0', 10, 'ipv4')
+/**
+ * The VIPs of the mesh, which would reach this proxy itself, and where a machine tells itself the credentials of its roles
+ * (EC2 User Guide, instance metadata; ECS Developer Guide, task IAM role): whoever owns a name must not send callers there.
+ */
+const UNDIALABLE = new BlockList()
+UNDIALABLE.addSubnet('127.64.0.0', 10, 'ipv4')
+UNDIALABLE.addAddress('169.254.169.254', 'ipv4')
+UNDIALABLE.addSubnet('169.254.170.0', 24, 'ipv4')
+UNDIALABLE.addSubnet('fd00:ec2::', 64, 'ipv6')
 
 /**
  * Keeps the addresses of one host name fresh: asks again when the shortest TTL of the answer is over (between 1 s and
  * 5 min). What was good is kept while nobody answers, for as long as that lasts, and for a minute of empty answers.
- * Addresses inside 127.64.0.0/10 are refused. Starts with the first subscriber.
+ * Addresses inside 127.64.0.0/10, and those of credentials, are refused. Starts with the first subscriber.
  */
 export class DnsResolver {
   /** Resolves after the first answer or failure, and on close: who starts up need not wait longer. */
@@ -114,7 +120,7 @@ export class DnsResolver {
     const empty =
       answer.length === 0
         ? `${this.#hostname} has no address; check the name and its zone`
-        : `${this.#hostname} resolves to addresses of this proxy itself (127.64.0.0/10) or to none that can be dialled`
+        : `${this.#hostname} resolves to addresses of this proxy itself (127.64.0.0/10), to those of credentials, or to none that can be dialled`
     this.#problem = failure ?? empty
     if (failure === undefined) {
       const nowMs = performance.now()
@@ -142,7 +148,7 @@ export class DnsResolver {
 function isDialable(address: string): boolean {
   const family = isIP(address)
   // A BlockList sees through IPv4-mapped IPv6 addresses.
-  return family !== 0 && !VIPS.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  return family !== 0 && !UNDIALABLE.check(address, family === 6 ? 'ipv6' : 'ipv4')
 }
 
 /**

@@ -121,6 +121,17 @@ describe('the DNS resolver', () => {
     resolver.close()
   })
 
+  it('refuses where a machine tells itself the credentials of its roles, which a gateway would hand to strangers', async () => {
+    const credentials = ['169.254.169.254', '::ffff:169.254.170.2', '169.254.170.23', 'fd00:ec2::254', 'fd00:ec2::23']
+    // VPC Lattice answers with link-local addresses, too.
+    const lattice = ['169.254.171.32', 'fd00:ec2:80::a9fe:ab20']
+    const { lookup } = server([...credentials, ...lattice].map((address) => a(address)))
+    const { resolver } = resolve(lookup)
+    await resolver.settled
+    expect(resolver.addresses).toEqual(lattice)
+    resolver.close()
+  })
+
   it('keeps the last set when all of an answer is refused, and says why', async () => {
     const { lookup } = server([a('10.0.0.1', 1)], [a('127.64.0.7')])
     const { resolver } = resolve(lookup)
