@@ -84,11 +84,14 @@ export class DynamoDbReports {
     return old && reportOf(old)
   }
 
-  /** Reports of one subject, or of all of a mesh; lapsed ones too as far as they are still there. */
+  /**
+   * Reports of one subject, or of all of a mesh, which may lag a second behind: that costs half, and every task that ECS starts
+   * or stops in the account asks for it. Lapsed ones too as far as they are still there.
+   */
   async list(mesh: string, subject?: Subject): Promise<readonly SubjectReport[]> {
     const found: SubjectReport[] = []
     const prefix = subject === undefined ? REPORTS : reportKey(subject, '')
-    for await (const { Items: items } of this.#query(mesh, prefix, {}, { ConsistentRead: true })) {
+    for await (const { Items: items } of this.#query(mesh, prefix, {}, { ConsistentRead: subject !== undefined })) {
       found.push(...(items ?? []).map(reportOf))
     }
     return found
