@@ -27,18 +27,24 @@ export function publishNames({ states, publisher, zone }: PublishNamesDeps): (me
 }
 
 /**
- * `orders` stands in the zone as `orders.shop.internal`, a full name as itself. Which zone has a full name, and what can't be a
- * name at all, is for the publisher to say.
+ * `orders` stands in the zone as `orders.shop.internal`. A full name stands there as itself; one outside of the zone (as App
+ * Mesh users gave) besides by its first label, which its callers' proxies know too. A name that is written out wins over a
+ * short one that comes to the same; a short one that two services come to leads nowhere. What can't be a name at all, and
+ * which zone has a full name, is for the publisher to say.
  */
 function namesIn(zone: string, resources: Iterable<StoredResource>): ReadonlyMap<string, string> {
-  const names = new Map<string, string>()
+  const full = new Map<string, string>()
+  const short = new Map<string, string>()
+  const shared = new Set<string>()
   for (const { ref, vip } of resources) {
     if (ref.kind !== 'virtual-service' || vip === undefined) continue
     const given = ref.name.toLowerCase()
-    const isFull = given.includes('.')
-    const name = isFull ? given : `${given}.${zone}`
-    // A full name wins over a short one that comes to the same: who wrote it out meant it.
-    if (isFull || !names.has(name)) names.set(name, vip)
+    if (given.includes('.')) full.set(given, vip)
+    if (given.endsWith(`.${zone}`)) continue
+    const alias = `${given.split('.', 1)[0]}.${zone}`
+    if (short.has(alias)) shared.add(alias)
+    short.set(alias, vip)
   }
-  return names
+  for (const alias of shared) short.delete(alias)
+  return new Map([...short, ...full])
 }

@@ -29,9 +29,17 @@ describe('the names of a mesh', () => {
     })
   })
 
-  it('keep a full name of another zone as it is: the publisher knows the zones', async () => {
+  it('keep a full name of another zone as it is, and lead to it by its first label inside of the zone, too', async () => {
     expect(await published(service('orders.other.internal', '127.64.0.1'))).toEqual({
       'orders.other.internal': '127.64.0.1',
+      'orders.shop.internal': '127.64.0.1',
+    })
+  })
+
+  it('leave out a first label that two services share', async () => {
+    expect(await published(service('orders.a', '127.64.0.1'), service('orders.b', '127.64.0.2'))).toEqual({
+      'orders.a': '127.64.0.1',
+      'orders.b': '127.64.0.2',
     })
   })
 
