@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -27,6 +28,30 @@ export async function pythonTool(name: string, ...packages: readonly string[]): 
     })
   })
   return reason === undefined ? { bin } : { missing: `${packages.join(', ')} can't be installed from PyPI: ${reason}` }
+}
+
+/**
+ * A Python package from PyPI that runs under Python 2.7 alone; `bin` is a folder for PYTHONPATH, `python` the interpreter.
+ * It is looked for on the PATH and among the versions of pyenv.
+ */
+export async function python2Tool(
+  name: string,
+  requirement: string,
+): Promise<{ readonly bin: string; readonly python: string } | { readonly missing: string }> {
+  const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions')
+  const ofPyenv = existsSync(versions) ? readdirSync(versions).filter((one) => one.startsWith('2.7.')) : []
+  const folders = [...ofPyenv.map((one) => join(versions, one, 'bin')), ...(process.env.PATH?.split(':') ?? [])]
+  const python = folders.map((folder) => join(folder, 'python2.7')).find((path) => existsSync(path))
+  if (python === undefined) return { missing: `${requirement} needs Python 2.7, which is not here` }
+  const directory = join(CACHE, `python2-${name}`)
+  const reason = await installed(directory, requirement, async () => {
+    await run(python, ['-m', 'pip', 'install', '--quiet', '--target', directory, requirement], { timeout: INSTALL_MS })
+    // pip leaves it out of packages that share a name.
+    const zope = join(directory, 'zope')
+    if (existsSync(zope)) writeFileSync(join(zope, '__init__.py'), '')
+  })
+  if (reason !== undefined) return { missing: `${requirement} can't be installed from PyPI: ${reason}` }
+  return { bin: directory, python }
 }
 
 /**
