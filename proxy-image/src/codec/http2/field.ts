@@ -2,7 +2,7 @@ import { FIELD_VALUE, TOKEN } from '../http1/syntax.ts'
 import { STATIC_TABLE } from './static-table.ts'
 
 /** Pseudo-header fields (RFC 9113, section 8.3; `:protocol`: RFC 8441), each a bit so that a head can collect those it saw. */
-export const PSEUDO = {
+const PSEUDO = {
   ':method': 1,
   ':scheme': 2,
   ':path': 4,
