@@ -102,7 +102,7 @@ export async function startTcpCallee(
 }
 
 /** An address for loopback VIPs that no other test file uses. */
-const VIP = '127.64.77.1'
+export const VIP = process.platform === 'linux' ? '127.64.77.1' : '127.0.0.1'
 
 export interface TcpCaller {
   readonly proxy: RunningServing
