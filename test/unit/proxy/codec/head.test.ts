@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { CHUNKED, UNTIL_CLOSE } from '../../../../proxy-image/src/codec/message.ts'
 import { parseRequestHead, parseResponseHead } from '../../../../proxy-image/src/codec/http1/head.ts'
+import { CHUNKED, UNTIL_CLOSE } from '../../../../proxy-image/src/codec/message.ts'
 import { ProxyError } from '../../../../proxy-image/src/errors.ts'
 
 function request(head: string) {
