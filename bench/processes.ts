@@ -5,6 +5,7 @@ import { connect } from 'node:http2'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 import type { LoadProtocol } from './peers/peer.ts'
 
 /** The core of the proxy under test, alone on it. */
@@ -110,6 +111,27 @@ function answer(url: string, headers: Record<string, string>): Promise<number> {
   })
 }
 
+/** 200 for a handshake by the server's side: who asks here has no certificate to show. */
+function answerTls(url: string): Promise<number> {
+  return new Promise((resolve) => {
+    const { hostname, port } = new URL(url)
+    const socket = connectTls({ host: hostname, port: Number(port), rejectUnauthorized: false, timeout: 1000 })
+    const end = (status: number): void => {
+      socket.destroy()
+      resolve(status)
+    }
+    socket.on('secureConnect', () => end(200))
+    socket.on('timeout', () => end(0))
+    socket.on('error', () => end(0))
+  })
+}
+
+function ask(url: string, headers: Record<string, string>, protocol: LoadProtocol): Promise<number> {
+  if (url.startsWith('https:')) return answerTls(url)
+  if (protocol === 'http' || protocol === 'tcp') return answer(url, headers)
+  return answerHttp2(url, headers, protocol === 'grpc')
+}
+
 /** A small request over HTTP/2 with prior knowledge; a gRPC call where that is what the case is about. */
 function answerHttp2(url: string, { Host, ...headers }: Record<string, string>, grpc: boolean): Promise<number> {
   return new Promise((resolve) => {
@@ -140,7 +162,7 @@ function tail(child: Child): string {
   return text.slice(-1500) || '(it wrote nothing)'
 }
 
-/** Waits until the URL answers 200. Throws after 20 s, or at once when one of the children ended, with its output. */
+/** Waits until the URL answers 200, or one of https shakes hands. Throws after 20 s, or at once when one of the children ended, with its output. */
 export async function waitForAnswer(
   url: string,
   children: readonly Child[],
@@ -150,7 +172,7 @@ export async function waitForAnswer(
   const deadline = Date.now() + 20_000
   let status = 0
   while (Date.now() < deadline) {
-    status = await (protocol === 'http' ? answer(url, headers) : answerHttp2(url, headers, protocol === 'grpc'))
+    status = await ask(url, headers, protocol)
     if (status === 200) return
     const dead = children.find((child) => child.ended())
     if (dead !== undefined) throw new Error(`ended before it answered:\n${tail(dead)}`)

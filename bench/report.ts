@@ -3,7 +3,7 @@ import type { Bar, Case } from './cases/case.ts'
 import type { Machine } from './machine.ts'
 import type { Subject } from './peers/peer.ts'
 import type { CaseResult } from './run-case.ts'
-import { type Metric, pairedRatio, type Row, rowsOf, UNITS } from './statistics.ts'
+import { METRICS, type Metric, pairedRatio, type Row, rowsOf } from './statistics.ts'
 
 /** How one bar was met. `value` is undefined when one of both subjects has no figure. */
 interface Verdict extends Bar {
@@ -20,14 +20,6 @@ export interface Results {
   readonly cases: readonly Row[]
   readonly verdicts: readonly Verdict[]
   readonly notes: readonly { readonly case: string; readonly note: string }[]
-}
-
-const TITLES: Readonly<Record<Metric, string>> = {
-  'cpu-per-request': 'CPU per request',
-  throughput: 'throughput at saturation',
-  rss: 'RSS after load',
-  'private-dirty': 'private dirty after load',
-  'rss-idle': 'RSS idle',
 }
 
 /** Rows, verdicts and notes of what was measured. */
@@ -70,9 +62,17 @@ function figure(row: Row | undefined): string {
 }
 
 function verdictLine(verdict: Verdict): string {
-  const goal = `${TITLES[verdict.metric]} <= ${verdict.atMost} x ${verdict.against}`
+  const { title, better } = METRICS[verdict.metric]
+  const goal = `${title} ${better === 'lower' ? '<=' : '>='} ${verdict.ratio} x ${verdict.against}`
   if (verdict.value === undefined) return `- ${verdict.level}: ${goal}: not measured`
-  return `- ${verdict.level}: ${goal}: ${verdict.value.toFixed(2)}, ${verdict.value <= verdict.atMost ? 'reached' : '**missed**'}`
+  const reached = better === 'lower' ? verdict.value <= verdict.ratio : verdict.value >= verdict.ratio
+  return `- ${verdict.level}: ${goal}: ${verdict.value.toFixed(2)}, ${reached ? 'reached' : '**missed**'}`
+}
+
+/** `CPU per request, us`; what is better when it is more says so. */
+function heading(metric: Metric): string {
+  const { title, unit, better } = METRICS[metric]
+  return `${title}, ${unit}${better === 'higher' && metric !== 'throughput' ? ', more is better' : ''}`
 }
 
 /** A Markdown table with its columns aligned, as the formatter of this repository wants it. The first row is the head. */
@@ -87,7 +87,7 @@ function table(rows: readonly (readonly string[])[]): string[] {
 export function caseTable(spec: Case, results: Results): string {
   const rows = results.cases.filter((row) => row.case === spec.name)
   const find = (subject: Subject, metric: Metric) => rows.find((r) => r.subject === subject && r.metric === metric)
-  const head = ['subject', ...spec.metrics.map((metric) => `${TITLES[metric]}, ${UNITS[metric]}`)]
+  const head = ['subject', ...spec.metrics.map(heading)]
   const lines = spec.peers
     .filter(({ name }) => rows.some((row) => row.subject === name))
     .map(({ name }) => [name, ...spec.metrics.map((metric) => figure(find(name, metric)))])
@@ -108,8 +108,10 @@ export function resultsPage(cases: readonly Case[], results: Results): string {
     '',
     `Machine: ${machine.cores} cores of ${machine.cpu}, ${machine.memoryGb} GB, ${machine.kernel}; Node ${machine.node}, ${machine.wrk}, ${[...new Set(Object.values(versions))].join(', ')}.`,
     '',
-    'The proxy is alone on core 0; load (wrk, one thread) and backend (nginx, 100 B) share core 1. CPU is user + system time of',
-    'all threads of the proxy, of both for a pair, over the requests that wrk counted. Subjects take turns in every round;',
+    'The proxy is alone on core 0; load (wrk, h2load, fortio or openssl s_time, one thread) and backend (nginx) share core 1. CPU',
+    'is user + system time of all threads of the proxy, of both for a pair, over what the load counted; so it is for bytes and',
+    'connections per CPU second, where more is better. Added latency is that with proxies minus that of `direct` in the same',
+    'round, in percentiles of each, at a fixed rate that no slow answer holds up. Subjects take turns in every round;',
     'figures are medians, with minimum and maximum in brackets. **n x** is the median over the rounds of the ratio to `envoy`',
     'in the same round. A measurement during which other processes had more than a tenth of core 0 is done again once, and the',
     'less disturbed one counts. Machines are noisy: read the ratios rather than the figures.',
@@ -129,25 +131,26 @@ export function resultsPage(cases: readonly Case[], results: Results): string {
 const START = '<!-- bench:start -->'
 const END = '<!-- bench:end -->'
 
-/** The README's short form: one line a subject, the first metric of each case as a ratio to Envoy; then the bars. */
+/** The README's short form: one line a case, its first metric and the ratio to Envoy for each subject; then the bars. */
 function summary(cases: readonly Case[], results: Results): string {
   const present = cases.filter((spec) => results.cases.some((row) => row.case === spec.name))
   const ratio = (spec: Case, subject: Subject) => {
     const row = results.cases.find((r) => r.case === spec.name && r.subject === subject && r.metric === spec.metrics[0])
-    return row === undefined ? '' : `${row.median} ${row.unit} (${row.ratioToEnvoy?.toFixed(2) ?? '?'}x)`
+    return row === undefined ? '' : `${row.median} (${row.ratioToEnvoy?.toFixed(2) ?? '?'}x)`
   }
   const subjects = [...new Set(present.flatMap((spec) => spec.peers.map((peer) => peer.name)))]
-  const lines = subjects
-    .filter((name) => present.some((spec) => ratio(spec, name) !== ''))
-    .map((name) => [name, ...present.map((spec) => ratio(spec, name))])
-  const head = present.map((spec) => `${spec.name}: ${TITLES[spec.metrics[0]!]}`)
+  const shown = subjects.filter((name) => present.some((spec) => ratio(spec, name) !== ''))
+  const lines = present.map((spec) => [
+    `${spec.name}: ${heading(spec.metrics[0]!)}`,
+    ...shown.map((name) => ratio(spec, name)),
+  ])
   const verdicts = results.verdicts.map((verdict) => verdictLine(verdict).replace('- ', `- \`${verdict.case}\` `))
   return [
     '',
-    ...table([['subject', ...head], ...lines]),
+    ...table([['case', ...shown], ...lines]),
     '',
-    `Measured on ${results.date}, commit ${results.commit}; lower is better. A ratio is the median of the ratios of each round,`,
-    'not the ratio of the medians; RSS of the first two cases stands in [bench/RESULTS.md](bench/RESULTS.md).',
+    `Measured on ${results.date}, commit ${results.commit}; less is better where nothing else is said. A ratio is the median of the ratios`,
+    'of each round, not the ratio of the medians; everything else stands in [bench/RESULTS.md](bench/RESULTS.md).',
     '',
     ...verdicts,
     '',

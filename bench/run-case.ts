@@ -1,15 +1,18 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Case } from './cases/case.ts'
 import type { Certificates } from './certificates.ts'
-import { type Load, type Measured, measure, memoryOf } from './measure.ts'
+import type { Target } from './load/generator.ts'
+import { type Measured, measure, memoryOf } from './measure.ts'
 import { type Peer, type Running, type Subject, Unavailable } from './peers/peer.ts'
 import { standing, stopAll } from './processes.ts'
-import { median, type Sample } from './statistics.ts'
+import { addedLatency, METRICS, type Metric, median, type Sample } from './statistics.ts'
 
 /** How a run is done, whatever the case. */
 export interface Plan {
   readonly rounds: number
+  /** Before the first round, when the compilers are at work. */
+  readonly firstWarmUpSeconds: number
   readonly warmUpSeconds: number
   readonly seconds: number
   /** How often a measurement that others disturbed is done again; the least disturbed one counts. */
@@ -44,15 +47,6 @@ interface Entry {
   readonly running: Running
 }
 
-/** Visits the clusters in turn, so that every one of them has connections and statistics. */
-function rotatingScript(directory: string, clusters: number): string | undefined {
-  if (clusters === 1) return undefined
-  const file = join(directory, 'rotate.lua')
-  const next = `i = (i + 1) % ${clusters}; return wrk.format("GET", "/c" .. i .. "/")`
-  writeFileSync(file, `i = 0\nrequest = function() ${next} end\n`)
-  return file
-}
-
 async function startPeers(spec: Case, plan: Plan, bench: Bench, directory: string, notes: string[]): Promise<Entry[]> {
   const entries: Entry[] = []
   for (const peer of spec.peers.filter(({ name }) => plan.only?.has(name) ?? true)) {
@@ -60,7 +54,7 @@ async function startPeers(spec: Case, plan: Plan, bench: Bench, directory: strin
     mkdirSync(own)
     const { shape, protocol, clusters } = spec
     const { backend, certificates } = bench
-    const backendPort = protocol === 'http' ? backend.port : backend.http2Port
+    const backendPort = protocol === 'http' || protocol === 'tcp' ? backend.port : backend.http2Port
     const others = standing()
     try {
       const topology = {
@@ -85,34 +79,52 @@ async function startPeers(spec: Case, plan: Plan, bench: Bench, directory: strin
   return entries
 }
 
-function samplesOf(subject: Subject, round: number, measured: Measured): Sample[] {
-  const values = {
-    'cpu-per-request': measured.cpuUsPerRequest,
-    throughput: measured.requestsPerSecond,
-    rss: measured.memory?.rss,
-    'private-dirty': measured.memory?.privateDirty,
-  } as const
-  return Object.entries(values).flatMap(([metric, value]) =>
-    value === undefined ? [] : [{ subject, metric: metric as keyof typeof values, round, value }],
-  )
+function valuesOf(measured: Measured, { mebibytes = 0 }: Case): Partial<Record<Metric, number>> {
+  const { figures, count, cpuUs, memory } = measured
+  if (cpuUs === undefined || memory === undefined) return figures
+  const perSecond = count / (cpuUs / 1e6)
+  return {
+    ...figures,
+    'cpu-per-request': cpuUs / Math.max(count, 1),
+    'connections-per-cpu-second': perSecond,
+    'bytes-per-cpu-second': perSecond * mebibytes,
+    rss: memory.rss,
+    'private-dirty': memory.privateDirty,
+  }
 }
 
-function line(subject: Subject, measured: Measured): string {
-  const cpu = measured.cpuUsPerRequest === undefined ? '' : `${measured.cpuUsPerRequest.toFixed(1)} us/request`
-  const rss = measured.memory === undefined ? '' : `${measured.memory.rss.toFixed(0)} MB`
-  const rate = `${measured.requestsPerSecond.toFixed(0)} req/s`
-  return `  ${subject.padEnd(12)} ${cpu.padStart(18)} ${rate.padStart(14)} ${rss.padStart(8)}`
+function line(subject: Subject, values: Partial<Record<Metric, number>>, { metrics }: Case): string {
+  const figures = metrics.flatMap((metric) => {
+    const value = values[metric]
+    return value === undefined
+      ? []
+      : [`${METRICS[metric].title} ${Number(value.toPrecision(4))} ${METRICS[metric].unit}`]
+  })
+  return `  ${subject.padEnd(12)} ${figures.join(', ')}`
 }
 
 /** Chooses by how much others had of the core, never by the result, so that it favours nobody. */
-async function measureInQuiet(pids: readonly number[], load: Load, plan: Plan): Promise<Measured> {
-  let best = await measure(pids, load, plan)
+async function measureInQuiet(entry: Entry, spec: Case, plan: Plan, target: Target): Promise<Measured> {
+  const { pids } = entry.running
+  const run = () => spec.load.run(target, plan.seconds * (spec.times ?? 1))
+  let best = await measure(pids, run)
   for (let repeat = 0; repeat < plan.repeats && best.disturbance > QUIET; repeat++) {
-    const again = await measure(pids, load, plan)
+    const again = await measure(pids, run)
     // An error is never measured away.
     if (best.errors === undefined && (again.errors !== undefined || again.disturbance < best.disturbance)) best = again
   }
   return best
+}
+
+function idleMemory(entries: readonly Entry[]): Sample[] {
+  return entries
+    .filter(({ running }) => running.pids.length > 0)
+    .map(({ peer, running }) => ({
+      subject: peer.name,
+      metric: 'rss-idle',
+      round: 1,
+      value: memoryOf(running.pids).rss,
+    }))
 }
 
 /**
@@ -120,29 +132,29 @@ async function measureInQuiet(pids: readonly number[], load: Load, plan: Plan): 
  * hits all of them alike, and ends them. A run with errors doesn't count and is noted.
  */
 export async function runCase(spec: Case, plan: Plan, bench: Bench): Promise<CaseResult> {
+  bench.say(`${spec.name}: ${spec.title}`)
+  const missing = await spec.load.missing()
+  if (missing !== undefined) {
+    bench.say(`  left out: ${missing}`)
+    return { case: spec, samples: [], notes: [`not measured: ${missing}`] }
+  }
   const directory = join(bench.directory, spec.name)
   mkdirSync(directory)
-  const samples: Sample[] = []
   const notes: string[] = []
-  bench.say(`${spec.name}: ${spec.title}`)
   const entries = await startPeers(spec, plan, bench, directory, notes)
+  const samples = idleMemory(entries)
   const disturbances: number[] = []
-  const script = rotatingScript(directory, spec.clusters)
-  if (spec.metrics.includes('rss-idle')) {
-    for (const { peer, running } of entries) {
-      const value = memoryOf(running.pids).rss
-      samples.push({ subject: peer.name, metric: 'rss-idle', round: 1, value })
-    }
-  }
   for (let round = 1; round <= plan.rounds; round++) {
     bench.say(`  round ${round} of ${plan.rounds}`)
-    for (const { peer, running } of entries) {
-      const { protocol, connections, streams = 1 } = spec
-      const load = { url: running.url, headers: running.headers, protocol, connections, streams, script }
-      const measured = await measureInQuiet(running.pids, load, plan)
-      bench.say(line(peer.name, measured))
+    for (const entry of entries) {
+      const { peer, running } = entry
+      const target = { url: running.url, headers: running.headers, certificates: bench.certificates, directory }
+      await spec.load.run(target, round === 1 ? plan.firstWarmUpSeconds : plan.warmUpSeconds)
+      const measured = await measureInQuiet(entry, spec, plan, target)
+      const values = valuesOf(measured, spec)
+      bench.say(line(peer.name, values, spec))
       disturbances.push(measured.disturbance)
-      if (measured.errors === undefined) samples.push(...samplesOf(peer.name, round, measured))
+      if (measured.errors === undefined) samples.push(...samplesOf(peer.name, round, values))
       else notes.push(`${peer.name}: round ${round} does not count: ${measured.errors}`)
     }
   }
@@ -152,5 +164,10 @@ export async function runCase(spec: Case, plan: Plan, bench: Bench): Promise<Cas
     const share = (disturbance * 100).toFixed(0)
     notes.push(`the machine was not quiet: other processes had ${share}% of the proxy's core (median over all runs)`)
   }
-  return { case: spec, samples: samples.filter(({ metric }) => spec.metrics.includes(metric)), notes }
+  const all = [...samples, ...addedLatency(samples)]
+  return { case: spec, samples: all.filter(({ metric }) => spec.metrics.includes(metric)), notes }
+}
+
+function samplesOf(subject: Subject, round: number, values: Partial<Record<Metric, number>>): Sample[] {
+  return Object.entries(values).map(([metric, value]) => ({ subject, metric: metric as Metric, round, value }))
 }

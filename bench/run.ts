@@ -2,12 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startBackend } from './backend.ts'
+import { bodyHttp1, bodyHttp2 } from './cases/body.ts'
 import type { Case } from './cases/case.ts'
 import { h1Hop } from './cases/h1-hop.ts'
 import { h1Mesh } from './cases/h1-mesh.ts'
 import { h2Grpc } from './cases/h2-grpc.ts'
 import { h2Hop } from './cases/h2-hop.ts'
+import { handshakes, handshakesResumed } from './cases/handshakes.ts'
+import { latency } from './cases/latency.ts'
 import { memory } from './cases/memory.ts'
+import { tcp, tcpConnects } from './cases/tcp.ts'
 import { makeCertificates } from './certificates.ts'
 import { commit, machineFacts, missingRequirement } from './machine.ts'
 import { type Options, readOptions, USAGE } from './options.ts'
@@ -18,7 +22,20 @@ import { type Bench, type CaseResult, type Plan, runCase } from './run-case.ts'
 
 /** `npm run bench`: Weft beside its peers in one run on one machine. See USAGE in options.ts. */
 
-const CASES: readonly Case[] = [h1Hop, h1Mesh, h2Hop, h2Grpc, memory]
+const CASES: readonly Case[] = [
+  h1Hop,
+  h1Mesh,
+  h2Hop,
+  h2Grpc,
+  bodyHttp1,
+  bodyHttp2,
+  tcp,
+  tcpConnects,
+  latency,
+  handshakes,
+  handshakesResumed,
+  memory,
+]
 /** Without names, a first look takes these: more would not fit into its minute. */
 const QUICK: readonly Case[] = [h1Hop, h1Mesh]
 
@@ -27,9 +44,9 @@ const say = (line: string): void => {
 }
 
 /** Many short rounds rather than few long ones: on a shared machine the subjects of one round share its luck. */
-const FULL = { rounds: 5, warmUpSeconds: 3, seconds: 3, repeats: 1 } as const
-const A_LOOK = { rounds: 1, warmUpSeconds: 2, seconds: 2, repeats: 0 } as const
-const PROFILE = { rounds: 1, warmUpSeconds: 2, seconds: 8, repeats: 0 } as const
+const FULL = { rounds: 5, firstWarmUpSeconds: 3, warmUpSeconds: 1, seconds: 2, repeats: 1 } as const
+const A_LOOK = { rounds: 1, firstWarmUpSeconds: 2, warmUpSeconds: 2, seconds: 2, repeats: 0 } as const
+const PROFILE = { rounds: 1, firstWarmUpSeconds: 2, warmUpSeconds: 2, seconds: 8, repeats: 0 } as const
 
 function planOf(options: Options, profiles: string): Plan {
   return {

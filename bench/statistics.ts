@@ -1,14 +1,32 @@
 import type { Subject } from './peers/peer.ts'
 
-export type Metric = 'cpu-per-request' | 'throughput' | 'rss' | 'private-dirty' | 'rss-idle'
-
-export const UNITS: Readonly<Record<Metric, string>> = {
-  'cpu-per-request': 'us',
-  throughput: 'req/s',
-  rss: 'MB',
-  'private-dirty': 'MB',
-  'rss-idle': 'MB',
+/** How a figure is called, and which of two is the better one. */
+interface MetricKind {
+  readonly title: string
+  readonly unit: string
+  readonly better: 'lower' | 'higher'
 }
+
+const KINDS = {
+  'cpu-per-request': { title: 'CPU per request', unit: 'us', better: 'lower' },
+  'bytes-per-cpu-second': { title: 'bytes per CPU second', unit: 'MiB', better: 'higher' },
+  'connections-per-cpu-second': { title: 'connections per CPU second', unit: '1', better: 'higher' },
+  throughput: { title: 'throughput at saturation', unit: 'req/s', better: 'higher' },
+  resumed: { title: 'resumed', unit: '%', better: 'higher' },
+  p50: { title: 'p50', unit: 'ms', better: 'lower' },
+  p99: { title: 'p99', unit: 'ms', better: 'lower' },
+  'p99.9': { title: 'p99.9', unit: 'ms', better: 'lower' },
+  'added-p50': { title: 'added p50', unit: 'ms', better: 'lower' },
+  'added-p99': { title: 'added p99', unit: 'ms', better: 'lower' },
+  'added-p99.9': { title: 'added p99.9', unit: 'ms', better: 'lower' },
+  rss: { title: 'RSS after load', unit: 'MB', better: 'lower' },
+  'private-dirty': { title: 'private dirty after load', unit: 'MB', better: 'lower' },
+  'rss-idle': { title: 'RSS idle', unit: 'MB', better: 'lower' },
+} as const satisfies Readonly<Record<string, MetricKind>>
+
+export type Metric = keyof typeof KINDS
+
+export const METRICS: Readonly<Record<Metric, MetricKind>> = KINDS
 
 /** One measured value; `round` pairs it with the other subjects' values of the same round. */
 export interface Sample {
@@ -55,10 +73,23 @@ export function pairedRatio(
   const bases = new Map(of(base).map((sample) => [sample.round, sample.value]))
   const ratios = of(subject).flatMap(({ round, value }) => {
     const other = bases.get(round)
-    return other === undefined || other === 0 ? [] : [value / other]
+    return other === undefined || other <= 0 ? [] : [value / other]
   })
   return ratios.length === 0 ? undefined : median(ratios)
 }
+
+/** What the proxies add to a latency: each subject's figure minus that of `direct` in the same round. */
+export function addedLatency(samples: readonly Sample[]): Sample[] {
+  const direct = samples.filter(({ subject }) => subject === 'direct')
+  return samples.flatMap((sample) => {
+    const { subject, metric, round, value } = sample
+    if (subject === 'direct' || !isLatency(metric)) return []
+    const base = direct.find((other) => other.metric === metric && other.round === round)
+    return base === undefined ? [] : [{ ...sample, metric: `added-${metric}` as const, value: value - base.value }]
+  })
+}
+
+const isLatency = (metric: Metric): metric is 'p50' | 'p99' | 'p99.9' => /^p\d/.test(metric)
 
 const rounded = (value: number): number => Number(value.toPrecision(4))
 
@@ -72,7 +103,7 @@ export function rowsOf(name: string, samples: readonly Sample[]): Row[] {
       case: name,
       subject,
       metric,
-      unit: UNITS[metric],
+      unit: METRICS[metric].unit,
       median: rounded(median(values)),
       min: rounded(Math.min(...values)),
       max: rounded(Math.max(...values)),

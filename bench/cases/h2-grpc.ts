@@ -1,3 +1,4 @@
+import { GRPC_CALL, h2load } from '../load/h2load.ts'
 import { direct } from '../peers/direct.ts'
 import { envoy, envoyLean } from '../peers/envoy.ts'
 import { weft } from '../peers/weft.ts'
@@ -10,12 +11,11 @@ export const h2Grpc: Case = {
   shape: 'pair',
   protocol: 'grpc',
   clusters: 1,
-  connections: 4,
-  streams: 16,
+  load: h2load({ connections: 4, streams: 16, ...GRPC_CALL }),
   peers: [weft, envoy, envoyLean, direct],
   metrics: ['cpu-per-request', 'throughput', 'rss', 'private-dirty'],
   bars: [
-    { metric: 'cpu-per-request', against: 'envoy', level: 'must', atMost: 0.5 },
-    { metric: 'cpu-per-request', against: 'envoy', level: 'moonshot', atMost: 0.33 },
+    { metric: 'cpu-per-request', against: 'envoy', level: 'must', ratio: 0.5 },
+    { metric: 'cpu-per-request', against: 'envoy', level: 'moonshot', ratio: 0.33 },
   ],
 }

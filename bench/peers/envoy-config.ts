@@ -1,5 +1,5 @@
 import type { Leaf } from '../certificates.ts'
-import type { Topology } from './peer.ts'
+import type { LoadProtocol, Topology } from './peer.ts'
 
 /** One Envoy process of the bench. */
 export interface EnvoyPlan {
@@ -9,8 +9,7 @@ export interface EnvoyPlan {
   readonly clusters: number
   /** mTLS towards the downstream (server side of a pair) or the upstream (client side). */
   readonly tls: 'none' | 'downstream' | 'upstream'
-  /** Of HTTP to the upstream. */
-  readonly version: 1 | 2
+  readonly protocol: LoadProtocol
   /** Off: no access log, no generated request id, no dynamic router statistics. */
   readonly full: boolean
 }
@@ -33,10 +32,12 @@ const RETRY = {
 
 const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
 
+const ALPN = { http: ['http/1.1'], http2: ['h2'], grpc: ['h2'], tcp: [] } as const
+
 /** TLS 1.3 only, both sides authenticated, the peer held to its SPIFFE ID as App Mesh's client policy and Weft do. */
-function tls(kind: 'Downstream' | 'Upstream', version: 1 | 2, own: Leaf, peer: Leaf, ca: string): object {
+function tls(kind: 'Downstream' | 'Upstream', protocol: LoadProtocol, own: Leaf, peer: Leaf, ca: string): object {
   const common = {
-    alpn_protocols: [version === 2 ? 'h2' : 'http/1.1'],
+    alpn_protocols: ALPN[protocol],
     tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' },
     tls_certificates: [{ certificate_chain: { filename: own.certificate }, private_key: { filename: own.key } }],
     validation_context: {
@@ -53,6 +54,8 @@ function tls(kind: 'Downstream' | 'Upstream', version: 1 | 2, own: Leaf, peer: L
     },
   }
 }
+
+const isHttp2 = ({ protocol }: EnvoyPlan): boolean => protocol === 'http2' || protocol === 'grpc'
 
 const HTTP2_UPSTREAM = {
   'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
@@ -75,8 +78,8 @@ function cluster(index: number, plan: EnvoyPlan, { certificates }: Topology): ob
       cluster_name: `c${index}`,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: address(plan.upstreamPort) } }] }],
     },
-    ...(plan.version === 2 ? { typed_extension_protocol_options: HTTP2_UPSTREAM } : {}),
-    ...(plan.tls === 'upstream' ? { transport_socket: tls('Upstream', plan.version, client, server, ca) } : {}),
+    ...(isHttp2(plan) ? { typed_extension_protocol_options: HTTP2_UPSTREAM } : {}),
+    ...(plan.tls === 'upstream' ? { transport_socket: tls('Upstream', plan.protocol, client, server, ca) } : {}),
   }
 }
 
@@ -92,10 +95,16 @@ function routes(plan: EnvoyPlan): object[] {
   }))
 }
 
-/** A static Envoy bootstrap. Circuit breakers are open wide, statistics on. */
-export function envoyConfig(plan: EnvoyPlan, topology: Topology): object {
-  const { client, server, ca } = topology.certificates
-  const connectionManager = {
+/** Takes connections rather than requests. */
+const tcpProxy = (plan: EnvoyPlan) => ({
+  '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
+  stat_prefix: 'ingress',
+  cluster: 'c0',
+  ...(plan.full ? { access_log: [ACCESS_LOG] } : {}),
+})
+
+function connectionManager(plan: EnvoyPlan): object {
+  return {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: 'ingress',
     codec_type: 'AUTO',
@@ -111,9 +120,18 @@ export function envoyConfig(plan: EnvoyPlan, topology: Topology): object {
     ],
     ...(plan.full ? { access_log: [ACCESS_LOG] } : { generate_request_id: false }),
   }
+}
+
+/** A static Envoy bootstrap. Circuit breakers are open wide, statistics on. */
+export function envoyConfig(plan: EnvoyPlan, topology: Topology): object {
+  const { client, server, ca } = topology.certificates
+  const filter =
+    plan.protocol === 'tcp'
+      ? { name: 'envoy.filters.network.tcp_proxy', typed_config: tcpProxy(plan) }
+      : { name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager(plan) }
   const chain = {
-    filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager }],
-    ...(plan.tls === 'downstream' ? { transport_socket: tls('Downstream', plan.version, server, client, ca) } : {}),
+    filters: [filter],
+    ...(plan.tls === 'downstream' ? { transport_socket: tls('Downstream', plan.protocol, server, client, ca) } : {}),
   }
   return {
     admin: { address: address(plan.adminPort) },

@@ -16,14 +16,15 @@ async function start(topology: Topology, full: boolean): Promise<{ url: string; 
     children.push(await startPinned(PROXY_CORE, [binary, ...flags], { name, directory: topology.directory }))
   }
   const { backendPort, clusters, protocol } = topology
-  const version = protocol === 'http' ? 1 : 2
-  if (topology.shape === 'hop') {
-    await launch('hop', { port: front, upstreamPort: backendPort, clusters, tls: 'none', version })
+  const { shape } = topology
+  if (shape === 'pair') {
+    await launch('server', { port: middle, upstreamPort: backendPort, clusters: 1, tls: 'downstream', protocol })
+    await launch('client', { port: front, upstreamPort: middle, clusters: 1, tls: 'upstream', protocol })
   } else {
-    await launch('server', { port: middle, upstreamPort: backendPort, clusters: 1, tls: 'downstream', version })
-    await launch('client', { port: front, upstreamPort: middle, clusters: 1, tls: 'upstream', version })
+    const tls = shape === 'edge' ? 'downstream' : 'none'
+    await launch(shape, { port: front, upstreamPort: backendPort, clusters, tls, protocol })
   }
-  return { url: `http://127.0.0.1:${front}/`, children }
+  return { url: `${shape === 'edge' ? 'https' : 'http'}://127.0.0.1:${front}/`, children }
 }
 
 function peer(name: 'envoy' | 'envoy-lean', features: string): Peer {

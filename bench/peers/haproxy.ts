@@ -6,15 +6,20 @@ import { type Peer, running, type Topology } from './peer.ts'
 
 const TLS = 'ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256'
 
-const PREAMBLE = `global
+/** `http` takes requests, `tcp` bytes. */
+type Mode = 'http' | 'tcp'
+
+const HTTP_OPTIONS = `  option http-keep-alive
+  http-reuse always
+  retry-on conn-failure empty-response 503
+`
+
+const preamble = (mode: Mode): string => `global
   nbthread 1
   maxconn 8192
 defaults
-  mode http
-  option http-keep-alive
-  http-reuse always
-  retries 2
-  retry-on conn-failure empty-response 503
+  mode ${mode}
+${mode === 'http' ? HTTP_OPTIONS : ''}  retries 2
   option redispatch
   timeout connect 5s
   timeout client 60s
@@ -23,12 +28,12 @@ defaults
 `
 
 /** Listening on `bind`, forwarding to `server` (either with its TLS words). */
-function configuration(bind: string, server: string, clusters: number): string {
+function configuration(mode: Mode, bind: string, server: string, clusters: number): string {
   const rules =
     clusters === 1 ? [] : Array.from({ length: clusters }, (_, i) => `  use_backend b${i} if { path_beg /c${i}/ }`)
   const backends = Array.from({ length: clusters }, (_, i) => `backend b${i}\n  server s ${server} pool-max-conn -1`)
   const frontend = ['frontend f', `  bind ${bind}`, ...rules, ...(clusters === 1 ? ['  default_backend b0'] : [])]
-  return `${PREAMBLE}${frontend.join('\n')}\n${backends.join('\n')}\n`
+  return `${preamble(mode)}${frontend.join('\n')}\n${backends.join('\n')}\n`
 }
 
 async function start(topology: Topology): Promise<{ url: string; children: Child[] }> {
@@ -46,15 +51,17 @@ async function start(topology: Topology): Promise<{ url: string; children: Child
     string,
     string,
   ]
-  if (topology.shape === 'hop') {
-    await launch('hop', configuration(bind, backend, clusters))
+  const mode = topology.protocol === 'tcp' ? 'tcp' : 'http'
+  const secure = (address: string) => `${address} ssl crt ${server.pem} ca-file ${ca} verify required ${TLS}`
+  if (topology.shape !== 'pair') {
+    const accept = topology.shape === 'edge' ? secure(bind) : bind
+    await launch(topology.shape, configuration(mode, accept, backend, clusters))
   } else {
-    const accept = `${peer} ssl crt ${server.pem} ca-file ${ca} verify required ${TLS}`
-    await launch('server', configuration(accept, backend, 1))
+    await launch('server', configuration(mode, secure(peer), backend, 1))
     const connect = `${peer} ssl crt ${client.pem} ca-file ${ca} verify required sni str(localhost) ${TLS}`
-    await launch('client', configuration(bind, connect, 1))
+    await launch('client', configuration(mode, bind, connect, 1))
   }
-  return { url: `http://127.0.0.1:${front}/`, children }
+  return { url: `${topology.shape === 'edge' ? 'https' : 'http'}://127.0.0.1:${front}/`, children }
 }
 
 /** HAProxy, lean: it logs to a syslog server only, so its row has no access log. */

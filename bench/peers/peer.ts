@@ -3,13 +3,21 @@ import type { Child } from '../processes.ts'
 
 export type Subject = 'weft' | 'envoy' | 'envoy-lean' | 'haproxy' | 'nginx' | 'node-undici' | 'hono-fetch' | 'direct'
 
-/** What the load speaks, and the backend: HTTP/1.1, or HTTP/2 with prior knowledge. */
-export type LoadProtocol = 'http' | 'http2' | 'grpc'
+/**
+ * What the load speaks, and the backend: HTTP/1.1, or HTTP/2 with prior knowledge; `tcp` is HTTP/1.1 of which the proxies
+ * know nothing.
+ */
+export type LoadProtocol = 'http' | 'http2' | 'grpc' | 'tcp'
+
+/**
+ * `hop`: one proxy, plaintext on both sides. `pair`: two proxies with mTLS between them. `edge`: one proxy that verifies
+ * its clients by mTLS, plaintext behind it.
+ */
+export type Shape = 'hop' | 'pair' | 'edge'
 
 /** What stands between the load and the backend. */
 export interface Topology {
-  /** `hop`: one proxy, plaintext on both sides. `pair`: two proxies with mTLS between them. */
-  readonly shape: 'hop' | 'pair'
+  readonly shape: Shape
   readonly protocol: LoadProtocol
   /** 1: every path goes to the one cluster. n: `/c<i>/` goes to cluster i; all of them are the same backend. */
   readonly clusters: number

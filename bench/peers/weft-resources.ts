@@ -1,3 +1,4 @@
+import type { Certificates } from '../certificates.ts'
 import type { LoadProtocol } from './peer.ts'
 
 /** The mesh of the Weft subject, in App Mesh's own words. */
@@ -50,7 +51,8 @@ function service(name: string, port: number, protocol: LoadProtocol, discovery: 
   const listener = { portMapping, outlierDetection: OUTLIERS }
   const target = { weightedTargets: [{ virtualNode: name, weight: 1 }] }
   const match = protocol === 'grpc' ? {} : { prefix: '/' }
-  const spec = { [ROUTE_OF[protocol]]: { match, action: target, retryPolicy: RETRY } }
+  const requests = { match, action: target, retryPolicy: RETRY }
+  const spec = { [ROUTE_OF[protocol]]: protocol === 'tcp' ? { action: target } : requests }
   const provider = { virtualRouter: { virtualRouterName: name } }
   return [
     {
@@ -64,13 +66,29 @@ function service(name: string, port: number, protocol: LoadProtocol, discovery: 
 }
 
 /** The member of a route's union for what is spoken. */
-const ROUTE_OF = { http: 'httpRoute', http2: 'http2Route', grpc: 'grpcRoute' } as const
+const ROUTE_OF = { http: 'httpRoute', http2: 'http2Route', grpc: 'grpcRoute', tcp: 'tcpRoute' } as const
 
 const mesh: Put = { path: '/v20190125/meshes', body: { meshName: MESH, spec: {} } }
 
-/** A gateway in front of nodes without sidecars. `clusters` as in Topology. */
-export function hopResources(backendPort: number, clusters: number, protocol: LoadProtocol): Put[] {
-  const listener = { portMapping: { port: DESIGNED.gateway, protocol } }
+/** What the peers' servers show and ask for, from the same files. */
+const verifying = ({ ca, server, client }: Certificates) => ({
+  mode: 'STRICT',
+  certificate: { file: { certificateChain: server.certificate, privateKey: server.key } },
+  validation: {
+    trust: { file: { certificateChain: ca } },
+    subjectAlternativeNames: { match: { exact: [client.spiffeId] } },
+  },
+})
+
+/** A gateway in front of nodes without sidecars. `clusters` as in Topology; `secure`: its clients are verified. */
+export function hopResources(
+  backendPort: number,
+  clusters: number,
+  protocol: LoadProtocol,
+  secure?: Certificates,
+): Put[] {
+  const portMapping = { port: DESIGNED.gateway, protocol }
+  const listener = { portMapping, ...(secure === undefined ? {} : { tls: verifying(secure) }) }
   const gateway: Put = {
     path: `${base}/virtualGateways`,
     body: { virtualGatewayName: 'edge', spec: { listeners: [listener], logging: LOGGING } },

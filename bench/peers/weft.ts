@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { proxyProcess } from '../../bin/proxy-process.ts'
+import { nextVip } from '../../runtime/app/vip.ts'
 import type { ControlPlane } from '../../runtime/server.ts'
 import { type Child, freePorts, PROXY_CORE, startPinned, waitForAnswer } from '../processes.ts'
 import { type Peer, type Running, running, type Topology } from './peer.ts'
@@ -13,6 +14,8 @@ interface Sidecar {
   readonly name: string
   /** Designed port to actual one, without the admin port. */
   readonly ports: Readonly<Record<number, number>>
+  /** Whether virtual services have loopback addresses. */
+  readonly vips?: boolean
 }
 
 interface Mesh {
@@ -20,6 +23,9 @@ interface Mesh {
   /** Runs in place of the published bundle; undefined when nothing is profiled. */
   readonly named: string | undefined
 }
+
+/** Address of the first virtual service of a mesh. */
+const FIRST_VIP = nextVip(undefined)
 
 async function putAll({ controlPlane }: Mesh, puts: readonly Put[]): Promise<void> {
   const headers = { 'content-type': 'application/json' }
@@ -49,7 +55,7 @@ async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): P
     WEFT_BIND_ADDRESS: '127.0.0.1',
     WEFT_ADVERTISE_ADDRESS: '127.0.0.1',
     WEFT_PORTS: ports.join(','),
-    WEFT_VIPS: 'off',
+    WEFT_VIPS: sidecar.vips === true ? 'on' : 'off',
     WEFT_STATE_DIR: stateDir,
     // Nobody is left to drain for when the bench ends a proxy.
     LISTENER_DRAIN_WAIT_TIME_S: '0',
@@ -63,29 +69,35 @@ async function startSidecar(mesh: Mesh, sidecar: Sidecar, topology: Topology): P
 }
 
 async function startHop(mesh: Mesh, topology: Topology): Promise<Running> {
-  await putAll(mesh, hopResources(topology.backendPort, topology.clusters, topology.protocol))
+  const { backendPort, clusters, protocol, certificates } = topology
+  const secure = topology.shape === 'edge' ? certificates : undefined
+  await putAll(mesh, hopResources(backendPort, clusters, protocol, secure))
   const [front] = await freePorts(1)
   const edge: Sidecar = { kind: 'virtual-gateway', name: 'edge', ports: { [DESIGNED.gateway]: front! } }
   const child = await startSidecar(mesh, edge, topology)
-  const url = `http://127.0.0.1:${front}/`
-  await waitForAnswer(topology.clusters === 1 ? url : `${url}c0/`, [child], {}, topology.protocol)
+  const url = `${secure === undefined ? 'http' : 'https'}://127.0.0.1:${front}/`
+  await waitForAnswer(clusters === 1 ? url : `${url}c0/`, [child], {}, protocol)
   return running(url, [child])
 }
 
 async function startPair(mesh: Mesh, topology: Topology): Promise<Running> {
-  await putAll(mesh, pairResources(topology.protocol))
+  const { protocol } = topology
+  await putAll(mesh, pairResources(protocol))
   const { inbound, outbound, published, app } = DESIGNED
-  const [front, ...others] = (await freePorts(5)) as [number, number, number, number, number]
+  const [front, ...others] = (await freePorts(6)) as [number, number, number, number, number, number]
   const backend: Sidecar = {
     kind: 'virtual-node',
     name: 'backend',
     ports: { [inbound]: others[0], [outbound]: others[1], [published]: others[3], [app]: topology.backendPort },
   }
-  const client: Sidecar = { kind: 'virtual-node', name: 'client', ports: { [inbound]: others[2], [outbound]: front } }
+  // Without requests, only the address of a connection tells the service that is meant.
+  const vips = protocol === 'tcp'
+  const ports = { [inbound]: others[2], [outbound]: front, ...(vips ? { [app]: others[4] } : {}) }
+  const client: Sidecar = { kind: 'virtual-node', name: 'client', ports, vips }
   const children = [await startSidecar(mesh, backend, topology), await startSidecar(mesh, client, topology)]
-  const url = `http://127.0.0.1:${front}/`
+  const url = vips ? `http://${FIRST_VIP}:${others[4]}/` : `http://127.0.0.1:${front}/`
   const headers = { Host: hostOf('backend') }
-  await waitForAnswer(url, children, headers, topology.protocol)
+  await waitForAnswer(url, children, headers, protocol)
   return running(url, children, headers)
 }
 
@@ -102,7 +114,7 @@ export const weft: Peer = {
     const controlPlane = await startControlPlane({ stateDirectory, apiPort: 0, dataPlanePort: 0 })
     const mesh = { controlPlane, named }
     try {
-      const proxies = topology.shape === 'hop' ? await startHop(mesh, topology) : await startPair(mesh, topology)
+      const proxies = topology.shape === 'pair' ? await startPair(mesh, topology) : await startHop(mesh, topology)
       const stop = () => proxies.stop().finally(() => controlPlane.close())
       return { ...proxies, stop }
     } catch (error) {

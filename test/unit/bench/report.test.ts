@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { bodyHttp1 } from '../../../bench/cases/body.ts'
 import { h1Hop } from '../../../bench/cases/h1-hop.ts'
 import { caseTable, keepOthers, readmeWith, resultsPage, toResults } from '../../../bench/report.ts'
 import type { Sample } from '../../../bench/statistics.ts'
@@ -25,6 +26,18 @@ describe('the table of a case', () => {
   it('says which bars are reached and which are missed', () => {
     expect(caseTable(h1Hop, measured(40))).toContain('must: CPU per request <= 0.5 x envoy: 0.40, reached')
     expect(caseTable(h1Hop, measured(60))).toContain('must: CPU per request <= 0.5 x envoy: 0.60, **missed**')
+  })
+
+  it('holds what is better when it is more to a least, and says so', () => {
+    const bytes = (subject: Sample['subject'], value: number) =>
+      ({ ...sample(subject, value), metric: 'bytes-per-cpu-second' }) as const
+    const table = (weft: number) => {
+      const samples = [bytes('envoy', 1000), bytes('weft', weft)]
+      return caseTable(bodyHttp1, toResults([{ case: bodyHttp1, samples, notes: [] }], facts))
+    }
+    expect(table(900)).toContain('| bytes per CPU second, MiB, more is better |')
+    expect(table(900)).toContain('must: bytes per CPU second >= 0.8 x envoy: 0.90, reached')
+    expect(table(700)).toContain('must: bytes per CPU second >= 0.8 x envoy: 0.70, **missed**')
   })
 
   it('does not call a bar reached whose peer is missing, and says why it is missing', () => {
@@ -65,7 +78,7 @@ describe('the section of the README', () => {
     const readme = 'before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n'
     const text = readmeWith(readme, [h1Hop], measured(40))
     expect(text).toMatch(/^before\n<!-- bench:start -->\n/)
-    expect(text).toMatch(/\| weft +\| 40 us \(0.40x\) +\|/)
+    expect(text).toMatch(/\| h1-hop: CPU per request, us \| 40 \(0.40x\) +\| 100 \(1.00x\) +\|/)
     expect(text).not.toContain('old')
     expect(text.endsWith('<!-- bench:end -->\nafter\n')).toBe(true)
   })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { median, pairedRatio, rowsOf, type Sample } from '../../../bench/statistics.ts'
+import { addedLatency, median, pairedRatio, rowsOf, type Sample } from '../../../bench/statistics.ts'
 
 const sample = (subject: Sample['subject'], round: number, value: number): Sample => ({
   subject,
@@ -35,6 +35,32 @@ describe('a ratio', () => {
 
   it('is undefined when the peer was not there', () => {
     expect(pairedRatio([sample('weft', 1, 10)], 'cpu-per-request', 'weft', 'envoy')).toBeUndefined()
+  })
+})
+
+describe('added latency', () => {
+  const latency = (subject: Sample['subject'], round: number, value: number): Sample => ({
+    ...sample(subject, round, value),
+    metric: 'p99',
+  })
+
+  it('is taken off what the machine gave without proxies in the same round', () => {
+    const samples = [latency('direct', 1, 1), latency('direct', 2, 5), latency('weft', 1, 3), latency('weft', 2, 6)]
+    expect(addedLatency(samples).map(({ subject, metric, value }) => [subject, metric, value])).toEqual([
+      ['weft', 'added-p99', 2],
+      ['weft', 'added-p99', 1],
+    ])
+  })
+
+  it('is unknown in a round without direct, and is made of nothing but latencies', () => {
+    expect(addedLatency([latency('direct', 1, 1), latency('weft', 2, 3), sample('weft', 1, 9)])).toEqual([])
+  })
+
+  it('of nothing or less, which noise can make of it, is no base of a ratio', () => {
+    const added = (subject: Sample['subject'], round: number, value: number) =>
+      ({ ...sample(subject, round, value), metric: 'added-p99' }) as const
+    const samples = [added('envoy', 1, -0.1), added('envoy', 2, 2), added('weft', 1, 1), added('weft', 2, 1)]
+    expect(pairedRatio(samples, 'added-p99', 'weft', 'envoy')).toBe(0.5)
   })
 })
 

@@ -3,6 +3,14 @@ import { hopResources, type Put, pairResources } from '../../../bench/peers/weft
 import { OPERATIONS } from '../../../runtime/http/operations.ts'
 import { validateSpec } from '../../../runtime/model/resource/validate.ts'
 
+const leaf = (name: string) => ({
+  certificate: `/${name}.crt`,
+  key: `/${name}.key`,
+  pem: '',
+  spiffeId: `spiffe://b/${name}`,
+})
+const CERTIFICATES = { ca: '/ca.pem', client: leaf('client'), server: leaf('server') }
+
 /** The create operation that takes this PUT. */
 function operationOf({ path }: Put) {
   return OPERATIONS.find((operation) => {
@@ -15,7 +23,9 @@ describe.each([
   ['one cluster', hopResources(9000, 1, 'http')],
   ['fifty clusters', hopResources(9000, 50, 'http')],
   ['HTTP/2', hopResources(9000, 1, 'http2')],
+  ['clients that are verified', hopResources(9000, 1, 'http', CERTIFICATES)],
   ['a pair', pairResources('http')],
+  ['a pair that carries TCP', pairResources('tcp')],
   ['a pair that speaks gRPC', pairResources('grpc')],
 ])('the mesh of the bench with %s', (_name, puts) => {
   it('is written to paths of the App Mesh API, with specs that Weft takes', () => {
