@@ -7,12 +7,18 @@ const REPLAY_BYTES = 64 * 1024
 interface Piece {
   readonly chunk: Buffer
   readonly start: number
-  readonly end: number
+  end: number
 }
+
+/** After so many pieces, small ones are put together: a body that comes byte by byte must not cost an object for each. */
+const MANY_PIECES = 8
+const JOINED_BYTES = 4096
 
 /** A request body on its way upstream: waits for an attempt, follows it, and can be told again to the next one. */
 export class RequestBody {
   private pieces: Piece[] = []
+  /** The last piece, while small ones are put together. */
+  private joined: Piece | null = null
   private bytes = 0
   private complete = false
   private trailers: FieldSection | null = null
@@ -35,11 +41,26 @@ export class RequestBody {
     if (this.sink !== null) {
       this.sink.write(chunk, start, end)
       if (this.bytes > REPLAY_BYTES) this.forget()
-      else if (this.keeping) this.pieces.push({ chunk, start, end })
+      else if (this.keeping) this.keep(chunk, start, end)
       return false
     }
-    this.pieces.push({ chunk, start, end })
+    this.keep(chunk, start, end)
     return this.bytes > REPLAY_BYTES
+  }
+
+  private keep(chunk: Buffer, start: number, end: number): void {
+    const { pieces } = this
+    const bytes = end - start
+    if (pieces.length < MANY_PIECES || bytes >= JOINED_BYTES) {
+      this.joined = null
+      pieces.push({ chunk, start, end })
+      return
+    }
+    if (this.joined === null || this.joined.end + bytes > JOINED_BYTES) {
+      this.joined = { chunk: Buffer.allocUnsafeSlow(JOINED_BYTES), start: 0, end: 0 }
+      pieces.push(this.joined)
+    }
+    this.joined.end += chunk.copy(this.joined.chunk, this.joined.end, start, end)
   }
 
   end(trailers: FieldSection | null): void {
