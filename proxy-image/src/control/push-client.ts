@@ -24,6 +24,8 @@ const HANDSHAKE_MS = 10_000
 const SIGNATURE_S = 60
 /** A message reaches every proxy of a mesh at the same time, and the control plane must not have all of them at once. */
 const SPREAD_MS = 500
+/** The control plane answers from what it read up to 250 ms ago: sooner, the answer might be older than the news. */
+const FIRST_MS = 300
 const SHORTEST_GAP_MS = 1_000
 /** A message says "now" and nothing else; what is longer is none of ours. */
 const MAX_MESSAGE_BYTES = 4_096
@@ -143,7 +145,7 @@ export class PushClient {
   #tell(): void {
     if (this.#news !== undefined || this.#stopped.signal.aborted) return
     const earliestMs = this.#lastNewsMs + SHORTEST_GAP_MS - performance.now()
-    const inMs = Math.max(Math.random() * SPREAD_MS, earliestMs)
+    const inMs = Math.max(FIRST_MS + Math.random() * SPREAD_MS, earliestMs)
     this.#news = setTimeout(() => {
       this.#news = undefined
       this.#lastNewsMs = performance.now()
