@@ -111,6 +111,12 @@ export class GatewayRoute extends Resource {
           `${mesh.meshName}; give that mesh a gateway of its own`,
       )
     }
+    if (target.clientPolicy !== undefined) {
+      throw new Error(
+        `${this.node.path}: ${target.virtualServiceName} leaves the mesh by an egress gateway, which lets nodes in and no ` +
+          'gateways; route to an app that calls it',
+      )
+    }
     const protocol = gateway._protocolOf(props.listenerPort, this.node.path)
     const isGrpc = protocol === MeshProtocol.GRPC
     this.#match = props.match ?? (isGrpc ? RouteMatch.grpc() : RouteMatch.any())

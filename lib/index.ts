@@ -10,7 +10,14 @@ export {
   PathRewrite,
 } from './gateway-route.ts'
 export { type IMesh, Mesh, type MeshAttributes } from './mesh.ts'
-export { type GatewayListener, GatewayTls, MeshGateway, type MeshGatewayProps } from './mesh-gateway.ts'
+export { type EgressHostOptions, MeshEgress, type MeshEgressProps } from './mesh-egress.ts'
+export {
+  type GatewayListener,
+  type GatewayOptions,
+  GatewayTls,
+  MeshGateway,
+  type MeshGatewayProps,
+} from './mesh-gateway.ts'
 export { InjectionSelector, MeshInjector, type MeshInjectorProps } from './mesh-injector.ts'
 export type { MeshProps, MeshQuotas } from './mesh-props.ts'
 export { type IMeshService, MeshService, type MeshServiceAttributes, type MeshServiceProps } from './mesh-service.ts'

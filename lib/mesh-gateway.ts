@@ -28,6 +28,12 @@ export class GatewayTls {
     return new GatewayTls({ sds: { secretName: 'weft' } })
   }
 
+  /** The same for members of the mesh only: who shows no certificate of the mesh is refused. */
+  public static membersOnly(): GatewayTls {
+    const secret = { sds: { secretName: 'weft' } }
+    return new GatewayTls(secret, { trust: secret })
+  }
+
   /** PEM files in the gateway's container, such as of a volume or an image of your own. */
   public static files(certificateChain: string, privateKey: string): GatewayTls {
     return new GatewayTls({ file: { certificateChain, privateKey } })
@@ -36,9 +42,20 @@ export class GatewayTls {
   /** As App Mesh has it. */
   public readonly certificate: CfnVirtualGateway.VirtualGatewayListenerTlsCertificateProperty
 
-  private constructor(certificate: CfnVirtualGateway.VirtualGatewayListenerTlsCertificateProperty) {
+  /** Whom it lets in, as App Mesh has it; undefined: everybody. */
+  public readonly validation?: CfnVirtualGateway.VirtualGatewayListenerTlsValidationContextProperty
+
+  private constructor(
+    certificate: CfnVirtualGateway.VirtualGatewayListenerTlsCertificateProperty,
+    validation?: CfnVirtualGateway.VirtualGatewayListenerTlsValidationContextProperty,
+  ) {
     this.certificate = certificate
+    if (validation !== undefined) this.validation = validation
   }
+}
+
+function tlsOf({ certificate, validation }: GatewayTls): CfnVirtualGateway.VirtualGatewayListenerTlsProperty {
+  return { mode: 'STRICT', certificate, ...(validation === undefined ? {} : { validation }) }
 }
 
 /** A port of a gateway. */
@@ -55,14 +72,11 @@ export interface GatewayListener {
   readonly externalPort?: number
 }
 
-export interface MeshGatewayProps extends EcsServiceOptions {
+/** What the gateways in and out of a mesh have in common. */
+export interface GatewayOptions extends EcsServiceOptions {
   readonly mesh: IMesh
   /** @default - the construct's id in kebab case */
   readonly virtualGatewayName?: string
-  /** @default - HTTP on port 8080 */
-  readonly listeners?: GatewayListener[]
-  /** @default GatewayLoadBalancer.network() */
-  readonly loadBalancer?: GatewayLoadBalancer
   /**
    * CPU units of the task.
    * @default 256
@@ -77,7 +91,7 @@ export interface MeshGatewayProps extends EcsServiceOptions {
   readonly runtimePlatform?: ecs.RuntimePlatform
   /**
    * Whether the proxy writes a line for each request to its log.
-   * @default false
+   * @default - false; of an egress gateway true
    */
   readonly accessLogs?: boolean
   /**
@@ -87,6 +101,13 @@ export interface MeshGatewayProps extends EcsServiceOptions {
   readonly scrapeFrom?: IConnectable[]
   /** Of the proxy itself. @default - see {@link SidecarOptions} */
   readonly sidecar?: SidecarOptions
+}
+
+export interface MeshGatewayProps extends GatewayOptions {
+  /** @default - HTTP on port 8080 */
+  readonly listeners?: GatewayListener[]
+  /** @default GatewayLoadBalancer.network() */
+  readonly loadBalancer?: GatewayLoadBalancer
 }
 
 /** The way into a mesh: a virtual gateway, proxies on Fargate, and a load balancer before them. */
@@ -211,7 +232,7 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
       spec: {
         listeners: this.#listeners.map(({ port, protocol = MeshProtocol.HTTP, tls }) => ({
           portMapping: { port, protocol: protocol.value },
-          ...(tls === undefined ? {} : { tls: { mode: 'STRICT', certificate: tls.certificate } }),
+          ...(tls === undefined ? {} : { tls: tlsOf(tls) }),
         })),
         ...(accessLogs === true ? { logging: { accessLog: { file: { path: '/dev/stdout' } } } } : {}),
       },

@@ -33,6 +33,8 @@ export interface IMesh extends IResource {
   readonly meshArn: string
   /** Where the mesh's tasks run. */
   readonly vpc: IVpc
+  /** First part of the workloads' SPIFFE IDs. Undefined: `zoneName`. */
+  readonly trustDomain?: string
   /** Cloud Map namespace: one service with A records for each virtual node. */
   readonly namespace: IPrivateDnsNamespace
   /** The private hosted zone of virtual services' names, such as `shop.internal`. */
@@ -64,6 +66,8 @@ export interface MeshAttributes {
   readonly namespace: IPrivateDnsNamespace
   /** @default `<mesh>.internal` */
   readonly zoneName?: string
+  /** @default - `zoneName` */
+  readonly trustDomain?: string
   readonly dataPlaneUrl: string
   readonly apiUrl: string
   /** @default - proxies get no pushes; they sync at their interval */
@@ -90,6 +94,7 @@ abstract class MeshBase extends Resource implements IMesh {
   public abstract readonly vpc: IVpc
   public abstract readonly namespace: IPrivateDnsNamespace
   public abstract readonly zoneName: string
+  public abstract readonly trustDomain: string
   public abstract readonly dataPlaneUrl: string
   public abstract readonly apiUrl: string
   public abstract readonly pushUrl?: string
@@ -127,6 +132,7 @@ export class Mesh extends MeshBase {
   public readonly vpc: IVpc
   public readonly namespace: IPrivateDnsNamespace
   public readonly zoneName: string
+  public readonly trustDomain: string
   public readonly dataPlaneUrl: string
   public readonly apiUrl: string
   /** The management API for those who may only read (`grantRead`); the same as `apiUrl` where the API is private. */
@@ -154,6 +160,7 @@ export class Mesh extends MeshBase {
     }
     this.meshName = props.meshName ?? Names.uniqueResourceName(this, { maxLength: 40 }).toLowerCase()
     this.zoneName = props.zoneName ?? defaultZoneName(this.meshName)
+    this.trustDomain = props.trustDomain ?? this.zoneName
     this.vpc = props.vpc
     if (props.tracing !== undefined) this.tracing = props.tracing
     claimZone(this, props.vpc, this.zoneName)
@@ -199,7 +206,7 @@ export class Mesh extends MeshBase {
   #makeControlPlane(props: MeshProps): ControlPlane {
     return new ControlPlane(this, 'ControlPlane', {
       meshName: this.meshName,
-      trustDomain: props.trustDomain ?? this.zoneName,
+      trustDomain: this.trustDomain,
       certificateAuthority: props.certificateAuthority ?? CertificateAuthority.acmPca(),
       zone: this.zone,
       push: props.push ?? props.privateApi !== true,
@@ -272,6 +279,7 @@ class ImportedMesh extends MeshBase {
   public readonly vpc: IVpc
   public readonly namespace: IPrivateDnsNamespace
   public readonly zoneName: string
+  public readonly trustDomain: string
   public readonly dataPlaneUrl: string
   public readonly apiUrl: string
   public readonly pushUrl?: string
@@ -288,6 +296,7 @@ class ImportedMesh extends MeshBase {
     this.vpc = attributes.vpc
     this.namespace = attributes.namespace
     this.zoneName = attributes.zoneName ?? defaultZoneName(attributes.meshName)
+    this.trustDomain = attributes.trustDomain ?? this.zoneName
     this.dataPlaneUrl = attributes.dataPlaneUrl
     this.apiUrl = attributes.apiUrl
     if (attributes.pushUrl !== undefined) this.pushUrl = attributes.pushUrl

@@ -188,8 +188,11 @@ export class VirtualNode extends Resource implements IVirtualNode {
   }
 
   #renderBackends(): CfnVirtualNode.BackendProperty[] {
-    const names = new Set([...this.#backends.map(({ virtualServiceName }) => virtualServiceName), ...this.#fullNames()])
-    return [...names].map((virtualServiceName) => ({ virtualService: { virtualServiceName } }))
+    const backends = new Map(this.#backends.map((one) => [one.virtualServiceName, one.clientPolicy]))
+    for (const name of this.#fullNames()) if (!backends.has(name)) backends.set(name, undefined)
+    return [...backends].map(([virtualServiceName, clientPolicy]) => ({
+      virtualService: { virtualServiceName, ...(clientPolicy === undefined ? {} : { clientPolicy }) },
+    }))
   }
 
   /** A name without a dot is one in the mesh's own zone. */

@@ -1,5 +1,5 @@
 import { Resource } from 'aws-cdk-lib'
-import { CfnVirtualService } from 'aws-cdk-lib/aws-appmesh'
+import { type CfnVirtualNode, CfnVirtualService } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import type { IMesh } from './mesh.ts'
 import { meshResource } from './private/mesh-resource.ts'
@@ -17,6 +17,8 @@ export interface IVirtualService {
   readonly virtualServicePort: number
   /** What a gateway route waits for; undefined when the service is no part of this app. */
   readonly virtualServiceResource?: CfnVirtualService
+  /** How nodes call it where that is not the mesh's own mTLS: by way of an egress gateway. As App Mesh has it. */
+  readonly clientPolicy?: CfnVirtualNode.ClientPolicyProperty
 }
 
 /** A virtual service of another app. */

@@ -70,7 +70,7 @@ export function upstreamCluster(
     discovery: discoveryOf(node, spec),
     tls: {
       mesh: { sni: sniFor(mesh, node, port), spiffeId: spiffeId(trustDomain, subject) },
-      plain: plainTls(listener, port, policy),
+      plain: plainTls(listener, port, policy, spec.serviceDiscovery?.dns?.hostname),
     },
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     limits: NO_LIMITS,
@@ -92,16 +92,23 @@ function plainTls(
   listener: NodeListener | undefined,
   port: number,
   policy: ClientPolicy | undefined,
+  hostname: string | undefined,
 ): UpstreamTls['plain'] {
   const tls = policy?.tls
   const isForPort = tls?.ports === undefined || tls.ports.length === 0 || tls.ports.includes(port)
-  if (tls !== undefined && tls.enforce !== false && isForPort) return { kind: 'tls', tls: clientTls(tls) }
+  if (tls !== undefined && tls.enforce !== false && isForPort) return { kind: 'tls', tls: clientTls(tls, hostname) }
   return listener?.tls?.mode === 'STRICT' ? { kind: 'refuse' } : { kind: 'plaintext' }
 }
 
-function clientTls({ certificate, validation }: ClientTlsSpec): ClientTls {
+/**
+ * A policy for several hosts lists the names of all of them (a gateway has but one policy). A host that is listed itself
+ * must show its own name: the certificate of another one of the list proves nothing here.
+ */
+function clientTls({ certificate, validation }: ClientTlsSpec, hostname: string | undefined): ClientTls {
+  const { trust, sans } = validationOf(validation)
   return {
-    ...validationOf(validation),
+    trust,
+    sans: hostname !== undefined && sans.includes(hostname) ? [hostname] : sans,
     certificate: certificate === undefined ? null : certificateOf(certificate),
   }
 }

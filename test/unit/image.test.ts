@@ -50,7 +50,7 @@ describe('the image', () => {
   it('is checked by curl, without a second node', () => {
     expect(image.health).toMatch(/^curl /)
     expect(image.health).not.toContain('node')
-    expect(image.text).toMatch(/apt-get install .*\bcurl\b/)
+    expect(image.text).toMatch(/apt-get install .*\bca-certificates\b.*\bcurl\b/)
   })
 
   it('is the same for every architecture', () => {

@@ -47,7 +47,12 @@ export function planDial(
     case 'plaintext':
       return { kind: 'plain', host, port: endpoint.port }
     case 'tls':
-      return { kind: 'tls', host, port: endpoint.port, options: clientPolicyOptions(plain.tls, identity, alpn) }
+      return {
+        kind: 'tls',
+        host,
+        port: endpoint.port,
+        options: clientPolicyOptions(plain.tls, identity, alpn, hostNameOf(cluster)),
+      }
     case 'refuse':
       return {
         kind: 'refused',
@@ -59,8 +64,19 @@ export function planDial(
   }
 }
 
+/** For SNI: servers of many names choose their certificate by it. An address is no name (RFC 6066, section 3). */
+function hostNameOf({ discovery }: Cluster): string | null {
+  return discovery.kind === 'dns' && net.isIP(discovery.hostname) === 0 ? discovery.hostname : null
+}
+
 /** The client policy of App Mesh towards a server outside of the mesh: files are read at each connection, so they may rotate. */
-function clientPolicyOptions(policy: ClientTls, identity: WorkloadIdentity, alpn: Alpn): () => tls.ConnectionOptions {
+function clientPolicyOptions(
+  policy: ClientTls,
+  identity: WorkloadIdentity,
+  alpn: Alpn,
+  serverName: string | null,
+): () => tls.ConnectionOptions {
+  const sni = serverName === null ? {} : { servername: serverName }
   return () => {
     const ca = policy.trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(policy.trust.chain)
     const own =
@@ -72,16 +88,26 @@ function clientPolicyOptions(policy: ClientTls, identity: WorkloadIdentity, alpn
     const names = { checkServerIdentity: acceptNames(policy.sans) }
     // A server of HTTP/1.1 need not know ALPN; one of HTTP/2 must (RFC 9113, section 3.2).
     const protocols = alpn === 'h2' ? { ALPNProtocols: [alpn] } : {}
-    return { ca: ca as string[] | Buffer, ...own, ...names, ...protocols }
+    return { ca: ca as string[] | Buffer, ...own, ...sni, ...names, ...protocols }
   }
 }
 
-/** App Mesh: without names in the policy, every certificate of the trusted CA is accepted. */
+/**
+ * App Mesh: without names in the policy, every certificate of the trusted CA is accepted. A host name is also met by a
+ * wildcard of the certificate (RFC 9525, section 6.3), as most public hosts have one.
+ */
 function acceptNames(sans: readonly string[]): (host: string, certificate: tls.PeerCertificate) => Error | undefined {
   return (_host, certificate) => {
-    if (sans.length === 0 || carriesName(new X509Certificate(certificate.raw), sans)) return undefined
+    if (sans.length === 0) return undefined
+    const parsed = new X509Certificate(certificate.raw)
+    if (carriesName(parsed, sans) || sans.some((san) => isHostOf(parsed, san))) return undefined
     return new Error(`certificate names ${certificate.subjectaltname}, the client policy accepts ${sans.join(', ')}`)
   }
+}
+
+/** "*" stands for a whole first label only, and the subject's common name for nothing. */
+function isHostOf(certificate: X509Certificate, name: string): boolean {
+  return certificate.checkHost(name, { subject: 'never', partialWildcards: false }) !== undefined
 }
 
 /** What a dial brings: a socket fit for requests and how long its certificates last, or why there is none. */
