@@ -1,5 +1,5 @@
 import { LineCounter, parseAllDocuments, type YAMLMap } from 'yaml'
-import type { Policy } from '../runtime/model/policy.ts'
+import { POLICY_KINDS, type Policy } from '../runtime/model/policy.ts'
 import { RESOURCE_KINDS, type ResourceRef } from '../runtime/model/reference.ts'
 import { validateRef, validateSpec } from '../runtime/model/resource/validate.ts'
 import { kindOf, parentMember, typeName, withoutKind } from './kinds.ts'
@@ -89,6 +89,9 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
   const within = parentMember(kind)
   const parent = within === undefined ? undefined : text(within)
   const isPolicy = kind === 'policy'
+  if (isPolicy && fine && !POLICY_KINDS.some((known) => known === parent)) {
+    wrong(['policy'], `there is no policy ${JSON.stringify(parent)}; there are ${POLICY_KINDS.join(', ')}`)
+  }
   const known = ['kind', 'mesh', 'name', 'spec', ...(within === undefined ? [] : [within])]
   if (isPolicy) known.push('targetRef', 'mode')
   for (const member of Object.keys(given)) {

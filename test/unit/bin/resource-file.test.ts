@@ -50,7 +50,9 @@ describe('a resource file', () => {
     expect(problemsOf(text.replace('web', 'web, virtualGateway: edge'))).toEqual([
       '6: spec.allow[0]: Exactly one of virtualNode, virtualGateway must be set, but virtualNode and virtualGateway are; keep one of them.',
     ])
-    expect(problemsOf(text.replace('authorization', 'magic'))).toEqual([expect.stringMatching(/^3: .*"magic"/)])
+    expect(problemsOf(text.replace('authorization', 'magic'))).toEqual([
+      '3: there is no policy "magic"; there are authorization, retry, timeout',
+    ])
     expect(problemsOf(text.replace('policy: authorization\n', ''))).toEqual(['1: Policy needs `policy`, a text'])
   })
 
@@ -66,7 +68,7 @@ describe('a resource file', () => {
 
   it('refuses an unknown kind and lists those there are', () => {
     expect(problemsOf('name: x\nkind: Deployment\n')[0]).toMatch(
-      /^2: has the unknown kind "Deployment"; there are Mesh, .*GatewayRoute$/,
+      /^2: has the unknown kind "Deployment"; there are Mesh, .*GatewayRoute, Policy$/,
     )
     expect(problemsOf('name: x\n')[0]).toMatch(/has no `kind`/)
   })
