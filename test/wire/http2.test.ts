@@ -126,7 +126,7 @@ describe('HTTP/2 from the client, HTTP/2 to the app', () => {
   it('carries a request, its answer, informational answers and trailers', async () => {
     const seen: unknown[] = []
     const { session } = await beforeHttp2((stream, headers) => {
-      seen.push(headers[':authority'], headers[':path'], headers['te'])
+      seen.push(headers[':authority'], headers[':path'], headers.te)
       stream.additionalHeaders({ ':status': 103, link: '</a>' })
       stream.respond({ ':status': 200, 'x-app': '1' }, { waitForTrailers: true })
       stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
