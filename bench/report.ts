@@ -123,7 +123,7 @@ export function resultsPage(cases: readonly Case[], results: Results): string {
     '',
     'Access logs go to `/dev/null`, so that formatting and writing count and the disk does not. Between the proxies of a pair:',
     'TLS 1.3, P-256 leaf certificates, both sides authenticated, connections kept alive; the peers use AES-128-GCM, Weft',
-    'the AES-256-GCM that OpenSSL prefers. Tracing and authorization are not built yet, so they are off in all.',
+    'the AES-256-GCM that OpenSSL prefers. Tracing and authorization are off in all.',
     '',
   ].join('\n')
 }
