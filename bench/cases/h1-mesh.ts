@@ -17,7 +17,7 @@ export const h1Mesh: Case = {
   peers: [weft, envoy, envoyLean, haproxy, nginx, direct],
   metrics: ['cpu-per-request', 'throughput', 'rss', 'private-dirty'],
   bars: [
-    { metric: 'cpu-per-request', against: 'envoy', level: 'must', ratio: 0.65 },
+    { metric: 'cpu-per-request', against: 'envoy', level: 'must', ratio: 0.55 },
     { metric: 'cpu-per-request', against: 'envoy', level: 'moonshot', ratio: 0.33 },
     { metric: 'rss', against: 'envoy', level: 'must', ratio: 1.1 },
   ],
