@@ -48,12 +48,13 @@ export class RequestBody {
     return this.bytes > REPLAY_BYTES
   }
 
+  /** What is kept outlives the read that it came from. */
   private keep(chunk: Buffer, start: number, end: number): void {
     const { pieces } = this
     const bytes = end - start
     if (pieces.length < MANY_PIECES || bytes >= JOINED_BYTES) {
       this.joined = null
-      pieces.push({ chunk, start, end })
+      pieces.push({ chunk: Buffer.from(chunk.subarray(start, end)), start: 0, end: bytes })
       return
     }
     if (this.joined === null || this.joined.end + bytes > JOINED_BYTES) {

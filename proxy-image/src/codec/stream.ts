@@ -4,9 +4,8 @@ import type { OutgoingRequest, RequestHead, ResponseHead } from './message.ts'
 
 /**
  * The seam between codecs and the rest of the proxy. Body bytes travel as `chunk[start, end)` of the buffer that the
- * socket read: they are never copied on their way, and must not be kept beyond the call unless the callee owns a copy
- * of the reference (node allocates a new buffer for every read). A producer ends everything it got from one read with
- * a flush: what was written in between leaves in one write.
+ * socket read, which is read over as soon as the call returns: who keeps bytes copies them. A producer ends everything
+ * it got from one read with a flush: what was written in between leaves in one write.
  */
 
 /** One request on a downstream connection, as the rest of the proxy sees it. */

@@ -82,7 +82,7 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   onPreface(connection: Http1ServerConnection, socket: Socket, bytes: Buffer): void {
     this.http1.delete(connection)
     const { peer, serverName } = connection
-    this.takeHttp2(socket, serverName === null ? null : { peer, serverName }).take(bytes)
+    this.takeHttp2(socket, serverName === null ? null : { peer, serverName }).take(bytes, 0, bytes.length)
   }
 
   private takeHttp2(socket: Socket, tls: TlsDownstream | null): Http2ServerConnection {

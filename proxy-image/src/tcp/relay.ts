@@ -1,5 +1,7 @@
 import type { Socket } from 'node:net'
 import { ProxyError } from '../errors.ts'
+import { BlockWriter } from '../socket/block-writer.ts'
+import { readInto } from '../socket/reads.ts'
 
 /** Whom a relay reports to. */
 export interface RelayOwner {
@@ -35,9 +37,11 @@ export class Relay {
     broken: 'downstream_closed' | 'upstream_reset',
     count: (bytes: number) => void,
   ) {
+    const output = new BlockWriter(to)
     let ended = false
     socket.on('end', () => {
       ended = true
+      output.flush()
       to.end()
     })
     socket.on('error', (cause) => {
@@ -49,10 +53,14 @@ export class Relay {
       if (!ended) to.destroy()
       if (--this.open === 0) this.owner.onRelayed(this.fault)
     })
-    to.on('drain', () => socket.resume())
-    socket.on('data', (chunk: Buffer) => {
-      count(chunk.length)
-      if (!to.write(chunk)) socket.pause()
+    to.on('drain', () => {
+      output.blocked = false
+      socket.resume()
+    })
+    readInto(socket, (chunk, start, end) => {
+      count(end - start)
+      output.copy(chunk, start, end)
+      if (output.blocked) socket.pause()
     })
   }
 

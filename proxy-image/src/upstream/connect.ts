@@ -4,6 +4,7 @@ import net, { type Socket } from 'node:net'
 import tls, { type TLSSocket } from 'node:tls'
 import type { ClientTls, Cluster } from '../../../runtime/model/snapshot.ts'
 import { ProxyError } from '../errors.ts'
+import { onread, type ReadSink } from '../socket/reads.ts'
 import type { WorkloadIdentity } from '../tls/identity.ts'
 import { carriesName, expectPeer, remainingLifeMs } from '../tls/peer.ts'
 import type { UpstreamEndpoint } from './endpoint.ts'
@@ -130,15 +131,6 @@ function isHostOf(certificate: X509Certificate, name: string): boolean {
 /** What a dial brings: a socket fit for requests and how long its certificates last, or why there is none. */
 export type DialResult = { readonly socket: Socket; readonly lifeMs: number } | ProxyError
 
-/** Takes what a socket read: `chunk[0, length)`, which is read over as soon as it returns. */
-export type ReadSink = (chunk: Buffer, length: number) => void
-
-/**
- * All upstream sockets read into this one buffer, one after the other: node would allocate 64 KiB for each read else, and
- * collecting those was a tenth of the proxy's time.
- */
-const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024)
-
 /**
  * Opens a connection. `done` is called once, never before this returns. The returned function gives up silently.
  * `sink` gets the bytes; without one, they come by the socket's own events.
@@ -155,7 +147,7 @@ export function dial(
   }
   let socket: Socket
   try {
-    const to = { host: plan.host, port: plan.port, ...(sink === null ? {} : { onread: readInto(sink) }) }
+    const to = { host: plan.host, port: plan.port, ...(sink === null ? {} : { onread: onread(sink) }) }
     socket =
       plan.kind === 'plain'
         ? net.connect({ ...to, noDelay: true })
@@ -214,16 +206,6 @@ export function dial(
     socket.removeListener('error', onError)
     socket.on('error', () => {})
     socket.destroy()
-  }
-}
-
-function readInto(sink: ReadSink): net.OnReadOpts {
-  return {
-    buffer: READ_BUFFER,
-    callback: (length, buffer) => {
-      sink(buffer as Buffer, length)
-      return true
-    },
   }
 }
 

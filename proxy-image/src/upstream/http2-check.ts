@@ -60,7 +60,7 @@ function ask(socket: Socket, request: OutgoingRequest, body: Buffer | null, sign
   return new Promise((resolve, reject) => {
     const owner = { onRoom() {}, onLeaving() {}, onClosed() {} }
     const connection = new Http2ClientConnection(socket, owner)
-    socket.on('data', (chunk: Buffer) => connection.onData(chunk, chunk.length))
+    socket.on('data', (chunk: Buffer) => connection.onData(chunk, 0, chunk.length))
     signal.addEventListener('abort', () => reject(signal.reason))
     const stream = connection.reserve()
     stream.begin(new AnswerReader(stream, body === null, resolve, reject), request)

@@ -1,5 +1,6 @@
 import { Http2ClientConnection, type Http2ClientOwner } from '../codec/http2/client-connection.ts'
 import { ProxyError } from '../errors.ts'
+import type { ReadSink } from '../socket/reads.ts'
 import { type DialPlan, type DialResult, dial } from './connect.ts'
 import type { EndpointPool, StreamWaiter } from './pool.ts'
 
@@ -81,7 +82,7 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
       // Whoever waited for it is still served.
       if (this.retired) connection.retire()
     }
-    const sink = (chunk: Buffer, length: number): void => connection?.onData(chunk, length)
+    const sink: ReadSink = (chunk, start, end) => connection?.onData(chunk, start, end)
     this.cancelDial = dial(this.plan, this.owner.connectTimeoutMs, done, sink)
   }
 

@@ -1,6 +1,7 @@
 import { type ClientConnectionOwner, Http1ClientConnection } from '../codec/http1/client-connection.ts'
 import type { UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
+import type { ReadSink } from '../socket/reads.ts'
 import { type DialPlan, type DialResult, dial } from './connect.ts'
 
 /** Who asked for a stream. Exactly one of both is called, maybe before `acquire` returns. */
@@ -106,7 +107,7 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
       this.all.add(connection)
       waiter.onStream(connection)
     }
-    const sink = (chunk: Buffer, length: number): void => connection?.onData(chunk, length)
+    const sink: ReadSink = (chunk, start, end) => connection?.onData(chunk, start, end)
     const cancel = dial(this.plan, this.owner.connectTimeoutMs, done, sink)
     return () => {
       cancel()

@@ -54,7 +54,7 @@ export class Http1ClientConnection implements UpstreamStream {
   constructor(socket: Socket, owner: ClientConnectionOwner) {
     this.socket = socket
     this.owner = owner
-    this.output = new Output(socket, false)
+    this.output = new Output(socket)
     socket.on('drain', () => this.receiver?.onRequestDrain())
     socket.on('end', () => this.onEnd())
     socket.on('error', (error) =>
@@ -97,7 +97,7 @@ export class Http1ClientConnection implements UpstreamStream {
     if (this.chunkedRequest) this.output.addLastChunk(trailers)
     this.requestDone = true
     if (!this.tunnel) return
-    this.output.flush()
+    this.output.finish()
     this.socket.end()
   }
 
@@ -127,14 +127,14 @@ export class Http1ClientConnection implements UpstreamStream {
 
   // ---- reading ----------------------------------------------------------------------------------------------------
 
-  /** Takes what the socket read: `chunk[0, length)`, which is read over as soon as this returns. */
-  onData(chunk: Buffer, length: number): void {
+  /** Takes what the socket read: `chunk[start, end)`, which is read over as soon as this returns. */
+  onData(chunk: Buffer, start: number, end: number): void {
     const receiver = this.receiver
     // Nobody asked: whatever it says next can't be matched to a request (RFC 9112, section 9.2).
     if (receiver === null) return this.close()
-    let at = 0
-    while (at < length && this.receiver === receiver) {
-      at = this.phase === HEAD ? this.readHead(chunk, at, length) : this.readBody(chunk, at, length)
+    let at = start
+    while (at < end && this.receiver === receiver) {
+      at = this.phase === HEAD ? this.readHead(chunk, at, end) : this.readBody(chunk, at, end)
     }
     receiver.onResponseFlush()
   }

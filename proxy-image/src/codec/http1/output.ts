@@ -1,72 +1,70 @@
 import type { Socket } from 'node:net'
+import { BlockWriter, UNSENT_BYTES } from '../../socket/block-writer.ts'
 import type { FieldSection } from '../field-section.ts'
 
-/** Body runs up to this many bytes are joined to the text before them: one string write beats a vector of two. */
+/** Body runs up to this many bytes are joined to the text before them: one string write beats all else. */
 const JOIN_BYTES = 4096
 
 /**
  * Collects what one turn wants to send on a socket, and sends it in one write. Every write system call costs more than
- * all parsing of a small message, and with TLS every write is a record of its own.
+ * all parsing of a small message, and with TLS every write is a record of its own. Small messages are one string that
+ * leaves with the flush, larger bodies go through blocks.
  */
 export class Output {
   private readonly socket: Socket
-  /** Whether the bytes it is given are read over as soon as it returns, so that what waits must be a copy. */
-  private readonly borrows: boolean
-  private text = ''
-  private corked = false
+  private readonly blocks: BlockWriter
+  private joined = ''
 
-  constructor(socket: Socket, borrows: boolean) {
+  constructor(socket: Socket) {
     this.socket = socket
-    this.borrows = borrows
+    this.blocks = new BlockWriter(socket)
   }
 
   /** Appends latin1 text. */
   add(text: string): void {
-    this.text += text
+    if (this.blocks.pending) this.blocks.text(text)
+    else this.joined += text
   }
 
   /** Appends bytes. */
   addBytes(chunk: Buffer, start: number, end: number): void {
-    if (end - start <= JOIN_BYTES) {
-      this.text += chunk.toString('latin1', start, end)
+    const { blocks } = this
+    if (end - start <= JOIN_BYTES && !blocks.pending) {
+      this.joined += chunk.toString('latin1', start, end)
       return
     }
-    if (!this.corked) {
-      this.corked = true
-      this.socket.cork()
+    if (this.joined !== '') {
+      blocks.text(this.joined)
+      this.joined = ''
     }
-    this.writeText()
-    const bytes = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end)
-    this.socket.write(this.borrows ? Buffer.from(bytes) : bytes)
+    blocks.copy(chunk, start, end)
   }
 
-  /** Sends what was collected. False: the socket's buffer is full. */
+  /** Sends what was collected: text now, blocks at the end of the turn. False: too much waits for the other side to read. */
   flush(): boolean {
-    if (!this.corked && this.text !== '') return this.writeText()
-    this.writeText()
-    if (this.corked) {
-      this.corked = false
-      this.socket.uncork()
+    if (this.joined !== '') {
+      const { joined } = this
+      this.joined = ''
+      this.socket.write(joined, 'latin1')
     }
-    return !this.socket.writableNeedDrain
+    return this.socket.writableLength < UNSENT_BYTES
+  }
+
+  /** Sends everything now: the end of the connection follows. */
+  finish(): void {
+    this.flush()
+    this.blocks.flush()
   }
 
   /** Body bytes inside chunked framing (RFC 9112, section 7.1). */
   addChunk(chunk: Buffer, start: number, end: number): void {
-    this.text += `${(end - start).toString(16)}\r\n`
+    this.add(`${(end - start).toString(16)}\r\n`)
     this.addBytes(chunk, start, end)
-    this.text += '\r\n'
+    this.add('\r\n')
   }
 
   /** The last chunk and the trailer section. */
   addLastChunk(trailers: FieldSection | null): void {
-    this.text += trailers === null ? '0\r\n\r\n' : `0\r\n${trailers.lines()}\r\n`
-  }
-
-  private writeText(): boolean {
-    if (this.text === '') return true
-    const text = this.text
-    this.text = ''
-    return this.socket.write(text, 'latin1')
+    this.add(trailers === null ? '0\r\n\r\n' : `0\r\n${trailers.lines()}\r\n`)
   }
 }

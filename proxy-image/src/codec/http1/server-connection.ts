@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { ProxyError, STATUS } from '../../errors.ts'
+import { readInto } from '../../socket/reads.ts'
 import type { FieldSection } from '../field-section.ts'
 import { CHUNKED, type RequestHead, type ResponseHead } from '../message.ts'
 import type { DownstreamStream, RequestReceiver } from '../stream.ts'
@@ -58,7 +59,6 @@ export class Http1ServerConnection implements DownstreamStream {
   private readonly owner: ServerConnectionOwner
   private readonly output: Output
   private readonly listeners: readonly (readonly [event: string, listener: (chunk: Buffer) => void])[] = [
-    ['data', (chunk) => this.onData(chunk)],
     ['drain', () => this.onDrain()],
     ['end', () => this.onEnd()],
     ['error', () => this.socket.destroy()],
@@ -92,9 +92,10 @@ export class Http1ServerConnection implements DownstreamStream {
     this.serverName = tls?.serverName ?? null
     this.remoteHost = `${socket.remoteAddress}`
     this.remoteAddress = `${this.remoteHost}:${socket.remotePort}`
-    this.output = new Output(socket, true)
+    this.output = new Output(socket)
     this.activeAtMs = performance.now()
     for (const [event, listener] of this.listeners) socket.on(event, listener)
+    readInto(socket, (chunk, start, end) => this.onData(chunk, start, end))
   }
 
   get localAddress(): string {
@@ -117,22 +118,22 @@ export class Http1ServerConnection implements DownstreamStream {
 
   // ---- reading ----------------------------------------------------------------------------------------------------
 
-  private onData(chunk: Buffer): void {
+  private onData(chunk: Buffer, start: number, end: number): void {
     if (this.phase === CLOSING) return
-    if (this.held !== null) this.held = Buffer.concat([this.held, chunk])
-    else this.process(chunk)
+    if (this.held !== null) this.held = Buffer.concat([this.held, chunk.subarray(start, end)])
+    else this.process(chunk, start, end)
   }
 
-  private process(chunk: Buffer): void {
-    let at = 0
+  private process(chunk: Buffer, start: number, end: number): void {
+    let at = start
     this.processing = true
-    while (at < chunk.length && this.phase !== CLOSING) {
-      if (this.phase === HEAD) at = this.readHead(chunk, at)
-      else if (this.phase === BODY) at = this.readBody(chunk, at)
-      else if (this.phase === TUNNEL) at = this.readTunnel(chunk, at)
+    while (at < end && this.phase !== CLOSING) {
+      if (this.phase === HEAD) at = this.readHead(chunk, at, end)
+      else if (this.phase === BODY) at = this.readBody(chunk, at, end)
+      else if (this.phase === TUNNEL) at = this.readTunnel(chunk, at, end)
       else {
         // A pipelined request waits for the answer before it, and so does what follows an upgrade; the socket's buffers hold the rest back.
-        this.held = chunk.subarray(at)
+        this.held = Buffer.from(chunk.subarray(at, end))
         this.socket.pause()
         break
       }
@@ -140,12 +141,12 @@ export class Http1ServerConnection implements DownstreamStream {
     this.processing = false
   }
 
-  private readHead(chunk: Buffer, from: number): number {
+  private readHead(chunk: Buffer, from: number, stop: number): number {
     const before = this.partial.length
-    const text = headText(this.partial, chunk, from, chunk.length)
+    const text = headText(this.partial, chunk, from, stop)
     if (this.fresh && text.startsWith(PREFACE_LINE)) {
-      this.giveAway(Buffer.concat([Buffer.from(this.partial, 'latin1'), chunk.subarray(from)]))
-      return chunk.length
+      this.giveAway(Buffer.concat([Buffer.from(this.partial, 'latin1'), chunk.subarray(from, stop)]))
+      return stop
     }
     // An empty line before a request is ignored (RFC 9112, section 2.2).
     const start = text.startsWith('\r\n') ? 2 : 0
@@ -161,19 +162,19 @@ export class Http1ServerConnection implements DownstreamStream {
         if (this.partial === '') this.headSinceMs = 0
         else if (before === 0) this.headSinceMs = performance.now()
       }
-      return chunk.length
+      return stop
     }
     this.partial = ''
     this.headSinceMs = 0
     const head = parseRequestHead(text, start, end)
     if (head instanceof ProxyError) {
       this.refuse(head)
-      return chunk.length
+      return stop
     }
     this.begin(head)
     const at = from + end + 4 - before
     // A downstream that waits for 100 (Continue) sends no body yet, and its head must not wait for one.
-    if (this.phase === BODY && at === chunk.length) this.receiver?.onRequestFlush()
+    if (this.phase === BODY && at === stop) this.receiver?.onRequestFlush()
     return at
   }
 
@@ -202,19 +203,19 @@ export class Http1ServerConnection implements DownstreamStream {
     if (this.phase === ANSWER || this.phase === BODY) this.receiver = receiver
   }
 
-  private readBody(chunk: Buffer, from: number): number {
+  private readBody(chunk: Buffer, from: number, stop: number): number {
     const receiver = this.receiver!
     let at = from
     if (this.decoder === null) {
-      at = Math.min(chunk.length, from + this.remaining)
+      at = Math.min(stop, from + this.remaining)
       this.remaining -= at - from
       receiver.onRequestData(chunk, from, at)
     } else {
       const decoder = this.decoder
-      at = decoder.feed(chunk, from, chunk.length, (data, start, end) => receiver.onRequestData(data, start, end))
+      at = decoder.feed(chunk, from, stop, (data, start, end) => receiver.onRequestData(data, start, end))
       if (decoder.fault !== null) {
         this.breakOff(badRequest(decoder.fault))
-        return chunk.length
+        return stop
       }
     }
     // The receiver may have answered meanwhile, and the connection moved on.
@@ -227,10 +228,10 @@ export class Http1ServerConnection implements DownstreamStream {
     return at
   }
 
-  private readTunnel(chunk: Buffer, from: number): number {
-    this.receiver!.onRequestData(chunk, from, chunk.length)
+  private readTunnel(chunk: Buffer, from: number, stop: number): number {
+    this.receiver!.onRequestData(chunk, from, stop)
     this.receiver?.onRequestFlush()
-    return chunk.length
+    return stop
   }
 
   /** Answers a head that can't be accepted. */
@@ -363,7 +364,7 @@ export class Http1ServerConnection implements DownstreamStream {
     const { held } = this
     this.held = null
     this.socket.resume()
-    this.process(held)
+    this.process(held, 0, held.length)
   }
 
   abort(): void {
@@ -392,7 +393,7 @@ export class Http1ServerConnection implements DownstreamStream {
   private closeSoon(): void {
     this.phase = CLOSING
     this.held = null
-    this.output.flush()
+    this.output.finish()
     this.socket.end(() => setTimeout(() => this.socket.destroy(), LINGER_MS).unref())
     this.socket.resume()
   }

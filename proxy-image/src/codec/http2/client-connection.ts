@@ -53,9 +53,9 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     this.greet([[ENABLE_PUSH, 0]])
   }
 
-  /** Takes what the socket read: `chunk[0, length)`, which is read over as soon as this returns. */
-  onData(chunk: Buffer, length: number): void {
-    this.read(chunk, 0, length)
+  /** Takes what the socket read: `chunk[start, end)`, which is read over as soon as this returns. */
+  onData(chunk: Buffer, start: number, end: number): void {
+    this.read(chunk, start, end)
   }
 
   /** Exchanges under way or about to begin. */

@@ -287,7 +287,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
   sendData(stream: Http2Stream, chunk: Buffer, start: number, end: number): number {
     let at = start
     while (at < end && !this.writer.blocked) {
-      const wanted = Math.min(end - at, frames.FRAME_BYTES)
+      const wanted = Math.min(end - at, frames.BODY_FRAME_BYTES)
       const bytes = Math.min(wanted, stream.sendWindow, this.sendWindow)
       if (bytes <= 0) break
       this.writer.data(stream.id, chunk, at, at + bytes)

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import { BlockWriter } from '../../socket/block-writer.ts'
 import {
   ACK,
   CONTINUATION,
@@ -15,70 +15,28 @@ import {
   WINDOW_UPDATE,
 } from './frames.ts'
 
-const BUFFER_BYTES = 64 * 1024
-/** Buffers that are kept for the next turn; a burst needs more, which are let go. */
-const MAX_POOLED = 64
-const pool: Buffer[] = []
-
-/** Writers that have something to send at the end of this turn. */
-let dirty: FrameWriter[] = []
-
-function flushDirty(): void {
-  const writers = dirty
-  dirty = []
-  for (const writer of writers) writer.flush()
-}
-
 /**
- * What a connection sends: frames of all its streams are collected, and leave in one write at the end of the turn. A write
- * costs more than all the frames in it.
+ * What a connection sends: frames of all its streams are collected, and leave in one write at the end of the turn.
  */
-export class FrameWriter {
-  /** The socket takes no more at present; data has to wait for its drain. */
-  blocked = false
-  private readonly socket: Socket
-  private out: Buffer | null = null
-  private at = 0
-  private scheduled = false
+export class FrameWriter extends BlockWriter {
   /** Where the flags of the last frame are and whose it is, so that the end of a stream can join it. */
   private lastFlagsAt = -1
   private lastStream = 0
 
-  constructor(socket: Socket) {
-    this.socket = socket
-  }
-
-  /** Sends what was collected. */
-  flush(): void {
-    this.scheduled = false
-    const { out, at } = this
-    this.out = null
-    this.at = 0
+  override flush(): void {
     this.lastFlagsAt = -1
-    if (out === null) return
-    if (this.socket.destroyed || at === 0) {
-      giveBack(out)
-      return
-    }
-    // A peer that does not read must not make every few bytes hold a whole buffer.
-    const small = at < BUFFER_BYTES / 4 && this.socket.writableLength > 0
-    // A buffer goes back when the kernel (or TLS) has its content.
-    const taken = small
-      ? this.socket.write(Buffer.from(out.subarray(0, at)))
-      : this.socket.write(out.subarray(0, at), () => giveBack(out))
-    if (small) giveBack(out)
-    if (!taken) this.blocked = true
+    super.flush()
   }
 
   data(streamId: number, chunk: Buffer, start: number, end: number): void {
     this.frame(end - start, DATA, 0, streamId)
-    chunk.copy(this.out!, this.at, start, end)
+    chunk.copy(this.block!, this.at, start, end)
     this.at += end - start
   }
 
   /** Ends a stream: on its last frame where that has not left yet, else on an empty one. */
   endStream(streamId: number): void {
-    if (this.lastStream === streamId && this.lastFlagsAt >= 0) this.out![this.lastFlagsAt]! |= END_STREAM
+    if (this.lastStream === streamId && this.lastFlagsAt >= 0) this.block![this.lastFlagsAt]! |= END_STREAM
     else this.frame(0, DATA, END_STREAM, streamId)
     this.lastFlagsAt = -1
   }
@@ -98,7 +56,7 @@ export class FrameWriter {
       const bytes = Math.min(length - at, FRAME_BYTES)
       const flags = (at === 0 && endStream ? END_STREAM : 0) | (at + bytes === length ? END_HEADERS : 0)
       this.frame(bytes, at === 0 ? HEADERS : CONTINUATION, flags, streamId)
-      block.copy(this.out!, this.at, at, at + bytes)
+      block.copy(this.block!, this.at, at, at + bytes)
       this.at += bytes
       at += bytes
     } while (at < length)
@@ -109,7 +67,7 @@ export class FrameWriter {
   settings(values: readonly (readonly [id: number, value: number])[]): void {
     this.frame(values.length * 6, SETTINGS, 0, 0)
     for (const [id, value] of values) {
-      this.at = this.out!.writeUInt16BE(id, this.at)
+      this.at = this.block!.writeUInt16BE(id, this.at)
       this.uint32(value)
     }
   }
@@ -120,7 +78,7 @@ export class FrameWriter {
 
   ping(ack: boolean, from: Buffer, start: number): void {
     this.frame(8, PING, ack ? ACK : 0, 0)
-    this.at += from.copy(this.out!, this.at, start, start + 8)
+    this.at += from.copy(this.block!, this.at, start, start + 8)
   }
 
   reset(streamId: number, code: number): void {
@@ -142,12 +100,12 @@ export class FrameWriter {
   /** Bytes that go out as they are: the preface. */
   raw(bytes: Buffer): void {
     this.room(bytes.length)
-    this.at += bytes.copy(this.out!, this.at)
+    this.at += bytes.copy(this.block!, this.at)
   }
 
   private frame(length: number, type: number, flags: number, streamId: number): void {
     this.room(FRAME_HEAD_BYTES + length)
-    const out = this.out!
+    const out = this.block!
     const { at } = this
     out[at] = length >> 16
     out[at + 1] = length >> 8
@@ -163,19 +121,7 @@ export class FrameWriter {
     this.lastStream = streamId
   }
 
-  private room(bytes: number): void {
-    if (this.out !== null && this.at + bytes > BUFFER_BYTES) this.flush()
-    this.out ??= pool.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
-    if (this.scheduled) return
-    this.scheduled = true
-    if (dirty.push(this) === 1) setImmediate(flushDirty)
-  }
-
   private uint32(value: number): void {
-    this.at = this.out!.writeUInt32BE(value, this.at)
+    this.at = this.block!.writeUInt32BE(value, this.at)
   }
-}
-
-function giveBack(buffer: Buffer): void {
-  if (pool.length < MAX_POOLED) pool.push(buffer)
 }

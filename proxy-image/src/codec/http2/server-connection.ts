@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { ProxyError, STATUS } from '../../errors.ts'
+import { readInto } from '../../socket/reads.ts'
 import { type FieldSection, trailersOf } from '../field-section.ts'
 import { badRequest } from '../http1/syntax.ts'
 import type { RequestHead, ResponseHead } from '../message.ts'
@@ -70,7 +71,7 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     this.remoteHost = `${socket.remoteAddress}`
     this.remoteAddress = `${this.remoteHost}:${socket.remotePort}`
     this.localAddress = `${socket.localAddress}:${socket.localPort}`
-    socket.on('data', (chunk: Buffer) => this.take(chunk))
+    readInto(socket, (chunk, start, end) => this.take(chunk, start, end))
     socket.on('drain', () => this.drained())
     socket.on('end', () => this.end())
     socket.on('error', () => socket.destroy())
@@ -81,14 +82,14 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     ])
   }
 
-  /** Takes bytes that were read before it was known that they are HTTP/2. */
-  take(chunk: Buffer): void {
+  /** Takes what was read, the bytes among it that came before it was known that they are HTTP/2. */
+  take(chunk: Buffer, start: number, end: number): void {
     this.reading = true
-    let at = 0
-    while (this.prefaceBytes < PREFACE.length && at < chunk.length && !this.closed) {
+    let at = start
+    while (this.prefaceBytes < PREFACE.length && at < end && !this.closed) {
       if (chunk[at++] !== PREFACE[this.prefaceBytes++]) this.breakOff(PROTOCOL_ERROR, 'no HTTP/2 preface')
     }
-    if (at < chunk.length) this.read(chunk, at, chunk.length)
+    if (at < end) this.read(chunk, at, end)
     this.reading = false
     const since = this.prefaceBytes < PREFACE.length ? -1 : this.incompleteSince
     if (since === undefined) this.headSinceMs = 0

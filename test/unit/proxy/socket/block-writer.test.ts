@@ -1,0 +1,87 @@
+import { once } from 'node:events'
+import net, { type AddressInfo, type Socket } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { BlockWriter, UNSENT_BYTES } from '../../../../proxy-image/src/socket/block-writer.ts'
+
+const closers: (() => void)[] = []
+afterEach(() => {
+  for (const close of closers.splice(0).reverse()) close()
+})
+
+async function pair(): Promise<{ socket: Socket; peer: Socket }> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const socket = net.connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [peer] = (await once(server, 'connection')) as [Socket]
+  closers.push(
+    () => server.close(),
+    () => socket.destroy(),
+    () => peer.destroy(),
+  )
+  return { socket, peer }
+}
+
+function heard(peer: Socket): () => string {
+  let text = ''
+  peer.setEncoding('latin1').on('data', (chunk) => {
+    text += chunk
+  })
+  return () => text
+}
+
+describe('a block writer', () => {
+  it('sends what one turn collected in one write, whatever becomes of the memory it came from', async () => {
+    const { socket, peer } = await pair()
+    const text = heard(peer)
+    const writer = new BlockWriter(socket)
+    const chunk = Buffer.from('-abc-')
+    writer.text('head ')
+    writer.copy(chunk, 1, 4)
+    chunk.fill('?')
+    expect(writer.pending).toBe(true)
+    expect(socket.bytesWritten).toBe(0)
+    await expect.poll(text).toBe('head abc')
+    expect(writer.pending).toBe(false)
+  })
+
+  it('keeps bytes and text in order across blocks', async () => {
+    const { socket, peer } = await pair()
+    const text = heard(peer)
+    const writer = new BlockWriter(socket)
+    const body = Buffer.alloc(150_000, 'b')
+    const long = 't'.repeat(100_000)
+    writer.copy(body, 0, body.length)
+    writer.text(long)
+    writer.copy(body, 0, 10)
+    const whole = body.toString() + long + 'b'.repeat(10)
+    await expect.poll(() => text().length).toBe(whole.length)
+    expect(text() === whole).toBe(true)
+  })
+
+  it('says when a peer that does not read has enough, until the drain', async () => {
+    const { socket, peer } = await pair()
+    peer.pause()
+    const writer = new BlockWriter(socket)
+    const body = Buffer.alloc(64 * 1024)
+    let written = 0
+    while (!writer.blocked && written < 1000) {
+      writer.copy(body, 0, body.length)
+      written++
+      await new Promise(setImmediate)
+    }
+    expect(writer.blocked).toBe(true)
+    expect(socket.writableLength).toBeGreaterThanOrEqual(UNSENT_BYTES)
+    expect(socket.writableLength).toBeLessThan(2 * UNSENT_BYTES)
+    peer.resume()
+    await once(socket, 'drain')
+  })
+
+  it('sends nothing on a socket that is gone', async () => {
+    const { socket } = await pair()
+    const writer = new BlockWriter(socket)
+    writer.text('late')
+    socket.destroy()
+    writer.flush()
+    expect(socket.bytesWritten).toBe(0)
+  })
+})
