@@ -1,11 +1,8 @@
 import type { Socket } from 'node:net'
+import { BLOCK_BYTES, giveBlock, takeBlock } from './blocks.ts'
 
-const BLOCK_BYTES = 64 * 1024
-/** Blocks that are kept for the next turn; a burst needs more, which are let go. */
-const MAX_POOLED = 64
-/** What may wait for the peer to read before its sender is asked to stop. Not less than a socket's high-water mark. */
+/** What may wait for the peer to read before its sender is asked to stop, in bytes. Not less than a socket's high-water mark. */
 export const UNSENT_BYTES = 256 * 1024
-const pool: Buffer[] = []
 
 /** Writers that have something to send at the end of this turn. */
 let dirty: BlockWriter[] = []
@@ -17,25 +14,37 @@ function flushDirty(): void {
 }
 
 /**
- * What a socket sends, copied into blocks of memory that are used again and again; a block leaves when it is full, or at the
- * end of the turn. A write costs more than all that is done to the bytes in it.
+ * What a socket sends, copied into blocks. A block leaves when it is full, or at the end of the turn, and one at a time: a
+ * write costs more than all that is done to the bytes in it, and node puts those that wait together in memory of its own.
  */
 export class BlockWriter {
-  /** More than enough waits to be sent: stop until the socket's drain. */
+  /** More than enough waits to be sent: stop until `onDrain`. */
   blocked = false
   protected readonly socket: Socket
   protected block: Buffer | null = null
   /** Where the content of the block ends. */
   protected at = 0
+  private readonly onDrain: () => void
+  /** Blocks behind the one that is being sent. */
+  private readonly waiting: { readonly block: Buffer; readonly bytes: number }[] = []
+  /** Writes of ours that are not done. */
+  private underWay = 0
   private scheduled = false
 
-  constructor(socket: Socket) {
+  /** `onDrain` is called when `blocked` is over. */
+  constructor(socket: Socket, onDrain: () => void) {
     this.socket = socket
+    this.onDrain = onDrain
   }
 
-  /** Something waits for the end of the turn. */
+  /** Something waits for the end of the turn, or for what is being sent. */
   get pending(): boolean {
-    return this.block !== null
+    return this.block !== null || this.waiting.length > 0
+  }
+
+  /** Bytes that have not left for the peer. */
+  get unsentBytes(): number {
+    return this.socket.writableLength + this.waiting.length * BLOCK_BYTES + this.at
   }
 
   copy(chunk: Buffer, start: number, end: number): void {
@@ -45,7 +54,7 @@ export class BlockWriter {
       const copied = chunk.copy(this.block!, this.at, from, end)
       this.at += copied
       from += copied
-      if (this.at === BLOCK_BYTES) this.flush()
+      if (this.at === BLOCK_BYTES) this.close()
     }
   }
 
@@ -60,36 +69,77 @@ export class BlockWriter {
     }
   }
 
-  /** Sends what was collected. */
+  /** Sends what was collected; while something is being sent, collecting goes on. */
   flush(): void {
     this.scheduled = false
-    const { block, at, socket } = this
-    this.block = null
-    this.at = 0
-    if (block === null) return
-    if (socket.destroyed || at === 0) {
-      giveBack(block)
-      return
-    }
-    // A peer that does not read must not make every few bytes hold a whole block.
-    if (at < BLOCK_BYTES / 4 && socket.writableLength > 0) {
-      socket.write(Buffer.from(block.subarray(0, at)))
-      giveBack(block)
-      // A block goes back when the kernel (or TLS) has its content.
-    } else socket.write(block.subarray(0, at), () => giveBack(block))
-    this.blocked = socket.writableLength >= UNSENT_BYTES
+    if (this.socket.destroyed) return this.discard()
+    if (this.busy) return
+    const next = this.waiting.shift()
+    if (next !== undefined) this.send(next.block, next.bytes)
+    else if (this.block !== null) this.sendCurrent()
+  }
+
+  /** Gives everything to the socket at once: its end follows. */
+  finish(): void {
+    if (this.socket.destroyed) return this.discard()
+    for (const { block, bytes } of this.waiting.splice(0)) this.send(block, bytes)
+    if (this.block !== null) this.sendCurrent()
   }
 
   /** Makes room for so many bytes in one piece, at most a block. */
   protected room(bytes: number): void {
-    if (this.block !== null && this.at + bytes > BLOCK_BYTES) this.flush()
-    this.block ??= pool.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
+    if (this.block !== null && this.at + bytes > BLOCK_BYTES) this.close()
+    this.block ??= takeBlock()
     if (this.scheduled) return
     this.scheduled = true
     if (dirty.push(this) === 1) setImmediate(flushDirty)
   }
-}
 
-function giveBack(block: Buffer): void {
-  if (pool.length < MAX_POOLED) pool.push(block)
+  private get busy(): boolean {
+    return this.underWay > 0 && this.socket.writableLength > 0
+  }
+
+  /** The block takes no more. */
+  private close(): void {
+    const { socket, waiting } = this
+    if (socket.destroyed) return this.discard()
+    if (this.busy || waiting.length > 0) {
+      waiting.push({ block: this.block!, bytes: this.at })
+      this.block = null
+      this.at = 0
+    } else this.sendCurrent()
+    this.blocked ||= this.unsentBytes >= UNSENT_BYTES
+  }
+
+  private sendCurrent(): void {
+    const { block, at } = this
+    this.block = null
+    this.at = 0
+    this.send(block!, at)
+  }
+
+  private send(block: Buffer, bytes: number): void {
+    this.underWay++
+    // The block goes back when the kernel (or TLS) has its content.
+    this.socket.write(block.subarray(0, bytes), () => {
+      giveBlock(block)
+      this.sent()
+    })
+  }
+
+  private sent(): void {
+    this.underWay--
+    // What was collected in this turn leaves at its end.
+    if (this.waiting.length > 0 || !this.scheduled) this.flush()
+    if (!this.blocked || this.waiting.length > 0 || this.socket.writableLength >= UNSENT_BYTES) return
+    this.blocked = false
+    if (!this.socket.destroyed) this.onDrain()
+  }
+
+  private discard(): void {
+    for (const { block } of this.waiting.splice(0)) giveBlock(block)
+    if (this.block !== null) giveBlock(this.block)
+    this.block = null
+    this.at = 0
+  }
 }

@@ -37,11 +37,11 @@ export class Relay {
     broken: 'downstream_closed' | 'upstream_reset',
     count: (bytes: number) => void,
   ) {
-    const output = new BlockWriter(to)
+    const output = new BlockWriter(to, () => socket.resume())
     let ended = false
     socket.on('end', () => {
       ended = true
-      output.flush()
+      output.finish()
       to.end()
     })
     socket.on('error', (cause) => {
@@ -52,10 +52,6 @@ export class Relay {
       // It was destroyed, and nobody will send its end.
       if (!ended) to.destroy()
       if (--this.open === 0) this.owner.onRelayed(this.fault)
-    })
-    to.on('drain', () => {
-      output.blocked = false
-      socket.resume()
     })
     readInto(socket, (chunk, start, end) => {
       count(end - start)

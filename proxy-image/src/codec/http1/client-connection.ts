@@ -54,8 +54,9 @@ export class Http1ClientConnection implements UpstreamStream {
   constructor(socket: Socket, owner: ClientConnectionOwner) {
     this.socket = socket
     this.owner = owner
-    this.output = new Output(socket)
-    socket.on('drain', () => this.receiver?.onRequestDrain())
+    const onDrain = (): void => this.receiver?.onRequestDrain()
+    this.output = new Output(socket, onDrain)
+    socket.on('drain', onDrain)
     socket.on('end', () => this.onEnd())
     socket.on('error', (error) =>
       this.fail(new ProxyError('upstream_reset', 'upstream', { retry: 'idempotent', cause: error })),

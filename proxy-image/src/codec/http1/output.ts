@@ -15,9 +15,10 @@ export class Output {
   private readonly blocks: BlockWriter
   private joined = ''
 
-  constructor(socket: Socket) {
+  /** `onDrain` is called, beside the socket's own event, when the other side has read enough for more. */
+  constructor(socket: Socket, onDrain: () => void) {
     this.socket = socket
-    this.blocks = new BlockWriter(socket)
+    this.blocks = new BlockWriter(socket, onDrain)
   }
 
   /** Appends latin1 text. */
@@ -47,13 +48,13 @@ export class Output {
       this.joined = ''
       this.socket.write(joined, 'latin1')
     }
-    return this.socket.writableLength < UNSENT_BYTES
+    return !this.blocks.blocked && this.socket.writableLength < UNSENT_BYTES
   }
 
   /** Sends everything now: the end of the connection follows. */
   finish(): void {
     this.flush()
-    this.blocks.flush()
+    this.blocks.finish()
   }
 
   /** Body bytes inside chunked framing (RFC 9112, section 7.1). */

@@ -92,7 +92,7 @@ export class Http1ServerConnection implements DownstreamStream {
     this.serverName = tls?.serverName ?? null
     this.remoteHost = `${socket.remoteAddress}`
     this.remoteAddress = `${this.remoteHost}:${socket.remotePort}`
-    this.output = new Output(socket)
+    this.output = new Output(socket, () => this.onDrain())
     this.activeAtMs = performance.now()
     for (const [event, listener] of this.listeners) socket.on(event, listener)
     readInto(socket, (chunk, start, end) => this.onData(chunk, start, end))

@@ -45,7 +45,6 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     super(socket)
     this.owner = owner
     this.peerMaxStreams = FIRST_MAX_STREAMS
-    socket.on('drain', () => this.drained())
     socket.on('end', () => this.end())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.end())
@@ -186,7 +185,7 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   close(): void {
     if (this.closed) return
     this.writer.goaway(0, NO_ERROR)
-    this.writer.flush()
+    this.writer.finish()
     this.end()
   }
 }

@@ -49,7 +49,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
 
   constructor(socket: Socket) {
     this.socket = socket
-    this.writer = new FrameWriter(socket)
+    this.writer = new FrameWriter(socket, () => this.pump())
     this.sectionWriter = new SectionWriter(this.writer)
   }
 
@@ -192,7 +192,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
       return
     }
     this.guard.idleFrame('SETTINGS')
-    this.guard.answeredFrame('SETTINGS', this.socket.writableLength)
+    this.guard.answeredFrame('SETTINGS', this.writer.unsentBytes)
     let window = this.peerInitialWindow
     readSettings(from, start, end, (setting, value) => {
       if (setting === frames.HEADER_TABLE_SIZE) this.sectionWriter.limitTable(value)
@@ -220,7 +220,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
   private ping(flags: number, from: Buffer, start: number): void {
     this.guard.idleFrame('PING')
     if ((flags & frames.ACK) !== 0) return
-    this.guard.answeredFrame('PING', this.socket.writableLength)
+    this.guard.answeredFrame('PING', this.writer.unsentBytes)
     this.writer.ping(true, from, start)
   }
 
@@ -361,12 +361,6 @@ export abstract class Http2Connection<S extends Http2Stream> {
 
   // ---- life -------------------------------------------------------------------------------------------------------
 
-  /** The socket takes more. */
-  protected drained(): void {
-    this.writer.blocked = false
-    this.pump()
-  }
-
   /** Asks a silent peer for a sign of life while streams wait for it. False: it gave none, and the connection is dead. */
   keepAlive(now: number): boolean {
     return this.life.check(now, this.streams.size > 0, this.writer)
@@ -376,7 +370,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
   protected breakOff(code: number, _message: string): void {
     if (this.closed) return
     this.writer.goaway(this.lastPeerStream, code)
-    this.writer.flush()
+    this.writer.finish()
     this.end()
   }
 

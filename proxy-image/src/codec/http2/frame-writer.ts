@@ -19,14 +19,10 @@ import {
  * What a connection sends: frames of all its streams are collected, and leave in one write at the end of the turn.
  */
 export class FrameWriter extends BlockWriter {
-  /** Where the flags of the last frame are and whose it is, so that the end of a stream can join it. */
+  /** Where the flags of the last frame are and whose it is, so that the end of a stream can join it while it is here. */
+  private lastBlock: Buffer | null = null
   private lastFlagsAt = -1
   private lastStream = 0
-
-  override flush(): void {
-    this.lastFlagsAt = -1
-    super.flush()
-  }
 
   data(streamId: number, chunk: Buffer, start: number, end: number): void {
     this.frame(end - start, DATA, 0, streamId)
@@ -36,7 +32,8 @@ export class FrameWriter extends BlockWriter {
 
   /** Ends a stream: on its last frame where that has not left yet, else on an empty one. */
   endStream(streamId: number): void {
-    if (this.lastStream === streamId && this.lastFlagsAt >= 0) this.block![this.lastFlagsAt]! |= END_STREAM
+    if (this.lastStream === streamId && this.lastFlagsAt >= 0 && this.lastBlock === this.block)
+      this.block![this.lastFlagsAt]! |= END_STREAM
     else this.frame(0, DATA, END_STREAM, streamId)
     this.lastFlagsAt = -1
   }
@@ -99,8 +96,7 @@ export class FrameWriter extends BlockWriter {
 
   /** Bytes that go out as they are: the preface. */
   raw(bytes: Buffer): void {
-    this.room(bytes.length)
-    this.at += bytes.copy(this.block!, this.at)
+    this.copy(bytes, 0, bytes.length)
   }
 
   private frame(length: number, type: number, flags: number, streamId: number): void {
@@ -119,6 +115,7 @@ export class FrameWriter extends BlockWriter {
     this.at = at + FRAME_HEAD_BYTES
     this.lastFlagsAt = type === DATA || type === HEADERS ? at + 4 : -1
     this.lastStream = streamId
+    this.lastBlock = out
   }
 
   private uint32(value: number): void {

@@ -72,7 +72,6 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     this.remoteAddress = `${this.remoteHost}:${socket.remotePort}`
     this.localAddress = `${socket.localAddress}:${socket.localPort}`
     readInto(socket, (chunk, start, end) => this.take(chunk, start, end))
-    socket.on('drain', () => this.drained())
     socket.on('end', () => this.end())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.end())
@@ -117,7 +116,7 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     this.lastId = id
     // Between the two GOAWAYs what comes is still served; after them it may be repeated elsewhere.
     if (this.farewellSaid || this.streams.size >= MAX_STREAMS) return this.refuseStream(id)
-    this.guard.answeredFrame('HEADERS', this.socket.writableLength)
+    this.guard.answeredFrame('HEADERS', this.writer.unsentBytes)
     const { fields, oversized } = this.decoder
     const head = oversized ? badRequest('request head too large', 'head_too_large') : requestHead(fields, endStream)
     if (head === MALFORMED) {
@@ -214,7 +213,7 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
   close(): void {
     if (this.closed) return
     if (!this.farewellSaid) this.writer.goaway(this.lastId, NO_ERROR)
-    this.writer.flush()
+    this.writer.finish()
     this.end()
   }
 

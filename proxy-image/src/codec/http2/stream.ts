@@ -1,11 +1,14 @@
+import { BLOCK_BYTES, giveBlock, takeBlock } from '../../socket/blocks.ts'
 import type { FieldSection } from '../field-section.ts'
 import type { Http2Connection } from './connection.ts'
 import { ReceiveWindow } from './receive-window.ts'
 
 /** Bytes that may wait for the peer's window before whoever sends them is asked to stop. */
 const QUEUE_BYTES = 64 * 1024
-/** What waits in pieces is put together in blocks of this size. */
-const BLOCK_BYTES = 16 * 1024
+/** What waits in pieces is put together in buffers of this size. */
+const PIECE_BYTES = 16 * 1024
+/** From this size on what waits gets a block. */
+const POOLED_FROM_BYTES = 8 * 1024
 
 /** The peer reset it; it did so before it looked at it; we did, for a fault of the peer; the connection is gone. */
 export type StreamEnd = 'reset' | 'refused' | 'fault' | 'gone'
@@ -76,9 +79,13 @@ export abstract class Http2Stream {
       at += chunk.copy(last, this.lastEnd, start, end)
       this.lastEnd += at - start
     }
-    if (at < end) {
-      const block = Buffer.allocUnsafeSlow(Math.max(end - at, Math.min(this.queuedBytes, BLOCK_BYTES)))
+    while (at < end) {
+      const few = end - at < POOLED_FROM_BYTES
+      const block = few
+        ? Buffer.allocUnsafeSlow(Math.max(end - at, Math.min(this.queuedBytes, PIECE_BYTES)))
+        : takeBlock()
       this.lastEnd = chunk.copy(block, 0, at, end)
+      at += this.lastEnd
       this.queue ??= []
       this.queue.push(block)
     }
@@ -113,6 +120,7 @@ export abstract class Http2Stream {
       this.firstAt = sent
       if (sent < end) return false
       this.firstAt = 0
+      giveBack(first)
       if (this.queue.length === 1) this.queue = null
       else this.queue.shift()
     }
@@ -133,6 +141,7 @@ export abstract class Http2Stream {
 
   /** Forgets what waits: nothing of it will be sent. */
   discard(): void {
+    this.queue?.forEach(giveBack)
     this.queue = null
     this.queuedBytes = 0
     this.firstAt = 0
@@ -159,4 +168,8 @@ export abstract class Http2Stream {
     this.expected -= bytes
     return this.expected >= 0 && (!last || this.expected === 0)
   }
+}
+
+function giveBack(buffer: Buffer): void {
+  if (buffer.length === BLOCK_BYTES) giveBlock(buffer)
 }

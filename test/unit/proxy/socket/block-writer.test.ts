@@ -33,7 +33,7 @@ describe('a block writer', () => {
   it('sends what one turn collected in one write, whatever becomes of the memory it came from', async () => {
     const { socket, peer } = await pair()
     const text = heard(peer)
-    const writer = new BlockWriter(socket)
+    const writer = new BlockWriter(socket, () => {})
     const chunk = Buffer.from('-abc-')
     writer.text('head ')
     writer.copy(chunk, 1, 4)
@@ -47,7 +47,7 @@ describe('a block writer', () => {
   it('keeps bytes and text in order across blocks', async () => {
     const { socket, peer } = await pair()
     const text = heard(peer)
-    const writer = new BlockWriter(socket)
+    const writer = new BlockWriter(socket, () => {})
     const body = Buffer.alloc(150_000, 'b')
     const long = 't'.repeat(100_000)
     writer.copy(body, 0, body.length)
@@ -61,7 +61,10 @@ describe('a block writer', () => {
   it('says when a peer that does not read has enough, until the drain', async () => {
     const { socket, peer } = await pair()
     peer.pause()
-    const writer = new BlockWriter(socket)
+    let drains = 0
+    const writer = new BlockWriter(socket, () => {
+      drains++
+    })
     const body = Buffer.alloc(64 * 1024)
     let written = 0
     while (!writer.blocked && written < 1000) {
@@ -70,15 +73,30 @@ describe('a block writer', () => {
       await new Promise(setImmediate)
     }
     expect(writer.blocked).toBe(true)
-    expect(socket.writableLength).toBeGreaterThanOrEqual(UNSENT_BYTES)
-    expect(socket.writableLength).toBeLessThan(2 * UNSENT_BYTES)
+    expect(writer.unsentBytes).toBeGreaterThanOrEqual(UNSENT_BYTES)
+    expect(writer.unsentBytes).toBeLessThan(2 * UNSENT_BYTES)
+    expect(drains).toBe(0)
     peer.resume()
-    await once(socket, 'drain')
+    await expect.poll(() => drains).toBe(1)
+    expect(writer.blocked).toBe(false)
+    await expect.poll(() => writer.unsentBytes).toBe(0)
+  })
+
+  it('gives everything to the socket before its end', async () => {
+    const { socket, peer } = await pair()
+    const text = heard(peer)
+    const writer = new BlockWriter(socket, () => {})
+    const body = Buffer.alloc(1_000_000, 'b')
+    writer.copy(body, 0, body.length)
+    writer.finish()
+    socket.end()
+    await once(peer, 'end')
+    expect(text()).toHaveLength(body.length)
   })
 
   it('sends nothing on a socket that is gone', async () => {
     const { socket } = await pair()
-    const writer = new BlockWriter(socket)
+    const writer = new BlockWriter(socket, () => {})
     writer.text('late')
     socket.destroy()
     writer.flush()
