@@ -16,7 +16,7 @@ import { inboundLabel, listenerLabel } from './listen/label.ts'
 import { Ports, type WantedPort } from './listen/ports.ts'
 import type { Log } from './log.ts'
 import { TcpDoor, type TcpWay } from './tcp/door.ts'
-import { tcpInboundPlan, tcpVipPlan } from './tcp/plans.ts'
+import { tcpInboundRoutes, tcpVipRoutes } from './tcp/plans.ts'
 import type { AccessLogs, LogAccess } from './telemetry/access-log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
@@ -186,8 +186,8 @@ export class Serving {
         if (!environment.vips) return
         if (listener.protocol === 'tcp') {
           const own = snapshot.tables.find((one) => one.name === listener.table)!
-          const plan = tcpVipPlan(own, listener.port, { listener: label, clusters: draft.clusters, metrics })
-          const out = this.draftTcpDoor(draft, label, { plan, authorize: null, policy: '', logAccess }, '')
+          const routes = tcpVipRoutes(own, listener.port, { listener: label, clusters: draft.clusters, metrics })
+          const out = this.draftTcpDoor(draft, label, { routes, authorize: null, policy: '', logAccess }, '')
           draft.ports.push({ ...bind, host: listener.address, accept: (socket) => out.take(socket, null) })
           return
         }
@@ -220,9 +220,9 @@ export class Serving {
     const rule = port.published === null ? '' : ruleOf(port.published.tls, port.published)
     let into: HttpDoor | TcpDoor
     if (port.protocol === 'tcp') {
-      const plan = tcpInboundPlan(port, { listener: label, clusters: draft.clusters, metrics })
+      const routes = tcpInboundRoutes(port, { listener: label, clusters: draft.clusters, metrics })
       const policy = JSON.stringify(authorization)
-      into = this.draftTcpDoor(draft, label, { plan, authorize, policy, logAccess }, rule)
+      into = this.draftTcpDoor(draft, label, { routes, authorize, policy, logAccess }, rule)
     } else {
       const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics, authorize)
       into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port, rule })

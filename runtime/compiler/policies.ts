@@ -50,6 +50,17 @@ export function authorizationOf(
   return { allow: [...new Set(allow)].sort(), mode, origin: policyOrigin('authorization', found.name) }
 }
 
+/** The server names that a TCP route is for, and the policy that says so; none: it is for every connection. */
+export function serverNamesOf(
+  graph: Graph,
+  route: string,
+): { readonly names: string[]; readonly origin: Origin } | null {
+  const found = policyFor(graph, 'sni', [{ kind: 'route', name: route }])
+  if (found === undefined) return null
+  const names = found.policy.spec.hosts.map((host) => host.toLowerCase())
+  return { names, origin: policyOrigin('sni', found.name) }
+}
+
 /** The timeouts of a route: of its own policy, its own fields, a policy around it, or the defaults. */
 export function routeTimeouts(
   graph: Graph,

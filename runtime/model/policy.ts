@@ -1,8 +1,9 @@
 import * as v from 'valibot'
 import { DurationSchema } from './resource/duration.ts'
 import { object } from './resource/object.ts'
-import { exactlyOne } from './resource/rule.ts'
+import { exactlyOne, rule } from './resource/rule.ts'
 import { integer, list, resourceName, text } from './resource/values.ts'
+import { ServerNameSchema } from './server-name.ts'
 import { RETRY_EVENTS } from './snapshot.ts'
 
 /**
@@ -63,14 +64,48 @@ const timeout = object({
   }),
 })
 
+/** Server names of one policy, or of one entry of a policy. */
+const MAX_HOSTS = 100
+
+const hosts = list(ServerNameSchema, 1, MAX_HOSTS)
+
+/** Two places for one name: nobody could say which counts. */
+const distinctHosts = <T>(member: 'hosts' | 'routes', hostsOf: (spec: T) => readonly (readonly [string, Path])[]) =>
+  rule<T>('duplicate-host', [member], (spec) => {
+    const seen = new Set<string>()
+    return hostsOf(spec).flatMap(([host, path]) => {
+      const name = host.toLowerCase()
+      if (!seen.has(name)) {
+        seen.add(name)
+        return []
+      }
+      return [{ path, message: `${host} stands here twice; name it once.` }]
+    })
+  })
+
+type Path = readonly (string | number)[]
+
+/** A TCP route takes only connections of TLS whose client asks for one of these names. */
+const sni = object({
+  kind: v.literal('sni'),
+  targetRef: targetRef('route'),
+  spec: v.pipe(
+    object({
+      /** Exact, or `*.` for one or more labels. */
+      hosts,
+    }),
+    distinctHosts('hosts', (spec) => spec.hosts.map((host, index) => [host, ['hosts', index]])),
+  ),
+})
+
 /** The schema of a policy by its kind. */
-export const POLICY_SCHEMAS = { authorization, retry, timeout } as const
+export const POLICY_SCHEMAS = { authorization, retry, sni, timeout } as const
 
 export type PolicyKind = keyof typeof POLICY_SCHEMAS
 export const POLICY_KINDS = Object.keys(POLICY_SCHEMAS) as PolicyKind[]
 
 /** A policy as it is stored: what the API takes, and its kind. */
-export const PolicySchema = v.variant('kind', [authorization, retry, timeout])
+export const PolicySchema = v.variant('kind', [authorization, retry, sni, timeout])
 
 export type Policy = v.InferOutput<typeof PolicySchema>
 export type PolicyOf<K extends PolicyKind> = Extract<Policy, { kind: K }>

@@ -156,6 +156,11 @@ const routeMatch = v.strictObject({
   /** Only gateway routes have one. `suffix` starts with a dot. Lower case. */
   host: v.nullable(v.strictObject({ kind: v.picklist(['exact', 'suffix']), value: name })),
   headers: v.array(headerMatch),
+  /**
+   * Of TCP only: the client of TLS asks for one of these names (`*.` stands for one or more labels; lower case); none: any
+   * client. They come before the order of routes: an exact name first, then the longest wildcard, then who names none.
+   */
+  serverNames: v.array(name),
   /** All must be there; `exact: null` asks for presence only. */
   query: v.array(v.strictObject({ name, exact: v.nullable(v.string()) })),
 })

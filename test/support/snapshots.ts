@@ -24,6 +24,7 @@ function match(part: Partial<RouteMatch> = {}): RouteMatch {
     port: null,
     host: null,
     headers: [],
+    serverNames: [],
     query: [],
     ...part,
   }

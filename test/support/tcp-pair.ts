@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
-import type { Cluster, InboundListener, InboundPort, Snapshot } from '../../runtime/model/snapshot.ts'
+import type { Cluster, InboundListener, InboundPort, Route, Snapshot } from '../../runtime/model/snapshot.ts'
 import type { TestCa } from './certificates.ts'
 import { freePort, type RunningServing, startServing } from './running-serving.ts'
 import { cluster, forwardRoute, inboundPort, snapshot, TIMEOUTS, table } from './snapshots.ts'
@@ -119,6 +119,8 @@ export async function startTcpCaller(
   targets: Readonly<Record<string, readonly { meshPort?: number; appPort?: number }[]>>,
   options: {
     weights?: Readonly<Record<string, number>>
+    /** In the place of one route to all targets. */
+    routes?: readonly Route[]
     cluster?: Partial<Cluster>
     idleMs?: number
     accessLogs?: Snapshot['accessLogs']
@@ -143,7 +145,9 @@ export async function startTcpCaller(
       tables: [
         table(
           'db',
-          [forwardRoute('all', weights, { timeouts: { requestMs: 0, ...(idleMs === undefined ? {} : { idleMs }) } })],
+          options.routes ?? [
+            forwardRoute('all', weights, { timeouts: { requestMs: 0, ...(idleMs === undefined ? {} : { idleMs }) } }),
+          ],
           [port],
         ),
       ],

@@ -97,4 +97,53 @@ describe('the policy API', () => {
       origin: { kind: 'policy', policy: 'authorization', name: 'callers' },
     })
   })
+
+  it('gives TCP routes server names, and nothing else, and shows them in the effective view', async () => {
+    const { call } = await shop()
+    const router = { virtualRouterName: 'db', spec: { listeners: [{ portMapping: { port: 5432, protocol: 'tcp' } }] } }
+    await call('PUT', '/v20190125/meshes/shop/virtualRouters', router)
+    const weightedTargets = [{ virtualNode: 'orders', weight: 1 }]
+    const path = '/v20190125/meshes/shop/virtualRouter/db/routes'
+    const http = { httpRoute: { match: { prefix: '/' }, action: { weightedTargets } } }
+    const tcp = { tcpRoute: { action: { weightedTargets } } }
+    await call('PUT', path, { routeName: 'web', spec: http })
+    await call('PUT', path, { routeName: 'acme', spec: tcp })
+    const sni = {
+      targetRef: { kind: 'route', name: 'db/acme' },
+      spec: { hosts: ['DB.acme.example', '*.acme.example'] },
+    }
+    const wrong = await call('PUT', `${BASE}/sni/web`, { ...sni, targetRef: { kind: 'route', name: 'db/web' } })
+    expect(wrong).toMatchObject({ status: 400, json: { problems: [{ path: 'targetRef', code: 'not-tcp' }] } })
+    expect((await call('PUT', `${BASE}/sni/acme`, sni)).status).toBe(200)
+    const turned = await call('PUT', `${path}/acme`, { spec: http })
+    expect(turned).toMatchObject({ status: 400, json: { message: expect.stringContaining('sni/acme') } })
+    const { spec } = (await call('GET', '/v1/meshes/shop/effective/route/db/acme')).json
+    expect(spec.tcpRoute.match.serverNames).toEqual({
+      value: ['db.acme.example', '*.acme.example'],
+      origin: { kind: 'policy', policy: 'sni', name: 'acme' },
+    })
+  })
+
+  it('says of each host what is wrong with it', async () => {
+    const { call } = await shop()
+    const hosts = [
+      'ok.example',
+      '10.0.0.1',
+      'a..b',
+      'x.example.',
+      'a.*.b',
+      '*',
+      'OK.example',
+      `${'x'.repeat(64)}.example`,
+    ]
+    const { json } = await call('PUT', `${BASE}/sni/x`, { targetRef: { kind: 'route', name: 'db/x' }, spec: { hosts } })
+    const found = json.problems.map(({ path, code }: { path: string; code: string }) => `${path} ${code}`)
+    expect(found).toEqual([1, 2, 3, 4, 5, 7].map((index) => `spec.hosts[${index}] invalid-value`))
+    const twice = { targetRef: { kind: 'route', name: 'db/x' }, spec: { hosts: ['a.example', 'A.example'] } }
+    expect((await call('PUT', `${BASE}/sni/x`, twice)).json.problems).toMatchObject([
+      { path: 'spec.hosts[1]', code: 'duplicate-host' },
+    ])
+    const many = { ...twice, spec: { hosts: Array.from({ length: 101 }, (_, index) => `h${index}.example`) } }
+    expect((await call('PUT', `${BASE}/sni/x`, many)).json.problems).toMatchObject([{ path: 'spec.hosts' }])
+  })
 })
