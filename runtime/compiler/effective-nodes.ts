@@ -20,6 +20,7 @@ import {
 } from './effective-values.ts'
 import { type Graph, meshSpec } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener } from './listeners.ts'
+import { passthroughsOf } from './passthrough.ts'
 import { authorizationOf } from './policies.ts'
 
 /** Effective views of what proxies are made from. Whatever the user left open is asked of the compiler itself, so that both agree. */
@@ -67,8 +68,9 @@ export function effectiveNode(graph: Graph, ref: ResourceRef & Subject, spec: Sp
   return complete(given, rest)
 }
 
-export function effectiveGateway(ref: ResourceRef & Subject, spec: SpecOf<'virtual-gateway'>): Effective {
-  const compiled = gatewayListeners(ref.name, spec.listeners)
+export function effectiveGateway(graph: Graph, ref: ResourceRef & Subject, spec: SpecOf<'virtual-gateway'>): Effective {
+  const passthrough = passthroughsOf(graph, ref.name)
+  const compiled = gatewayListeners(ref.name, spec.listeners, passthrough)
   const rest = {
     listeners: compiled.map(({ tls, timeouts }) => ({
       tls: { mode: byDefault(tls.mode.toUpperCase(), 'tls'), certificate: certificateSource(tls.certificate) },
@@ -76,6 +78,14 @@ export function effectiveGateway(ref: ResourceRef & Subject, spec: SpecOf<'virtu
     })),
     backendDefaults: { clientPolicy: openPolicy(spec.backendDefaults?.clientPolicy) },
     logging: openLogging(spec.logging, ref),
+    tlsPassthrough: items(
+      passthrough.map(({ serverNames, table, port, origin }) => ({
+        hosts: byOrigin(serverNames, origin),
+        virtualService: byOrigin(table, origin),
+        port: byOrigin(port, origin),
+      })),
+      'tls-passthrough',
+    ),
   }
   return complete(asGiven(spec, ref, 'spec'), rest)
 }

@@ -134,7 +134,11 @@ function vipPorts(declared: readonly DeclaredPort[]): readonly DeclaredPort[] {
 }
 
 /** The ports of a gateway, each with a table of its own. Without tls they take plaintext, as App Mesh's do. */
-export function gatewayListeners(name: string, listeners: SpecOf<'virtual-gateway'>['listeners']): GatewayListener[] {
+export function gatewayListeners(
+  name: string,
+  listeners: SpecOf<'virtual-gateway'>['listeners'],
+  passthrough: GatewayListener['passthrough'],
+): GatewayListener[] {
   return listeners.map(({ portMapping: { port, protocol }, tls }) => ({
     kind: 'gateway',
     origin: { kind: 'virtual-gateway', name },
@@ -148,7 +152,13 @@ export function gatewayListeners(name: string, listeners: SpecOf<'virtual-gatewa
             certificate: certificateOf(tls.certificate),
             clientValidation: clientValidationOf(tls),
           },
+    passthrough: speaksTls(tls) ? passthrough : [],
     table: `gateway:${port}`,
     timeouts: GATEWAY_TIMEOUTS,
   }))
+}
+
+/** Whether any client of a gateway's listener speaks TLS with it. */
+export function speaksTls(tls: ListenerTls | undefined): boolean {
+  return tls !== undefined && tls.mode !== 'DISABLED'
 }

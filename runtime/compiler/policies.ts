@@ -61,6 +61,12 @@ export function serverNamesOf(
   return { names, origin: policyOrigin('sni', found.name) }
 }
 
+/** The policy of TLS that a gateway does not end. */
+export function passthroughPolicy(graph: Graph, gateway: string) {
+  const found = policyFor(graph, 'tls-passthrough', [{ kind: 'virtual-gateway', name: gateway }])
+  return found && { origin: policyOrigin('tls-passthrough', found.name), routes: found.policy.spec.routes }
+}
+
 /** The timeouts of a route: of its own policy, its own fields, a policy around it, or the defaults. */
 export function routeTimeouts(
   graph: Graph,

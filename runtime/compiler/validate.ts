@@ -5,6 +5,7 @@ import type { SpecOf } from '../model/resource/spec.ts'
 import { targetService } from './gateway-routes.ts'
 import { type CompilerResource, type Graph, parentOf, policyFor, policyKey } from './graph.ts'
 import { describe, gatewayMember, gatewayRoutePorts, lostPorts, routePorts, targetsOf } from './named-ports.ts'
+import { tcpPorts } from './passthrough.ts'
 
 /** A name in a spec that must be that of an existing resource, and where it stands. */
 interface Reference {
@@ -16,7 +17,7 @@ interface Reference {
  * What keeps a resource, valid in itself, from being written into this mesh: code `missing-reference` for anything it
  * names that does not exist (backends excepted, which may come later), `port-not-listening` and `missing-port` for ports
  * of routes, `port-in-use-by-route` for listeners, `one-policy` for a second policy of its kind on one target, `not-tcp` for
- * server names of a route for requests.
+ * server names of what does not speak TCP.
  */
 export function validatePut(graph: Graph, resource: CompilerResource): readonly Problem[] {
   const missing = [...parentReferences(resource.ref), ...references(resource)]
@@ -47,12 +48,26 @@ function rivalPolicy(graph: Graph, ref: ResourceRef, policy: Policy): readonly P
   return [{ path: 'targetRef', code: 'one-policy', message }]
 }
 
-/** Requests are routed by their Host; server names are for connections that carry what nobody looks into. */
-function unfitTarget(graph: Graph, { kind, targetRef }: Policy): readonly Problem[] {
-  if (kind !== 'sni') return []
-  const route = graph.resources.get(`route/${targetRef.name}`)?.spec as SpecOf<'route'>
+/** Server names are for connections that carry what nobody looks into; requests are routed by their host. */
+function unfitTarget(graph: Graph, policy: Policy): readonly Problem[] {
+  if (policy.kind === 'tls-passthrough') {
+    return policy.spec.routes.flatMap(({ virtualService, port }, index) => {
+      const ports = tcpPorts(graph, virtualService)
+      const fits = port === undefined ? ports.length > 0 : ports.includes(port)
+      if (fits) return []
+      const known = ports.length === 0 ? 'none of its ports does' : `these ports do: ${ports.join(', ')}`
+      const where = port === undefined ? '' : ` on port ${port}`
+      const message = `VirtualService ${virtualService} speaks no TCP${where}; ${known}.`
+      return [
+        { path: `spec.routes[${index}].${port === undefined ? 'virtualService' : 'port'}`, code: 'not-tcp', message },
+      ]
+    })
+  }
+  if (policy.kind !== 'sni') return []
+  const { name } = policy.targetRef
+  const route = graph.resources.get(`route/${name}`)!.spec as SpecOf<'route'>
   if (route.tcpRoute !== undefined) return []
-  const message = `Route ${targetRef.name} is for requests, which are routed by their host; attach sni to a TCP route.`
+  const message = `Route ${name} is for requests, which are routed by their host; attach sni to a TCP route.`
   return [{ path: 'targetRef', code: 'not-tcp', message }]
 }
 
@@ -126,7 +141,15 @@ function references({ ref, spec }: CompilerResource): readonly Reference[] {
     const path = `spec.${member}.action.target.virtualService.virtualServiceName`
     return [to('virtual-service', targetService(spec as SpecOf<'gateway-route'>), path)]
   }
-  if (ref.kind === 'policy') return [targetOf(ref.mesh, (spec as Policy).targetRef)]
+  if (ref.kind === 'policy') {
+    const policy = spec as Policy
+    const target = targetOf(ref.mesh, policy.targetRef)
+    if (policy.kind !== 'tls-passthrough') return [target]
+    const services = policy.spec.routes.map(({ virtualService }, index) =>
+      to('virtual-service', virtualService, `spec.routes[${index}].virtualService`),
+    )
+    return [target, ...services]
+  }
   return []
 }
 

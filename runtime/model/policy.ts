@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { DurationSchema } from './resource/duration.ts'
 import { object } from './resource/object.ts'
 import { exactlyOne, rule } from './resource/rule.ts'
-import { integer, list, resourceName, text } from './resource/values.ts'
+import { integer, list, port, resourceName, text } from './resource/values.ts'
 import { ServerNameSchema } from './server-name.ts'
 import { RETRY_EVENTS } from './snapshot.ts'
 
@@ -98,14 +98,40 @@ const sni = object({
   ),
 })
 
+/** Virtual services that one gateway passes TLS through to. */
+const MAX_PASSTHROUGH_ROUTES = 100
+
+const passthroughRoute = object({
+  /** Exact, or `*.` for one or more labels. */
+  hosts,
+  /** It must speak TCP. */
+  virtualService: resourceName,
+  /** Default: its first port that speaks TCP. */
+  port: v.optional(port),
+})
+
+/** Clients of a gateway's TLS listeners that ask for these names keep their TLS: it is ended by the app, not by the gateway. */
+const tlsPassthrough = object({
+  kind: v.literal('tls-passthrough'),
+  targetRef: targetRef('virtual-gateway'),
+  spec: v.pipe(
+    object({ routes: list(passthroughRoute, 1, MAX_PASSTHROUGH_ROUTES) }),
+    distinctHosts('routes', (spec) =>
+      spec.routes.flatMap(({ hosts }, route) =>
+        hosts.map((host, index) => [host, ['routes', route, 'hosts', index]] as const),
+      ),
+    ),
+  ),
+})
+
 /** The schema of a policy by its kind. */
-export const POLICY_SCHEMAS = { authorization, retry, sni, timeout } as const
+export const POLICY_SCHEMAS = { authorization, retry, sni, timeout, 'tls-passthrough': tlsPassthrough } as const
 
 export type PolicyKind = keyof typeof POLICY_SCHEMAS
 export const POLICY_KINDS = Object.keys(POLICY_SCHEMAS) as PolicyKind[]
 
 /** A policy as it is stored: what the API takes, and its kind. */
-export const PolicySchema = v.variant('kind', [authorization, retry, sni, timeout])
+export const PolicySchema = v.variant('kind', [authorization, retry, sni, timeout, tlsPassthrough])
 
 export type Policy = v.InferOutput<typeof PolicySchema>
 export type PolicyOf<K extends PolicyKind> = Extract<Policy, { kind: K }>

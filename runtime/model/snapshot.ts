@@ -113,12 +113,17 @@ const vipListener = v.strictObject({
   table: name,
 })
 
+/** Clients of TLS that ask for one of these names (as in a match of routes): their bytes go to a TCP route of the table. */
+const passthrough = v.strictObject({ serverNames: v.array(name), table: name, port, origin })
+
 const gatewayListener = v.strictObject({
   kind: v.literal('gateway'),
   origin,
   port,
   protocol,
   tls: v.strictObject({ mode: v.picklist(['strict', 'permissive', 'disabled']), certificate, clientValidation }),
+  /** Only where TLS is spoken; no name is there twice. */
+  passthrough: v.array(passthrough),
   table: name,
   timeouts,
 })
@@ -353,6 +358,7 @@ export type InboundPort = DeepReadonly<v.InferOutput<typeof inboundPort>>
 export type OutboundListener = DeepReadonly<v.InferOutput<typeof outboundListener>>
 export type VipListener = DeepReadonly<v.InferOutput<typeof vipListener>>
 export type GatewayListener = DeepReadonly<v.InferOutput<typeof gatewayListener>>
+export type Passthrough = DeepReadonly<v.InferOutput<typeof passthrough>>
 export type RouteTable = DeepReadonly<v.InferOutput<typeof routeTable>>
 export type Route = DeepReadonly<v.InferOutput<typeof route>>
 export type RouteMatch = DeepReadonly<v.InferOutput<typeof routeMatch>>

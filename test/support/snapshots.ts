@@ -108,6 +108,7 @@ export function gateway(port: number, part: Partial<GatewayListener> = {}): Gate
     port,
     protocol: 'http',
     tls: { mode: 'disabled', certificate: { kind: 'mesh' }, clientValidation: null },
+    passthrough: [],
     table: 'gate',
     timeouts: TIMEOUTS,
     ...part,

@@ -17,6 +17,7 @@ import {
   startTcpApp,
   startTcpCallee,
   startTcpCaller,
+  startTlsApp,
   type TcpCaller,
   VIP,
 } from '../support/tcp-pair.ts'
@@ -33,22 +34,10 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
-/** An app that ends TLS, and says its own name and which one it was asked for; behind a sidecar or not. */
-async function startTlsApp(name: string, behindSidecar: boolean) {
-  const { keyPem, chainPem } = await ca.issue([{ type: 'dns', value: '*.example' }])
-  const context = tls.createSecureContext({ key: keyPem, cert: chainPem })
-  const app = await startTcpApp((socket) => {
-    const secure = new tls.TLSSocket(socket, {
-      isServer: true,
-      secureContext: context,
-      SNICallback: (_, done) => done(null, context),
-    })
-    secure.on('error', () => {})
-    secure.on('end', () => secure.end())
-    secure.on('data', (chunk) => secure.write(`${name} heard ${chunk} for ${secure.servername}\n`))
-  })
+/** An app behind a sidecar that says its own name and which one it was asked for. */
+async function startTenant(name: string) {
+  const app = await startTlsApp(ca, ['*.example'], (heard, asked) => `${name} heard ${heard} for ${asked}\n`)
   closers.push(() => app.close())
-  if (!behindSidecar) return { appPort: app.port }
   const callee = await startTcpCallee(ca, app.port, { name })
   closers.push(() => callee.proxy.close())
   return { meshPort: callee.meshPort }
@@ -66,9 +55,9 @@ async function tenants(options: { rest?: boolean; accessLogs?: Snapshot['accessL
   const caller = await startTcpCaller(
     ca,
     {
-      exact: [await startTlsApp('exact', true)],
-      wild: [await startTlsApp('wild', true)],
-      deep: [await startTlsApp('deep', true)],
+      exact: [await startTenant('exact')],
+      wild: [await startTenant('wild')],
+      deep: [await startTenant('deep')],
       rest: [{ meshPort: behind.meshPort }],
     },
     {

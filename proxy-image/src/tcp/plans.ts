@@ -1,5 +1,5 @@
 import { ServerNames } from '../../../runtime/model/server-name.ts'
-import type { Cluster, InboundPort, Route, RouteTable } from '../../../runtime/model/snapshot.ts'
+import type { Cluster, GatewayListener, InboundPort, Route, RouteTable } from '../../../runtime/model/snapshot.ts'
 import { ProxyError } from '../errors.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { TcpMetrics } from '../telemetry/tcp-metrics.ts'
@@ -12,6 +12,12 @@ export interface TcpRoutes {
   readonly byServerName: boolean
   /** The way of a connection, or why it has none. `serverName` is in lower case; null: none was asked for, or looked at. */
   plan(serverName: string | null): TcpPlan | ProxyError
+}
+
+/** Where the connections go whose TLS a gateway does not end. */
+export interface PassthroughRoutes extends TcpRoutes {
+  /** Whether it is not ended for this name, in lower case. */
+  takes(serverName: string): boolean
 }
 
 /** Every connection goes one way. */
@@ -27,11 +33,8 @@ interface PlanContext {
   readonly metrics: Metrics
 }
 
-/**
- * From the app to the virtual service behind a loopback VIP: of a connection the port is known, and the server name where a
- * route asks for one.
- */
-export function tcpVipRoutes(table: RouteTable, port: number, context: PlanContext): TcpRoutes {
+/** To a virtual service: of a connection the port is known, and the server name where a route asks for one. */
+export function tcpServiceRoutes(table: RouteTable, port: number, context: PlanContext): TcpRoutes {
   const asked = table.ports.includes(port) ? port : (table.ports[0] ?? port)
   const routes = table.routes.filter(({ match }) => match.port === null || match.port === asked)
   const named = routes.filter(({ match }) => match.serverNames.length > 0)
@@ -75,6 +78,25 @@ function planOf(
     targets,
     totalWeight: targets.reduce((sum, { weight }) => sum + weight, 0),
     idleMs: action.timeouts.idleMs,
+  }
+}
+
+/** From clients of a gateway, whose TLS it does not end, to the virtual services of the names that they ask for. */
+export function tcpPassthroughRoutes(
+  passthrough: GatewayListener['passthrough'],
+  tables: readonly RouteTable[],
+  context: PlanContext,
+): PassthroughRoutes {
+  const entries = passthrough.flatMap(({ serverNames, table, port }) => {
+    const routes = tcpServiceRoutes(tables.find(({ name }) => name === table)!, port, context)
+    return serverNames.map((name) => [name, routes] as const)
+  })
+  const names = new ServerNames(entries, 'labels')
+  const nowhere = new ProxyError('no_route', 'mesh', { message: 'no name of this gateway is passed through any more' })
+  return {
+    byServerName: true,
+    takes: (serverName) => names.find(serverName) !== undefined,
+    plan: (serverName) => (serverName === null ? undefined : names.find(serverName)?.plan(serverName)) ?? nowhere,
   }
 }
 

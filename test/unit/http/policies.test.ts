@@ -146,4 +146,67 @@ describe('the policy API', () => {
     const many = { ...twice, spec: { hosts: Array.from({ length: 101 }, (_, index) => `h${index}.example`) } }
     expect((await call('PUT', `${BASE}/sni/x`, many)).json.problems).toMatchObject([{ path: 'spec.hosts' }])
   })
+
+  it('passes TLS of a gateway through to virtual services that speak TCP only', async () => {
+    const { call } = await shop()
+    const node = (name: string, listeners: object[]) =>
+      call('PUT', '/v20190125/meshes/shop/virtualNodes', { virtualNodeName: name, spec: { listeners } })
+    const db = [{ portMapping: { port: 80, protocol: 'http' } }, { portMapping: { port: 5432, protocol: 'tcp' } }]
+    await node('db', db)
+    const service = (virtualServiceName: string, virtualNodeName: string) =>
+      call('PUT', '/v20190125/meshes/shop/virtualServices', {
+        virtualServiceName,
+        spec: { provider: { virtualNode: { virtualNodeName } } },
+      })
+    await service('db.shop', 'db')
+    await service('orders.shop', 'orders')
+    const tls = { mode: 'STRICT', certificate: { sds: { secretName: 'weft' } } }
+    const listeners = [{ portMapping: { port: 8443, protocol: 'http' }, tls }]
+    const gateway = { virtualGatewayName: 'edge', spec: { listeners } }
+    await call('PUT', '/v20190125/meshes/shop/virtualGateways', gateway)
+    const put = (...routes: object[]) =>
+      call('PUT', `${BASE}/tls-passthrough/db`, {
+        targetRef: { kind: 'virtual-gateway', name: 'edge' },
+        spec: { routes },
+      })
+
+    expect(await put({ hosts: ['a.example'], virtualService: 'nobody' })).toMatchObject({
+      status: 404,
+      json: { detail: 'VirtualService with name nobody is missing' },
+    })
+    const wrong = await put(
+      { hosts: ['a.example'], virtualService: 'orders.shop' },
+      { hosts: ['b.example'], virtualService: 'db.shop', port: 80 },
+      { hosts: ['c.example'], virtualService: 'db.shop', port: 5432 },
+    )
+    expect(wrong).toMatchObject({
+      status: 400,
+      json: {
+        problems: [
+          { path: 'spec.routes[0].virtualService', code: 'not-tcp' },
+          { path: 'spec.routes[1].port', code: 'not-tcp', message: expect.stringContaining('5432') },
+        ],
+      },
+    })
+    const twice = await put(
+      { hosts: ['a.example'], virtualService: 'db.shop' },
+      { hosts: ['b.example', 'A.example'], virtualService: 'db.shop' },
+    )
+    expect(twice.json.problems).toMatchObject([{ path: 'spec.routes[1].hosts[1]', code: 'duplicate-host' }])
+    expect((await put({ hosts: ['A.example'], virtualService: 'db.shop', port: 5432 })).status).toBe(200)
+
+    const { spec } = (await call('GET', '/v1/meshes/shop/effective/virtual-gateway/edge')).json
+    const origin = { kind: 'policy', policy: 'tls-passthrough', name: 'db' }
+    expect(spec.tlsPassthrough).toEqual([
+      {
+        hosts: { value: ['a.example'], origin },
+        virtualService: { value: 'db.shop', origin },
+        port: { value: 5432, origin },
+      },
+    ])
+    const removed = await call('DELETE', '/v20190125/meshes/shop/virtualServices/db.shop')
+    expect(removed).toMatchObject({ exception: 'ResourceInUseException' })
+    const without = await call('PUT', '/v20190125/meshes/shop/virtualNodes/db', { spec: { listeners: db.slice(0, 1) } })
+    expect(without).toMatchObject({ status: 400, json: { message: expect.stringContaining('5432') } })
+  })
 })

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { ProxyError } from '../../../../proxy-image/src/errors.ts'
 import { Log } from '../../../../proxy-image/src/log.ts'
-import { tcpVipRoutes } from '../../../../proxy-image/src/tcp/plans.ts'
+import { tcpServiceRoutes } from '../../../../proxy-image/src/tcp/plans.ts'
 import { Metrics } from '../../../../proxy-image/src/telemetry/metrics.ts'
 import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
 import { UpstreamCluster } from '../../../../proxy-image/src/upstream/cluster.ts'
@@ -37,19 +37,21 @@ describe('the way of TCP connections to a virtual service', () => {
       forwardRoute('replica', 'b', { match: { port: 5433 } }),
       forwardRoute('primary', { a: 3, b: 1 }, { match: { port: 5432 }, timeouts: { idleMs: 7 } }),
     ]
-    const plan = tcpVipRoutes(table('db', routes, [5432, 5433]), 5432, context({ a: 'tcp', b: 'tcp' })).plan(null)
+    const plan = tcpServiceRoutes(table('db', routes, [5432, 5433]), 5432, context({ a: 'tcp', b: 'tcp' })).plan(null)
     expect(plan).toMatchObject({ route: 'router/primary', totalWeight: 4, idleMs: 7 })
   })
 
   it('passes over the routes for requests that a router has beside', () => {
     const routes = [forwardRoute('web', 'web'), forwardRoute('db', 'db')]
-    const plan = tcpVipRoutes(table('all', routes, [80, 5432]), 5432, context({ web: 'http', db: 'tcp' })).plan(null)
+    const plan = tcpServiceRoutes(table('all', routes, [80, 5432]), 5432, context({ web: 'http', db: 'tcp' })).plan(
+      null,
+    )
     expect(plan).toMatchObject({ route: 'router/db' })
   })
 
   it('is none where no route takes the port, and the error says so', () => {
     const routes = [forwardRoute('other', 'db', { match: { port: 1 } })]
-    const plan = tcpVipRoutes(table('db', routes, [5432]), 5432, context({ db: 'tcp' })).plan(null)
+    const plan = tcpServiceRoutes(table('db', routes, [5432]), 5432, context({ db: 'tcp' })).plan(null)
     expect(plan).toBeInstanceOf(ProxyError)
     expect(plan).toMatchObject({ reason: 'no_route', message: 'no route of db takes connections to port 5432' })
   })
