@@ -318,7 +318,7 @@ export class Serving {
   ): (socket: Socket) => void {
     if (mode === 'disabled') return this.arrivals.fromStranger(door, mode, null)
     // A new rule comes with a new door, which needs a server of its own.
-    const key = `${label} ${ruleOf(mode, source)} ${JSON.stringify(source.certificate)}`
+    const key = `${label} ${ruleOf(mode, source)} ${JSON.stringify([source.certificate, source.certificates])}`
     const termination = this.terminations.get(key) ?? this.arrivals.terminate(door, source, label)
     draft.terminations.set(key, termination)
     if (passthrough !== null) {

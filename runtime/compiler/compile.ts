@@ -7,10 +7,10 @@ import { type Cluster, SNAPSHOT_SCHEMA, type Snapshot } from '../model/snapshot.
 import { accessLogs } from './access-logs.ts'
 import { egressCluster, localCluster, upstreamCluster } from './clusters.ts'
 import { gatewayTable, targetService } from './gateway-routes.ts'
+import { gatewayTlsPolicies, passthroughServices } from './gateway-tls.ts'
 import { type Graph, gatewayRoutesOf, meshSpec, specOf } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener, vipListeners } from './listeners.ts'
 import { notAppliedOfGateway, notAppliedOfNode } from './not-applied.ts'
-import { passthroughServices, passthroughsOf } from './passthrough.ts'
 import { authorizationOf } from './policies.ts'
 import { revisionOf } from './revision.ts'
 import { type ServiceTable, serviceTable } from './routes.ts'
@@ -79,7 +79,7 @@ const NO_VIP = { listeners: [], warnings: [] } as const
 function compileGateway(graph: Graph, subject: Subject, spec: VirtualGatewaySpec, options: CompileOptions): Parts {
   const services = compileServices(graph, subject, options, gatewayBackends(graph, subject, spec))
   return {
-    listeners: gatewayListeners(subject.name, spec.listeners, passthroughsOf(graph, subject.name)),
+    listeners: gatewayListeners(subject.name, spec.listeners, gatewayTlsPolicies(graph, subject.name)),
     tables: [
       ...spec.listeners.map(({ portMapping }) => gatewayTable(graph, subject.name, portMapping.port)),
       ...services.map(({ table }) => table),

@@ -18,10 +18,10 @@ import {
   items,
   milliseconds,
 } from './effective-values.ts'
+import { gatewayTlsPolicies } from './gateway-tls.ts'
 import { type Graph, meshSpec } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener } from './listeners.ts'
-import { passthroughsOf } from './passthrough.ts'
-import { authorizationOf } from './policies.ts'
+import { authorizationOf, certificatesPolicy } from './policies.ts'
 
 /** Effective views of what proxies are made from. Whatever the user left open is asked of the compiler itself, so that both agree. */
 
@@ -69,8 +69,8 @@ export function effectiveNode(graph: Graph, ref: ResourceRef & Subject, spec: Sp
 }
 
 export function effectiveGateway(graph: Graph, ref: ResourceRef & Subject, spec: SpecOf<'virtual-gateway'>): Effective {
-  const passthrough = passthroughsOf(graph, ref.name)
-  const compiled = gatewayListeners(ref.name, spec.listeners, passthrough)
+  const policies = gatewayTlsPolicies(graph, ref.name)
+  const compiled = gatewayListeners(ref.name, spec.listeners, policies)
   const rest = {
     listeners: compiled.map(({ tls, timeouts }) => ({
       tls: { mode: byDefault(tls.mode.toUpperCase(), 'tls'), certificate: certificateSource(tls.certificate) },
@@ -78,8 +78,9 @@ export function effectiveGateway(graph: Graph, ref: ResourceRef & Subject, spec:
     })),
     backendDefaults: { clientPolicy: openPolicy(spec.backendDefaults?.clientPolicy) },
     logging: openLogging(spec.logging, ref),
+    certificates: openCertificates(graph, ref.name),
     tlsPassthrough: items(
-      passthrough.map(({ serverNames, table, port, origin }) => ({
+      policies.passthrough.map(({ serverNames, table, port, origin }) => ({
         hosts: byOrigin(serverNames, origin),
         virtualService: byOrigin(table, origin),
         port: byOrigin(port, origin),
@@ -88,6 +89,18 @@ export function effectiveGateway(graph: Graph, ref: ResourceRef & Subject, spec:
     ),
   }
   return complete(asGiven(spec, ref, 'spec'), rest)
+}
+
+/** Those that TLS listeners have beside their own. */
+function openCertificates(graph: Graph, gateway: string): Effective {
+  const policy = certificatesPolicy(graph, gateway)
+  const certificates = (policy?.certificates ?? []).map(({ file }) => ({
+    file: {
+      certificateChain: byOrigin(file.certificateChain, policy!.origin),
+      privateKey: byOrigin(file.privateKey, policy!.origin),
+    },
+  }))
+  return items(certificates, 'certificates')
 }
 
 /** Whom an authorization policy lets in; null: whoever the listeners let in. */

@@ -5,7 +5,7 @@ import type { VirtualGatewaySpec } from '../model/resource/virtual-gateway.ts'
 import type { VirtualNodeSpec } from '../model/resource/virtual-node.ts'
 import type { Graph } from './graph.ts'
 import { speaksTls } from './listeners.ts'
-import { passthroughPolicy } from './policies.ts'
+import { certificatesPolicy, passthroughPolicy } from './policies.ts'
 
 /** Members of a spec that are valid App Mesh but that no part of a snapshot carries: nothing is ignored in silence. */
 
@@ -37,7 +37,9 @@ export function notAppliedOfGateway(graph: Graph, gateway: string, spec: Virtual
       ...validation(`${path}.tls.validation`, tls),
     ]
   })
-  const policies = [passthroughPolicy(graph, gateway)].filter((policy) => policy !== undefined)
+  const policies = [certificatesPolicy(graph, gateway), passthroughPolicy(graph, gateway)].filter(
+    (policy) => policy !== undefined,
+  )
   if (spec.listeners.some(({ tls }) => speaksTls(tls))) return listeners
   const path = 'spec.listeners'
   return [

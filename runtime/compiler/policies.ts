@@ -67,6 +67,12 @@ export function passthroughPolicy(graph: Graph, gateway: string) {
   return found && { origin: policyOrigin('tls-passthrough', found.name), routes: found.policy.spec.routes }
 }
 
+/** The policy of the certificates that a gateway has beside those of its listeners. */
+export function certificatesPolicy(graph: Graph, gateway: string) {
+  const found = policyFor(graph, 'certificates', [{ kind: 'virtual-gateway', name: gateway }])
+  return found && { origin: policyOrigin('certificates', found.name), certificates: found.policy.spec.certificates }
+}
+
 /** The timeouts of a route: of its own policy, its own fields, a policy around it, or the defaults. */
 export function routeTimeouts(
   graph: Graph,

@@ -3,9 +3,9 @@ import type { Problem } from '../model/problem.ts'
 import { type ResourceKind, type ResourceRef, refKey } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 import { targetService } from './gateway-routes.ts'
+import { tcpPorts } from './gateway-tls.ts'
 import { type CompilerResource, type Graph, parentOf, policyFor, policyKey } from './graph.ts'
 import { describe, gatewayMember, gatewayRoutePorts, lostPorts, routePorts, targetsOf } from './named-ports.ts'
-import { tcpPorts } from './passthrough.ts'
 
 /** A name in a spec that must be that of an existing resource, and where it stands. */
 interface Reference {

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { DurationSchema } from './resource/duration.ts'
 import { object } from './resource/object.ts'
 import { exactlyOne, rule } from './resource/rule.ts'
+import { FileCertificateSchema } from './resource/tls.ts'
 import { integer, list, port, resourceName, text } from './resource/values.ts'
 import { ServerNameSchema } from './server-name.ts'
 import { RETRY_EVENTS } from './snapshot.ts'
@@ -124,14 +125,35 @@ const tlsPassthrough = object({
   ),
 })
 
+/** Certificates of one gateway, beside that of each listener. */
+const MAX_CERTIFICATES = 100
+
+/**
+ * More certificates for a gateway's TLS listeners, chosen by the DNS names in them. The listener's own is for everybody else,
+ * and for names of its own.
+ */
+const certificates = object({
+  kind: v.literal('certificates'),
+  targetRef: targetRef('virtual-gateway'),
+  /** Files, in the shape that a listener's own certificate has. */
+  spec: object({ certificates: list(object({ file: FileCertificateSchema }), 1, MAX_CERTIFICATES) }),
+})
+
 /** The schema of a policy by its kind. */
-export const POLICY_SCHEMAS = { authorization, retry, sni, timeout, 'tls-passthrough': tlsPassthrough } as const
+export const POLICY_SCHEMAS = {
+  authorization,
+  certificates,
+  retry,
+  sni,
+  timeout,
+  'tls-passthrough': tlsPassthrough,
+} as const
 
 export type PolicyKind = keyof typeof POLICY_SCHEMAS
 export const POLICY_KINDS = Object.keys(POLICY_SCHEMAS) as PolicyKind[]
 
 /** A policy as it is stored: what the API takes, and its kind. */
-export const PolicySchema = v.variant('kind', [authorization, retry, sni, timeout, tlsPassthrough])
+export const PolicySchema = v.variant('kind', [authorization, certificates, retry, sni, timeout, tlsPassthrough])
 
 export type Policy = v.InferOutput<typeof PolicySchema>
 export type PolicyOf<K extends PolicyKind> = Extract<Policy, { kind: K }>

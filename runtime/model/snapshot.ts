@@ -121,7 +121,13 @@ const gatewayListener = v.strictObject({
   origin,
   port,
   protocol,
-  tls: v.strictObject({ mode: v.picklist(['strict', 'permissive', 'disabled']), certificate, clientValidation }),
+  tls: v.strictObject({
+    mode: v.picklist(['strict', 'permissive', 'disabled']),
+    certificate,
+    /** More of them, for the DNS names that they hold. */
+    certificates: v.array(fileCertificate),
+    clientValidation,
+  }),
   /** Only where TLS is spoken; no name is there twice. */
   passthrough: v.array(passthrough),
   table: name,
@@ -371,6 +377,7 @@ export type UpstreamTls = DeepReadonly<v.InferOutput<typeof upstreamTls>>
 export type ClientTls = DeepReadonly<v.InferOutput<typeof clientTls>>
 export type ClientValidation = DeepReadonly<v.InferOutput<typeof clientValidation>>
 export type Certificate = DeepReadonly<v.InferOutput<typeof certificate>>
+export type FileCertificate = DeepReadonly<v.InferOutput<typeof fileCertificate>>
 export type HealthCheck = DeepReadonly<v.InferOutput<typeof healthCheck>>
 export type OutlierDetection = DeepReadonly<v.InferOutput<typeof outlierDetection>>
 export type AccessLog = DeepReadonly<v.InferOutput<typeof accessLog>>

@@ -107,7 +107,7 @@ export function gateway(port: number, part: Partial<GatewayListener> = {}): Gate
     origin: { kind: 'virtual-gateway', name: 'gate' },
     port,
     protocol: 'http',
-    tls: { mode: 'disabled', certificate: { kind: 'mesh' }, clientValidation: null },
+    tls: { mode: 'disabled', certificate: { kind: 'mesh' }, certificates: [], clientValidation: null },
     passthrough: [],
     table: 'gate',
     timeouts: TIMEOUTS,

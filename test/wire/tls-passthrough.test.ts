@@ -53,7 +53,7 @@ async function edge(mode: 'strict' | 'permissive' = 'strict', accessLogs: Snapsh
     snapshot({
       listeners: [
         gateway(port, {
-          tls: { mode, certificate: { kind: 'file', chain, key }, clientValidation: null },
+          tls: { mode, certificate: { kind: 'file', chain, key }, certificates: [], clientValidation: null },
           passthrough,
           ...part,
         }),

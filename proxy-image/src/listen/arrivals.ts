@@ -102,8 +102,7 @@ export class Arrivals {
     const { identity, log, metrics } = this.options
     const failures = new ListenerMetrics(metrics, label)
     return createTerminatingServer({
-      certificate: source.certificate,
-      clientValidation: source.clientValidation,
+      ...source,
       identity,
       log,
       // What is said inside of TCP is between its ends.

@@ -209,4 +209,35 @@ describe('the policy API', () => {
     const without = await call('PUT', '/v20190125/meshes/shop/virtualNodes/db', { spec: { listeners: db.slice(0, 1) } })
     expect(without).toMatchObject({ status: 400, json: { message: expect.stringContaining('5432') } })
   })
+
+  it('gives a gateway more certificates, and warns where it has no TLS to show them in', async () => {
+    const { call } = await shop()
+    const listeners = [{ portMapping: { port: 8080, protocol: 'http' } }]
+    await call('PUT', '/v20190125/meshes/shop/virtualGateways', { virtualGatewayName: 'edge', spec: { listeners } })
+    const targetRef = { kind: 'virtual-gateway', name: 'edge' }
+    const file = { certificateChain: '/tls/chain.pem', privateKey: '/tls/key.pem' }
+    const put = (...certificates: object[]) =>
+      call('PUT', `${BASE}/certificates/sites`, { targetRef, spec: { certificates } })
+    expect((await put()).json.problems).toMatchObject([{ path: 'spec.certificates', code: 'out-of-range' }])
+    const bad = [{ file: { certificateChain: '/a' } }, { file: { ...file, privateKey: 'x'.repeat(256) } }, { sds: {} }]
+    expect((await put(...bad)).json.problems.map(({ path }: { path: string }) => path).sort()).toEqual([
+      'spec.certificates[0].file.privateKey',
+      'spec.certificates[1].file.privateKey',
+      'spec.certificates[2].file',
+      'spec.certificates[2].sds',
+    ])
+    expect((await put(...Array(101).fill({ file }))).json.problems).toMatchObject([{ path: 'spec.certificates' }])
+    expect((await put({ file })).status).toBe(200)
+    const { spec, warnings } = (await call('GET', '/v1/meshes/shop/effective/virtual-gateway/edge')).json
+    const origin = { kind: 'policy', policy: 'certificates', name: 'sites' }
+    expect(spec.certificates).toEqual([
+      {
+        file: {
+          certificateChain: { value: file.certificateChain, origin },
+          privateKey: { value: file.privateKey, origin },
+        },
+      },
+    ])
+    expect(warnings).toMatchObject([{ code: 'not-applied', message: expect.stringContaining('certificates/sites') }])
+  })
 })

@@ -1,6 +1,6 @@
-import type { Passthrough } from '../model/snapshot.ts'
+import type { FileCertificate, Passthrough } from '../model/snapshot.ts'
 import type { Graph } from './graph.ts'
-import { passthroughPolicy } from './policies.ts'
+import { certificatesPolicy, passthroughPolicy } from './policies.ts'
 import { serviceTable } from './routes.ts'
 
 /** Where TLS servers are, unless somebody says otherwise. */
@@ -12,7 +12,7 @@ export function passthroughServices(graph: Graph, gateway: string): readonly str
 }
 
 /** The names for which a gateway ends no TLS, and where their connections go. */
-export function passthroughsOf(graph: Graph, gateway: string): readonly Passthrough[] {
+function passthroughsOf(graph: Graph, gateway: string): readonly Passthrough[] {
   const policy = passthroughPolicy(graph, gateway)
   return (policy?.routes ?? []).map(({ hosts, virtualService, port }) => ({
     serverNames: hosts.map((host) => host.toLowerCase()),
@@ -26,4 +26,18 @@ export function passthroughsOf(graph: Graph, gateway: string): readonly Passthro
 /** The ports of a virtual service that speak TCP. */
 export function tcpPorts(graph: Graph, service: string): readonly number[] {
   return serviceTable(graph, service, '').ports.flatMap(({ port, protocol }) => (protocol === 'tcp' ? [port] : []))
+}
+
+/** The certificates that a gateway has beside those of its listeners. */
+function certificatesOf(graph: Graph, gateway: string): readonly FileCertificate[] {
+  return (certificatesPolicy(graph, gateway)?.certificates ?? []).map(({ file }) => ({
+    kind: 'file',
+    chain: file.certificateChain,
+    key: file.privateKey,
+  }))
+}
+
+/** What policies add to the TLS of a gateway's listeners. */
+export function gatewayTlsPolicies(graph: Graph, gateway: string) {
+  return { certificates: certificatesOf(graph, gateway), passthrough: passthroughsOf(graph, gateway) }
 }
