@@ -162,10 +162,13 @@ describe('a gateway with names that it passes through', () => {
     await expect
       .poll(() => proxy.count('weft_tls_handshake_failures_total', { listener: `gateway/gate:${port}` }))
       .toBe(2)
-    const gone = connect(port, '127.0.0.1')
-    gone.end(Buffer.from([22, 3]))
-    gone.resume()
-    await once(gone, 'close')
+    for (const bytes of [Buffer.from([22, 3]), Buffer.alloc(0)]) {
+      const gone = connect(port, '127.0.0.1')
+      gone.end(bytes)
+      gone.resume()
+      await once(gone, 'close')
+    }
+    expect(proxy.count('weft_tls_handshake_failures_total')).toBe(2)
     expect(proxy.serving.busy).toBe(0)
     expect(await curl(port, 'db.example')).toBe('db')
   })

@@ -85,7 +85,9 @@ export class Arrivals {
       socket.on('error', ignore)
       peekHello(socket, silenceMs, ({ kind, ...hello }) => {
         if (kind === 'silent' || kind === 'slow' || kind === 'closed') {
-          if (kind === 'slow' || (kind === 'silent' && mode === 'strict')) failures.tlsFailed('handshake_timeout')
+          // Load balancers ask whether a port is open in this way: a connection without a word.
+          const waited = kind === 'slow' || (kind === 'silent' && mode === 'strict' && !socket.readableEnded)
+          if (waited) failures.tlsFailed('handshake_timeout')
           return void socket.destroy()
         }
         socket.removeListener('error', ignore)

@@ -20,7 +20,7 @@ export function peekHello(socket: Socket, silenceMs: number, done: (beginning: B
     socket.removeListener('readable', onReadable)
     socket.removeListener('end', onEnd)
     socket.removeListener('close', onClose)
-    if (reader.bytes.length > 0 && !socket.readableEnded) socket.unshift(reader.bytes)
+    if (reader.bytes.length > 0 && beginning.kind !== 'closed') socket.unshift(reader.bytes)
     done(beginning)
   }
   const onReadable = (): void => {
