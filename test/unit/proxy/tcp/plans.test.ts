@@ -55,4 +55,28 @@ describe('the way of TCP connections to a virtual service', () => {
     expect(plan).toBeInstanceOf(ProxyError)
     expect(plan).toMatchObject({ reason: 'no_route', message: 'no route of db takes connections to port 5432' })
   })
+
+  it('looks at server names only on a port where a route asks for one', () => {
+    const routes = [
+      forwardRoute('acme', 'a', { match: { port: 5432, serverNames: ['*.acme.example'] } }),
+      forwardRoute('also-acme', 'b', { match: { port: 5432, serverNames: ['*.acme.example', 'b.example'] } }),
+      forwardRoute('rest', 'b', { match: { port: 5432 } }),
+      forwardRoute('replica', 'b', { match: { port: 5433 } }),
+    ]
+    const of = (port: number) =>
+      tcpServiceRoutes(table('db', routes, [5432, 5433]), port, context({ a: 'tcp', b: 'tcp' }))
+    expect(of(5433).byServerName).toBe(false)
+    expect(of(5433).plan('x.acme.example')).toMatchObject({ route: 'router/replica' })
+    const named = of(5432)
+    expect(named.byServerName).toBe(true)
+    for (const [name, route] of [
+      // Of two routes with one name the first counts.
+      ['x.acme.example', 'router/acme'],
+      ['b.example', 'router/also-acme'],
+      ['acme.example', 'router/rest'],
+      [null, 'router/rest'],
+    ] as const) {
+      expect(named.plan(name)).toMatchObject({ route })
+    }
+  })
 })
