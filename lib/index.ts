@@ -12,11 +12,13 @@ export {
 export { type IMesh, Mesh, type MeshAttributes } from './mesh.ts'
 export { type EgressHostOptions, MeshEgress, type MeshEgressProps } from './mesh-egress.ts'
 export {
+  type GatewayCertificate,
   type GatewayListener,
   type GatewayOptions,
   GatewayTls,
   MeshGateway,
   type MeshGatewayProps,
+  type TlsPassthroughOptions,
 } from './mesh-gateway.ts'
 export { InjectionSelector, MeshInjector, type MeshInjectorProps } from './mesh-injector.ts'
 export type { MeshProps, MeshQuotas } from './mesh-props.ts'

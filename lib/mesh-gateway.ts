@@ -9,7 +9,9 @@ import type { EcsServiceOptions } from './ecs-service-options.ts'
 import { GatewayLoadBalancer } from './gateway-load-balancer.ts'
 import { GatewayRoute, type GatewayRouteOptions } from './gateway-route.ts'
 import type { IMesh } from './mesh.ts'
+import { MeshPolicy, PolicyTarget } from './policy.ts'
 import { type Balanced, type BalancedListener, balanced } from './private/balanced.ts'
+import { isSameMesh } from './private/claims.ts'
 import { ecsService } from './private/ecs-service.ts'
 import { meshResource } from './private/mesh-resource.ts'
 import { argue } from './private/nag.ts'
@@ -20,6 +22,7 @@ import { addSidecar } from './private/sidecar.ts'
 import { MeshProtocol } from './protocol.ts'
 import type { SidecarOptions } from './sidecar-options.ts'
 import type { IMeshCaller, MeshCaller } from './virtual-node.ts'
+import type { IVirtualService } from './virtual-service.ts'
 
 /** The certificate that a gateway shows its clients, where it ends TLS itself. */
 export class GatewayTls {
@@ -56,6 +59,27 @@ export class GatewayTls {
 
 function tlsOf({ certificate, validation }: GatewayTls): CfnVirtualGateway.VirtualGatewayListenerTlsProperty {
   return { mode: 'STRICT', certificate, ...(validation === undefined ? {} : { validation }) }
+}
+
+/** A certificate in PEM files in the gateway's container, for the DNS names in it. */
+export interface GatewayCertificate {
+  /** Path of the chain; the certificate itself comes first. */
+  readonly certificateChain: string
+  /** Path of its key. */
+  readonly privateKey: string
+}
+
+/** TLS that a gateway does not end. */
+export interface TlsPassthroughOptions {
+  /** Names that clients ask for (SNI); `*.db.example` stands for all names below. */
+  readonly hosts: string[]
+  /** A virtual service that speaks TCP, whose app ends the TLS. */
+  readonly target: IVirtualService
+  /**
+   * Which of the target's ports.
+   * @default - its first that speaks TCP
+   */
+  readonly targetPort?: number
 }
 
 /** A port of a gateway. */
@@ -106,6 +130,11 @@ export interface GatewayOptions extends EcsServiceOptions {
 export interface MeshGatewayProps extends GatewayOptions {
   /** @default - HTTP on port 8080 */
   readonly listeners?: GatewayListener[]
+  /**
+   * More certificates for the listeners with TLS, each for clients that ask for a DNS name in it.
+   * @default - each listener shows its own to everybody
+   */
+  readonly certificates?: GatewayCertificate[]
   /** @default GatewayLoadBalancer.network() */
   readonly loadBalancer?: GatewayLoadBalancer
 }
@@ -132,6 +161,8 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
   readonly #balanced: Balanced | undefined
   readonly #listeners: readonly GatewayListener[]
   readonly #routes: GatewayRoute[] = []
+  readonly #passed: object[] = []
+  #passthrough: MeshPolicy | undefined
 
   public constructor(scope: Construct, id: string, props: MeshGatewayProps) {
     super(scope, id)
@@ -166,6 +197,9 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
     const securityGroup = this.#securityGroup(props)
     this.service = ecsService(this, { ...props, taskDefinition, securityGroup })
     this.service.node.addDependency(this.virtualGatewayResource, binding)
+    if (props.certificates !== undefined) {
+      this.#tlsPolicy('certificates', { certificates: props.certificates.map((file) => ({ file })) })
+    }
     const loadBalancer = props.loadBalancer ?? GatewayLoadBalancer.network()
     this.#balanced = balanced(this, { mesh, service: this.service, securityGroup, listeners, loadBalancer })
     const first = listeners[0]!
@@ -193,6 +227,42 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
     const route = new GatewayRoute(this, id, { ...options, gateway: this })
     this.#routes.push(route)
     return route
+  }
+
+  /**
+   * Leaves the TLS of some names to the app behind a virtual service; the gateway ends that of all others.
+   * @throws Error when no listener has TLS, or the target is in another mesh.
+   */
+  public passTlsThrough(options: TlsPassthroughOptions): void {
+    const { hosts, target, targetPort } = options
+    if (!isSameMesh(target.mesh, this.mesh)) {
+      throw new Error(
+        `${this.node.path}: virtual service ${target.virtualServiceName} is in mesh ${target.mesh.meshName}, the gateway in ` +
+          `${this.mesh.meshName}; go through the gateway of that mesh`,
+      )
+    }
+    const port = targetPort === undefined ? {} : { port: targetPort }
+    this.#passed.push({ hosts, virtualService: target.virtualServiceName, ...port })
+    this.#passthrough ??= this.#tlsPolicy('tls-passthrough', { routes: this.#passed })
+    if (target.virtualServiceResource === undefined) return
+    this.#passthrough.policyResource.addResourceDependency(target.virtualServiceResource)
+  }
+
+  #tlsPolicy(policyKind: string, spec: { [key: string]: unknown }): MeshPolicy {
+    if (this.#listeners.every(({ tls }) => tls === undefined)) {
+      throw new Error(`${this.node.path}: ${policyKind} is for listeners with TLS, and there is none; give one tls`)
+    }
+    const { mesh, virtualGatewayName } = this
+    const target = PolicyTarget.virtualGateway(virtualGatewayName)
+    const policy = new MeshPolicy(this, `Policy-${policyKind}`, {
+      mesh,
+      policyKind,
+      policyName: virtualGatewayName,
+      target,
+      spec,
+    })
+    policy.policyResource.addResourceDependency(this.virtualGatewayResource)
+    return policy
   }
 
   /** @internal What the listener of a route speaks. */

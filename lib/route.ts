@@ -1,6 +1,7 @@
-import { type Duration, Lazy, Resource, Stack, Token } from 'aws-cdk-lib'
+import { type Duration, Lazy, Names, Resource, Stack, Token } from 'aws-cdk-lib'
 import { CfnRoute, type CfnVirtualNode } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
+import { MeshPolicy, PolicyTarget } from './policy.ts'
 import { isSameMesh } from './private/claims.ts'
 import { meshResource } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
@@ -41,6 +42,12 @@ export interface WeightedTarget {
 export interface RouteOptions {
   /** @default - every request */
   readonly match?: RouteMatch
+  /**
+   * TCP only: the route takes clients of TLS that ask for one of these names (SNI), and nobody else; `*.db.example` stands for
+   * all names below. A route without takes what no other one does.
+   * @default - every connection
+   */
+  readonly serverNames?: string[]
   /**
    * Where all of them go. Exactly one of `target` and `targets`.
    * @default - `targets` says it
@@ -96,6 +103,7 @@ export class Route extends Resource {
     })
     this.routeResource.addResourceDependency(router.virtualRouterResource)
     this._setTargets(this.#givenTargets())
+    if (props.serverNames !== undefined) this.#takeOnly(props.serverNames)
     this.node.addValidation({ validate: () => this.#targets.flatMap((target) => this.#misfit(target)) })
   }
 
@@ -119,6 +127,24 @@ export class Route extends Resource {
     return { name: this.routeName, priority: this.#options.priority, match: this.#match._shape() }
   }
 
+  /** @internal Whether others can't hide it, whatever their priority. */
+  public get _byServerName(): boolean {
+    return this.#options.serverNames !== undefined
+  }
+
+  #takeOnly(hosts: string[]): void {
+    const { virtualRouterName, mesh } = this.router
+    const policy = new MeshPolicy(this, 'ServerNames', {
+      mesh,
+      policyKind: 'sni',
+      // Names of router and route together may be longer than a name is.
+      policyName: Names.uniqueResourceName(this, { maxLength: 63, separator: '-' }).toLowerCase(),
+      target: PolicyTarget.route(virtualRouterName, this.routeName),
+      spec: { hosts },
+    })
+    policy.policyResource.addResourceDependency(this.routeResource)
+  }
+
   #givenTargets(): WeightedTarget[] {
     const { target, targets } = this.#options
     if ((target === undefined) === (targets === undefined)) {
@@ -134,6 +160,9 @@ export class Route extends Resource {
     if (protocol === MeshProtocol.TCP) {
       if (this.#options.match !== undefined) throw new Error(`${path}: TCP has no requests to match; leave match out`)
       return
+    }
+    if (this.#options.serverNames !== undefined) {
+      throw new Error(`${path}: serverNames are for TCP; requests are routed by their host and path, see match`)
     }
     if ((protocol === MeshProtocol.GRPC) !== (this.#match._grpc !== undefined)) {
       const right = protocol === MeshProtocol.GRPC ? 'RouteMatch.grpc(...)' : 'another RouteMatch than grpc'

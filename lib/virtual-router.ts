@@ -111,6 +111,7 @@ export class VirtualRouter extends Resource {
     if (this.#routes.length === 0) {
       return [`virtual router ${this.virtualRouterName} has no route, so nobody answers; call split(...) or route(...)`]
     }
-    return unreachable(this.#routes.map((route) => route._tried()))
+    const others = this.#routes.filter((route) => !route._byServerName)
+    return unreachable(others.map((route) => route._tried()))
   }
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { EndpointSet } from '../../runtime/model/endpoints.ts'
-import type { InboundListener, InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
+import type { GatewayListener, InboundListener, InboundPort, Listener, Snapshot } from '../../runtime/model/snapshot.ts'
 import { authorizer } from './chain/authorize.ts'
 import { type Chooser, HttpChain } from './chain/chain.ts'
 import { egressTo } from './chain/egress.ts'
@@ -10,13 +10,13 @@ import { outboundChooser, vipChooser } from './chain/outbound.ts'
 import { CompiledTable } from './chain/tables.ts'
 import { TracedChain } from './chain/traced.ts'
 import { actualPort, type ProxyEnvironment } from './env.ts'
-import { Arrivals, MESH_PORT } from './listen/arrivals.ts'
+import { Arrivals, MESH_PORT, type Passthrough } from './listen/arrivals.ts'
 import { HttpDoor } from './listen/door.ts'
-import { inboundLabel, listenerLabel } from './listen/label.ts'
+import { inboundLabel, listenerLabel, passthroughLabel } from './listen/label.ts'
 import { Ports, type WantedPort } from './listen/ports.ts'
 import type { Log } from './log.ts'
 import { TcpDoor, type TcpWay } from './tcp/door.ts'
-import { tcpInboundPlan, tcpVipPlan } from './tcp/plans.ts'
+import { tcpInboundRoutes, tcpPassthroughRoutes, tcpServiceRoutes } from './tcp/plans.ts'
 import type { AccessLogs, LogAccess } from './telemetry/access-log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
@@ -186,8 +186,8 @@ export class Serving {
         if (!environment.vips) return
         if (listener.protocol === 'tcp') {
           const own = snapshot.tables.find((one) => one.name === listener.table)!
-          const plan = tcpVipPlan(own, listener.port, { listener: label, clusters: draft.clusters, metrics })
-          const out = this.draftTcpDoor(draft, label, { plan, authorize: null, policy: '', logAccess }, '')
+          const routes = tcpServiceRoutes(own, listener.port, { listener: label, clusters: draft.clusters, metrics })
+          const out = this.draftTcpDoor(draft, label, { routes, authorize: null, policy: '', logAccess }, '')
           draft.ports.push({ ...bind, host: listener.address, accept: (socket) => out.take(socket, null) })
           return
         }
@@ -203,9 +203,24 @@ export class Serving {
         const { mode } = listener.tls
         const scheme = mode === 'disabled' ? 'http' : 'https'
         const into = door(gatewayChooser(listener, tables), 'gateway', scheme, ruleOf(mode, listener.tls))
-        draft.ports.push({ ...bind, accept: this.acceptStrangers(draft, label, into, mode, listener.tls) })
+        const passthrough = this.draftPassthrough(snapshot, listener, logAccess, draft)
+        draft.ports.push({ ...bind, accept: this.acceptStrangers(draft, label, into, mode, listener.tls, passthrough) })
       }
     }
+  }
+
+  private draftPassthrough(
+    { tables }: Snapshot,
+    listener: GatewayListener,
+    logAccess: LogAccess | null,
+    draft: Draft,
+  ): Passthrough | null {
+    if (listener.passthrough.length === 0) return null
+    const label = passthroughLabel(listener)
+    const context = { listener: label, clusters: draft.clusters, metrics: this.options.metrics }
+    const routes = tcpPassthroughRoutes(listener.passthrough, tables, context)
+    const door = this.draftTcpDoor(draft, label, { routes, authorize: null, policy: '', logAccess }, '')
+    return { door, takes: routes.takes }
   }
 
   private draftInboundPort(
@@ -220,9 +235,9 @@ export class Serving {
     const rule = port.published === null ? '' : ruleOf(port.published.tls, port.published)
     let into: HttpDoor | TcpDoor
     if (port.protocol === 'tcp') {
-      const plan = tcpInboundPlan(port, { listener: label, clusters: draft.clusters, metrics })
+      const routes = tcpInboundRoutes(port, { listener: label, clusters: draft.clusters, metrics })
       const policy = JSON.stringify(authorization)
-      into = this.draftTcpDoor(draft, label, { plan, authorize, policy, logAccess }, rule)
+      into = this.draftTcpDoor(draft, label, { routes, authorize, policy, logAccess }, rule)
     } else {
       const chooser = inboundChooser(port, draft.clusters.get(port.cluster)!, label, metrics, authorize)
       into = this.draftDoor(draft, label, { logAccess, chooser, edge: null, scheme: 'http', port: port.port, rule })
@@ -299,12 +314,16 @@ export class Serving {
     door: HttpDoor | TcpDoor,
     mode: 'strict' | 'permissive' | 'disabled',
     source: TerminatingSource,
+    passthrough: Passthrough | null = null,
   ): (socket: Socket) => void {
     if (mode === 'disabled') return this.arrivals.fromStranger(door, mode, null)
     // A new rule comes with a new door, which needs a server of its own.
-    const key = `${label} ${ruleOf(mode, source)} ${JSON.stringify(source.certificate)}`
+    const key = `${label} ${ruleOf(mode, source)} ${JSON.stringify([source.certificate, source.certificates])}`
     const termination = this.terminations.get(key) ?? this.arrivals.terminate(door, source, label)
     draft.terminations.set(key, termination)
+    if (passthrough !== null) {
+      return this.arrivals.fromClientOfGateway(door as HttpDoor, mode, termination, passthrough, label)
+    }
     return this.arrivals.fromStranger(door, mode, termination)
   }
 

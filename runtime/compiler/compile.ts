@@ -7,6 +7,7 @@ import { type Cluster, SNAPSHOT_SCHEMA, type Snapshot } from '../model/snapshot.
 import { accessLogs } from './access-logs.ts'
 import { egressCluster, localCluster, upstreamCluster } from './clusters.ts'
 import { gatewayTable, targetService } from './gateway-routes.ts'
+import { gatewayTlsPolicies, passthroughServices } from './gateway-tls.ts'
 import { type Graph, gatewayRoutesOf, meshSpec, specOf } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener, vipListeners } from './listeners.ts'
 import { notAppliedOfGateway, notAppliedOfNode } from './not-applied.ts'
@@ -78,14 +79,14 @@ const NO_VIP = { listeners: [], warnings: [] } as const
 function compileGateway(graph: Graph, subject: Subject, spec: VirtualGatewaySpec, options: CompileOptions): Parts {
   const services = compileServices(graph, subject, options, gatewayBackends(graph, subject, spec))
   return {
-    listeners: gatewayListeners(subject.name, spec.listeners),
+    listeners: gatewayListeners(subject.name, spec.listeners, gatewayTlsPolicies(graph, subject.name)),
     tables: [
       ...spec.listeners.map(({ portMapping }) => gatewayTable(graph, subject.name, portMapping.port)),
       ...services.map(({ table }) => table),
     ],
     clusters: distinctClusters(services),
     accessLogs: accessLogs(spec.logging, { kind: 'virtual-gateway', name: subject.name }),
-    warnings: notAppliedOfGateway(spec),
+    warnings: notAppliedOfGateway(graph, subject.name, spec),
   }
 }
 
@@ -113,7 +114,10 @@ function backendsOf(graph: Graph, { backends, backendDefaults }: VirtualNodeSpec
 }
 
 function gatewayBackends(graph: Graph, { name }: Subject, { backendDefaults }: VirtualGatewaySpec): readonly Backend[] {
-  const services = new Set(gatewayRoutesOf(graph, name).map(({ spec }) => targetService(spec)))
+  const services = new Set([
+    ...gatewayRoutesOf(graph, name).map(({ spec }) => targetService(spec)),
+    ...passthroughServices(graph, name),
+  ])
   return [...services].map((service) => ({ service, policy: backendDefaults?.clientPolicy, variant: '' }))
 }
 

@@ -18,9 +18,10 @@ import {
   items,
   milliseconds,
 } from './effective-values.ts'
+import { gatewayTlsPolicies } from './gateway-tls.ts'
 import { type Graph, meshSpec } from './graph.ts'
 import { gatewayListeners, inboundListener, outboundListener } from './listeners.ts'
-import { authorizationOf } from './policies.ts'
+import { authorizationOf, certificatesPolicy } from './policies.ts'
 
 /** Effective views of what proxies are made from. Whatever the user left open is asked of the compiler itself, so that both agree. */
 
@@ -67,8 +68,9 @@ export function effectiveNode(graph: Graph, ref: ResourceRef & Subject, spec: Sp
   return complete(given, rest)
 }
 
-export function effectiveGateway(ref: ResourceRef & Subject, spec: SpecOf<'virtual-gateway'>): Effective {
-  const compiled = gatewayListeners(ref.name, spec.listeners)
+export function effectiveGateway(graph: Graph, ref: ResourceRef & Subject, spec: SpecOf<'virtual-gateway'>): Effective {
+  const policies = gatewayTlsPolicies(graph, ref.name)
+  const compiled = gatewayListeners(ref.name, spec.listeners, policies)
   const rest = {
     listeners: compiled.map(({ tls, timeouts }) => ({
       tls: { mode: byDefault(tls.mode.toUpperCase(), 'tls'), certificate: certificateSource(tls.certificate) },
@@ -76,8 +78,29 @@ export function effectiveGateway(ref: ResourceRef & Subject, spec: SpecOf<'virtu
     })),
     backendDefaults: { clientPolicy: openPolicy(spec.backendDefaults?.clientPolicy) },
     logging: openLogging(spec.logging, ref),
+    certificates: openCertificates(graph, ref.name),
+    tlsPassthrough: items(
+      policies.passthrough.map(({ serverNames, table, port, origin }) => ({
+        hosts: byOrigin(serverNames, origin),
+        virtualService: byOrigin(table, origin),
+        port: byOrigin(port, origin),
+      })),
+      'tls-passthrough',
+    ),
   }
   return complete(asGiven(spec, ref, 'spec'), rest)
+}
+
+/** Those that TLS listeners have beside their own. */
+function openCertificates(graph: Graph, gateway: string): Effective {
+  const policy = certificatesPolicy(graph, gateway)
+  const certificates = (policy?.certificates ?? []).map(({ file }) => ({
+    file: {
+      certificateChain: byOrigin(file.certificateChain, policy!.origin),
+      privateKey: byOrigin(file.privateKey, policy!.origin),
+    },
+  }))
+  return items(certificates, 'certificates')
 }
 
 /** Whom an authorization policy lets in; null: whoever the listeners let in. */

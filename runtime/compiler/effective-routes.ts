@@ -18,6 +18,7 @@ import { type Graph, specOf } from './graph.ts'
 import { vipListeners } from './listeners.ts'
 import { NO_PRIORITY } from './matches.ts'
 import { gatewayMember, targetsOf } from './named-ports.ts'
+import { serverNamesOf } from './policies.ts'
 import { compileRoute, serviceTable, type Target } from './routes.ts'
 
 /** Effective views of what routes requests. Whatever the user left open is asked of the compiler itself, so that both agree. */
@@ -33,7 +34,7 @@ export function effectiveRoute(graph: Graph, ref: Child, spec: SpecOf<'route'>):
     variant: '',
     fallback: ports[0]?.portMapping.port,
   }
-  const { match, action, targets } = compileRoute(graph, context, spec)
+  const { match, origin, action, targets } = compileRoute(graph, context, spec)
   const { member } = targetsOf(spec)
   const given = spec[member]!
   const byPolicy = {
@@ -45,8 +46,7 @@ export function effectiveRoute(graph: Graph, ref: Child, spec: SpecOf<'route'>):
   const rest = {
     priority: byDefault(NO_PRIORITY, 'priority'),
     [member]: {
-      match:
-        member === 'tcpRoute' ? { port: byDefault(match.port, 'match') } : openMatch(match, member === 'grpcRoute'),
+      match: member === 'tcpRoute' ? tcpMatch(graph, match, origin.name) : openMatch(match, member === 'grpcRoute'),
       action: { weightedTargets: targets.map((target) => ({ port: targetPort(graph, ref, target) })) },
       timeout: openTimeout(action.timeouts, member === 'tcpRoute'),
       retryPolicy: retry(
@@ -59,6 +59,15 @@ export function effectiveRoute(graph: Graph, ref: Child, spec: SpecOf<'route'>):
   const overruled = Object.entries(byPolicy).flatMap(([name, is]) => (is ? [[name, undefined]] : []))
   const counting = { ...spec, [member]: { ...given, ...Object.fromEntries(overruled) } }
   return complete(asGiven(counting, ref, 'spec'), rest)
+}
+
+/** Of a connection the port is known, and the server name where a policy asks for it. */
+function tcpMatch(graph: Graph, match: RouteMatch, route: string): EffectiveObject {
+  const policy = serverNamesOf(graph, route)
+  return {
+    port: byDefault(match.port, 'match'),
+    serverNames: policy === null ? NOTHING : byOrigin(policy.names, policy.origin),
+  }
 }
 
 /** The virtual service that a router provides; of several none, since their policies may differ. */

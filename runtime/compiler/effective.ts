@@ -38,7 +38,7 @@ function viewOf(graph: Graph, ref: ResourceRef, spec: unknown): Effective {
     case 'virtual-service':
       return effectiveService(graph, ref, spec as SpecOf<'virtual-service'>)
     case 'virtual-gateway':
-      return effectiveGateway({ ...ref, kind: ref.kind }, spec as SpecOf<'virtual-gateway'>)
+      return effectiveGateway(graph, { ...ref, kind: ref.kind }, spec as SpecOf<'virtual-gateway'>)
     case 'gateway-route':
       return effectiveGatewayRoute(graph, child, spec as SpecOf<'gateway-route'>)
     case 'policy':
@@ -49,5 +49,5 @@ function viewOf(graph: Graph, ref: ResourceRef, spec: unknown): Effective {
 function warningsOf(graph: Graph, ref: ResourceRef, spec: unknown): readonly Problem[] {
   if (ref.kind === 'virtual-node')
     return notAppliedOfNode(spec as SpecOf<'virtual-node'>, meshSpec(graph, ref as Subject))
-  return ref.kind === 'virtual-gateway' ? notAppliedOfGateway(spec as SpecOf<'virtual-gateway'>) : []
+  return ref.kind === 'virtual-gateway' ? notAppliedOfGateway(graph, ref.name, spec as SpecOf<'virtual-gateway'>) : []
 }

@@ -133,22 +133,44 @@ function vipPorts(declared: readonly DeclaredPort[]): readonly DeclaredPort[] {
   return http === undefined || isTaken ? declared : [{ port: HTTP_PORT, protocol: http }, ...declared]
 }
 
+/** What policies add to every TLS listener of a gateway. */
+interface GatewayTlsPolicies {
+  readonly certificates: GatewayListener['tls']['certificates']
+  readonly passthrough: GatewayListener['passthrough']
+}
+
+const NO_TLS_POLICIES: GatewayTlsPolicies = { certificates: [], passthrough: [] }
+
 /** The ports of a gateway, each with a table of its own. Without tls they take plaintext, as App Mesh's do. */
-export function gatewayListeners(name: string, listeners: SpecOf<'virtual-gateway'>['listeners']): GatewayListener[] {
-  return listeners.map(({ portMapping: { port, protocol }, tls }) => ({
-    kind: 'gateway',
-    origin: { kind: 'virtual-gateway', name },
-    port,
-    protocol,
-    tls:
-      tls === undefined
-        ? { mode: 'disabled', certificate: { kind: 'mesh' }, clientValidation: null }
-        : {
-            mode: ({ STRICT: 'strict', PERMISSIVE: 'permissive', DISABLED: 'disabled' } as const)[tls.mode],
-            certificate: certificateOf(tls.certificate),
-            clientValidation: clientValidationOf(tls),
-          },
-    table: `gateway:${port}`,
-    timeouts: GATEWAY_TIMEOUTS,
-  }))
+export function gatewayListeners(
+  name: string,
+  listeners: SpecOf<'virtual-gateway'>['listeners'],
+  policies: GatewayTlsPolicies,
+): GatewayListener[] {
+  return listeners.map(({ portMapping: { port, protocol }, tls }) => {
+    const { certificates, passthrough } = speaksTls(tls) ? policies : NO_TLS_POLICIES
+    return {
+      kind: 'gateway',
+      origin: { kind: 'virtual-gateway', name },
+      port,
+      protocol,
+      tls:
+        tls === undefined
+          ? { mode: 'disabled', certificate: { kind: 'mesh' }, certificates, clientValidation: null }
+          : {
+              mode: ({ STRICT: 'strict', PERMISSIVE: 'permissive', DISABLED: 'disabled' } as const)[tls.mode],
+              certificate: certificateOf(tls.certificate),
+              certificates,
+              clientValidation: clientValidationOf(tls),
+            },
+      passthrough,
+      table: `gateway:${port}`,
+      timeouts: GATEWAY_TIMEOUTS,
+    }
+  })
+}
+
+/** Whether any client of a gateway's listener speaks TLS with it. */
+export function speaksTls(tls: ListenerTls | undefined): boolean {
+  return tls !== undefined && tls.mode !== 'DISABLED'
 }

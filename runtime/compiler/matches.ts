@@ -13,6 +13,7 @@ export const ANY: RouteMatch = {
   port: null,
   host: null,
   headers: [],
+  serverNames: [],
   query: [],
 }
 

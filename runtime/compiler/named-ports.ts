@@ -1,3 +1,4 @@
+import type { Policy } from '../model/policy.ts'
 import type { Problem } from '../model/problem.ts'
 import type { ResourceKind, ResourceRef } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
@@ -90,7 +91,7 @@ export function lostPorts(graph: Graph, { ref, spec }: CompilerResource): readon
   })
 }
 
-/** The ports of a node, router or gateway that a route or gateway route names. */
+/** The ports of a node, router or gateway that a route, a gateway route or a policy names. */
 function namedPorts(graph: Graph, { ref, spec }: CompilerResource, owner: ResourceRef): readonly number[] {
   const isInside = ref.parent === owner.name
   const ports: (number | undefined)[] = []
@@ -103,13 +104,26 @@ function namedPorts(graph: Graph, { ref, spec }: CompilerResource, owner: Resour
   } else if (ref.kind === 'gateway-route') {
     const { route } = gatewayMember(spec as SpecOf<'gateway-route'>)
     if (owner.kind === 'virtual-gateway' && isInside) ports.push(route.match.port)
-    const provider = specOf(graph, 'virtual-service', targetService(spec as SpecOf<'gateway-route'>))?.provider
-    const isProvider =
-      (owner.kind === 'virtual-router' && provider?.virtualRouter?.virtualRouterName === owner.name) ||
-      (owner.kind === 'virtual-node' && provider?.virtualNode?.virtualNodeName === owner.name)
-    if (isProvider) ports.push(route.action.target.port)
+    if (provides(graph, owner, targetService(spec as SpecOf<'gateway-route'>))) ports.push(route.action.target.port)
+  } else if (ref.kind === 'policy') {
+    const policy = spec as Policy
+    if (policy.kind !== 'tls-passthrough') return []
+    ports.push(
+      ...policy.spec.routes.flatMap(({ virtualService, port }) =>
+        provides(graph, owner, virtualService) ? [port] : [],
+      ),
+    )
   }
   return ports.filter((port) => port !== undefined)
+}
+
+/** Whether this node or router is the provider of a virtual service. */
+function provides(graph: Graph, { kind, name }: ResourceRef, service: string): boolean {
+  const provider = specOf(graph, 'virtual-service', service)?.provider
+  return (
+    (kind === 'virtual-router' && provider?.virtualRouter?.virtualRouterName === name) ||
+    (kind === 'virtual-node' && provider?.virtualNode?.virtualNodeName === name)
+  )
 }
 
 interface Listening {

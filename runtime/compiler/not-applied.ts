@@ -3,6 +3,9 @@ import type { SpecOf } from '../model/resource/spec.ts'
 import type { ListenerTls } from '../model/resource/tls.ts'
 import type { VirtualGatewaySpec } from '../model/resource/virtual-gateway.ts'
 import type { VirtualNodeSpec } from '../model/resource/virtual-node.ts'
+import type { Graph } from './graph.ts'
+import { speaksTls } from './listeners.ts'
+import { certificatesPolicy, passthroughPolicy } from './policies.ts'
 
 /** Members of a spec that are valid App Mesh but that no part of a snapshot carries: nothing is ignored in silence. */
 
@@ -25,8 +28,8 @@ export function notAppliedOfNode(spec: VirtualNodeSpec, mesh: SpecOf<'mesh'>): r
   ]
 }
 
-export function notAppliedOfGateway(spec: VirtualGatewaySpec): readonly Problem[] {
-  return spec.listeners.flatMap(({ connectionPool, healthCheck, tls }, index) => {
+export function notAppliedOfGateway(graph: Graph, gateway: string, spec: VirtualGatewaySpec): readonly Problem[] {
+  const listeners = spec.listeners.flatMap(({ connectionPool, healthCheck, tls }, index) => {
     const path = `spec.listeners[${index}]`
     return [
       ...notApplied(`${path}.connectionPool`, connectionPool, "limit the nodes' listeners instead"),
@@ -34,6 +37,19 @@ export function notAppliedOfGateway(spec: VirtualGatewaySpec): readonly Problem[
       ...validation(`${path}.tls.validation`, tls),
     ]
   })
+  const policies = [certificatesPolicy(graph, gateway), passthroughPolicy(graph, gateway)].filter(
+    (policy) => policy !== undefined,
+  )
+  if (spec.listeners.some(({ tls }) => speaksTls(tls))) return listeners
+  const path = 'spec.listeners'
+  return [
+    ...listeners,
+    ...policies.map(({ origin: { name } }) => ({
+      path,
+      code: 'not-applied',
+      message: `Policy ${name} is for listeners with TLS, and none of these has any: give one tls in mode STRICT or PERMISSIVE.`,
+    })),
+  ]
 }
 
 function validation(path: string, tls: ListenerTls | undefined): readonly Problem[] {

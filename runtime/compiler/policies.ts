@@ -50,6 +50,29 @@ export function authorizationOf(
   return { allow: [...new Set(allow)].sort(), mode, origin: policyOrigin('authorization', found.name) }
 }
 
+/** The server names that a TCP route is for, and the policy that says so; none: it is for every connection. */
+export function serverNamesOf(
+  graph: Graph,
+  route: string,
+): { readonly names: string[]; readonly origin: Origin } | null {
+  const found = policyFor(graph, 'sni', [{ kind: 'route', name: route }])
+  if (found === undefined) return null
+  const names = found.policy.spec.hosts.map((host) => host.toLowerCase())
+  return { names, origin: policyOrigin('sni', found.name) }
+}
+
+/** The policy of TLS that a gateway does not end. */
+export function passthroughPolicy(graph: Graph, gateway: string) {
+  const found = policyFor(graph, 'tls-passthrough', [{ kind: 'virtual-gateway', name: gateway }])
+  return found && { origin: policyOrigin('tls-passthrough', found.name), routes: found.policy.spec.routes }
+}
+
+/** The policy of the certificates that a gateway has beside those of its listeners. */
+export function certificatesPolicy(graph: Graph, gateway: string) {
+  const found = policyFor(graph, 'certificates', [{ kind: 'virtual-gateway', name: gateway }])
+  return found && { origin: policyOrigin('certificates', found.name), certificates: found.policy.spec.certificates }
+}
+
 /** The timeouts of a route: of its own policy, its own fields, a policy around it, or the defaults. */
 export function routeTimeouts(
   graph: Graph,

@@ -3,7 +3,7 @@ import type { ForwardAction, Origin, Protocol, RetryPolicy, Route, RouteTable, T
 import { GRPC_RETRY, HTTP_RETRY, REQUEST_TIMEOUTS, TCP_TIMEOUTS } from './defaults.ts'
 import { type Graph, routesOf, specOf } from './graph.ts'
 import { ANY, byMatchingOrder, grpcMatch, httpMatch, NO_PRIORITY } from './matches.ts'
-import { type RoutePlace, routeRetry, routeTimeouts } from './policies.ts'
+import { type RoutePlace, routeRetry, routeTimeouts, serverNamesOf } from './policies.ts'
 import { retryOf } from './retries.ts'
 
 /** One port that a virtual service is declared on, by its router or its node. */
@@ -110,7 +110,9 @@ interface RouteContext {
 export function compileRoute(graph: Graph, context: RouteContext, spec: SpecOf<'route'>) {
   const { name, router, service, variant, fallback } = context
   const origin: Origin = { kind: 'route', name: `${router}/${name}` }
-  const { protocol, match, route, retryPolicy } = routeParts(spec, origin)
+  const { protocol, match: given, route, retryPolicy } = routeParts(spec, origin)
+  const serverNames = protocol === 'tcp' ? serverNamesOf(graph, origin.name) : null
+  const match = serverNames === null ? given : { ...given, serverNames: serverNames.names }
   const place = { route: origin.name, service }
   const targets = route.action.weightedTargets.map(({ virtualNode, port, weight }) => ({
     weight,

@@ -3,7 +3,8 @@ import type { Problem } from '../model/problem.ts'
 import { type ResourceKind, type ResourceRef, refKey } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 import { targetService } from './gateway-routes.ts'
-import { type CompilerResource, type Graph, parentOf, policyKey } from './graph.ts'
+import { tcpPorts } from './gateway-tls.ts'
+import { type CompilerResource, type Graph, parentOf, policyFor, policyKey } from './graph.ts'
 import { describe, gatewayMember, gatewayRoutePorts, lostPorts, routePorts, targetsOf } from './named-ports.ts'
 
 /** A name in a spec that must be that of an existing resource, and where it stands. */
@@ -15,7 +16,8 @@ interface Reference {
 /**
  * What keeps a resource, valid in itself, from being written into this mesh: code `missing-reference` for anything it
  * names that does not exist (backends excepted, which may come later), `port-not-listening` and `missing-port` for ports
- * of routes, `port-in-use-by-route` for listeners, `one-policy` for a second policy of its kind on one target.
+ * of routes, `port-in-use-by-route` for listeners, `one-policy` for a second policy of its kind on one target, `not-tcp` for
+ * server names of what does not speak TCP.
  */
 export function validatePut(graph: Graph, resource: CompilerResource): readonly Problem[] {
   const missing = [...parentReferences(resource.ref), ...references(resource)]
@@ -23,11 +25,17 @@ export function validatePut(graph: Graph, resource: CompilerResource): readonly 
     .map(({ path, ref }) => ({ path, code: 'missing-reference', message: `${describe(ref)} is missing` }))
   // Ports of something that is not there cannot be looked at.
   if (missing.length > 0) return missing
-  if (resource.ref.kind === 'route') return routePorts(graph, resource.ref, resource.spec as SpecOf<'route'>)
+  if (resource.ref.kind === 'route') {
+    const spec = resource.spec as SpecOf<'route'>
+    return [...routePorts(graph, resource.ref, spec), ...lostServerNames(graph, resource.ref, spec)]
+  }
   if (resource.ref.kind === 'gateway-route') {
     return gatewayRoutePorts(graph, resource.ref, resource.spec as SpecOf<'gateway-route'>)
   }
-  if (resource.ref.kind === 'policy') return rivalPolicy(graph, resource.ref, resource.spec as Policy)
+  if (resource.ref.kind === 'policy') {
+    const policy = resource.spec as Policy
+    return [...rivalPolicy(graph, resource.ref, policy), ...unfitTarget(graph, policy)]
+  }
   return lostPorts(graph, resource)
 }
 
@@ -38,6 +46,38 @@ function rivalPolicy(graph: Graph, ref: ResourceRef, policy: Policy): readonly P
   const target = `${policy.targetRef.kind} ${policy.targetRef.name}`
   const message = `${target} has ${policy.kind} policy ${rival.ref.name} already; change that one, or delete it first.`
   return [{ path: 'targetRef', code: 'one-policy', message }]
+}
+
+/** Server names are for connections that carry what nobody looks into; requests are routed by their host. */
+function unfitTarget(graph: Graph, policy: Policy): readonly Problem[] {
+  if (policy.kind === 'tls-passthrough') {
+    return policy.spec.routes.flatMap(({ virtualService, port }, index) => {
+      const ports = tcpPorts(graph, virtualService)
+      const fits = port === undefined ? ports.length > 0 : ports.includes(port)
+      if (fits) return []
+      const known = ports.length === 0 ? 'none of its ports does' : `these ports do: ${ports.join(', ')}`
+      const where = port === undefined ? '' : ` on port ${port}`
+      const message = `VirtualService ${virtualService} speaks no TCP${where}; ${known}.`
+      return [
+        { path: `spec.routes[${index}].${port === undefined ? 'virtualService' : 'port'}`, code: 'not-tcp', message },
+      ]
+    })
+  }
+  if (policy.kind !== 'sni') return []
+  const { name } = policy.targetRef
+  const route = graph.resources.get(`route/${name}`)!.spec as SpecOf<'route'>
+  if (route.tcpRoute !== undefined) return []
+  const message = `Route ${name} is for requests, which are routed by their host; attach sni to a TCP route.`
+  return [{ path: 'targetRef', code: 'not-tcp', message }]
+}
+
+/** A route that came to be for requests could not obey its policy any more. */
+function lostServerNames(graph: Graph, ref: ResourceRef, { tcpRoute }: SpecOf<'route'>): readonly Problem[] {
+  const found =
+    tcpRoute === undefined ? policyFor(graph, 'sni', [{ kind: 'route', name: `${ref.parent}/${ref.name}` }]) : undefined
+  if (found === undefined) return []
+  const message = `Policy sni/${found.name} of this route is for TCP only; delete it first, or keep tcpRoute.`
+  return [{ path: 'spec', code: 'not-tcp', message }]
 }
 
 /** What keeps a resource from being removed: code `in-use`, one problem for each resource that needs it. */
@@ -101,7 +141,15 @@ function references({ ref, spec }: CompilerResource): readonly Reference[] {
     const path = `spec.${member}.action.target.virtualService.virtualServiceName`
     return [to('virtual-service', targetService(spec as SpecOf<'gateway-route'>), path)]
   }
-  if (ref.kind === 'policy') return [targetOf(ref.mesh, (spec as Policy).targetRef)]
+  if (ref.kind === 'policy') {
+    const policy = spec as Policy
+    const target = targetOf(ref.mesh, policy.targetRef)
+    if (policy.kind !== 'tls-passthrough') return [target]
+    const services = policy.spec.routes.map(({ virtualService }, index) =>
+      to('virtual-service', virtualService, `spec.routes[${index}].virtualService`),
+    )
+    return [target, ...services]
+  }
   return []
 }
 

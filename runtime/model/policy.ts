@@ -1,8 +1,10 @@
 import * as v from 'valibot'
 import { DurationSchema } from './resource/duration.ts'
 import { object } from './resource/object.ts'
-import { exactlyOne } from './resource/rule.ts'
-import { integer, list, resourceName, text } from './resource/values.ts'
+import { exactlyOne, rule } from './resource/rule.ts'
+import { FileCertificateSchema } from './resource/tls.ts'
+import { integer, list, port, resourceName, text } from './resource/values.ts'
+import { ServerNameSchema } from './server-name.ts'
 import { RETRY_EVENTS } from './snapshot.ts'
 
 /**
@@ -63,14 +65,95 @@ const timeout = object({
   }),
 })
 
+/** Server names of one policy, or of one entry of a policy. */
+const MAX_HOSTS = 100
+
+const hosts = list(ServerNameSchema, 1, MAX_HOSTS)
+
+/** Two places for one name: nobody could say which counts. */
+const distinctHosts = <T>(member: 'hosts' | 'routes', hostsOf: (spec: T) => readonly (readonly [string, Path])[]) =>
+  rule<T>('duplicate-host', [member], (spec) => {
+    const seen = new Set<string>()
+    return hostsOf(spec).flatMap(([host, path]) => {
+      const name = host.toLowerCase()
+      if (!seen.has(name)) {
+        seen.add(name)
+        return []
+      }
+      return [{ path, message: `${host} stands here twice; name it once.` }]
+    })
+  })
+
+type Path = readonly (string | number)[]
+
+/** A TCP route takes only connections of TLS whose client asks for one of these names. */
+const sni = object({
+  kind: v.literal('sni'),
+  targetRef: targetRef('route'),
+  spec: v.pipe(
+    object({
+      /** Exact, or `*.` for one or more labels. */
+      hosts,
+    }),
+    distinctHosts('hosts', (spec) => spec.hosts.map((host, index) => [host, ['hosts', index]])),
+  ),
+})
+
+/** Virtual services that one gateway passes TLS through to. */
+const MAX_PASSTHROUGH_ROUTES = 100
+
+const passthroughRoute = object({
+  /** Exact, or `*.` for one or more labels. */
+  hosts,
+  /** It must speak TCP. */
+  virtualService: resourceName,
+  /** Default: its first port that speaks TCP. */
+  port: v.optional(port),
+})
+
+/** Clients of a gateway's TLS listeners that ask for these names keep their TLS: it is ended by the app, not by the gateway. */
+const tlsPassthrough = object({
+  kind: v.literal('tls-passthrough'),
+  targetRef: targetRef('virtual-gateway'),
+  spec: v.pipe(
+    object({ routes: list(passthroughRoute, 1, MAX_PASSTHROUGH_ROUTES) }),
+    distinctHosts('routes', (spec) =>
+      spec.routes.flatMap(({ hosts }, route) =>
+        hosts.map((host, index) => [host, ['routes', route, 'hosts', index]] as const),
+      ),
+    ),
+  ),
+})
+
+/** Certificates of one gateway, beside that of each listener. */
+const MAX_CERTIFICATES = 100
+
+/**
+ * More certificates for a gateway's TLS listeners, chosen by the DNS names in them. The listener's own is for everybody else,
+ * and for names of its own.
+ */
+const certificates = object({
+  kind: v.literal('certificates'),
+  targetRef: targetRef('virtual-gateway'),
+  /** Files, in the shape that a listener's own certificate has. */
+  spec: object({ certificates: list(object({ file: FileCertificateSchema }), 1, MAX_CERTIFICATES) }),
+})
+
 /** The schema of a policy by its kind. */
-export const POLICY_SCHEMAS = { authorization, retry, timeout } as const
+export const POLICY_SCHEMAS = {
+  authorization,
+  certificates,
+  retry,
+  sni,
+  timeout,
+  'tls-passthrough': tlsPassthrough,
+} as const
 
 export type PolicyKind = keyof typeof POLICY_SCHEMAS
 export const POLICY_KINDS = Object.keys(POLICY_SCHEMAS) as PolicyKind[]
 
 /** A policy as it is stored: what the API takes, and its kind. */
-export const PolicySchema = v.variant('kind', [authorization, retry, timeout])
+export const PolicySchema = v.variant('kind', [authorization, certificates, retry, sni, timeout, tlsPassthrough])
 
 export type Policy = v.InferOutput<typeof PolicySchema>
 export type PolicyOf<K extends PolicyKind> = Extract<Policy, { kind: K }>

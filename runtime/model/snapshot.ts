@@ -113,12 +113,23 @@ const vipListener = v.strictObject({
   table: name,
 })
 
+/** Clients of TLS that ask for one of these names (as in a match of routes): their bytes go to a TCP route of the table. */
+const passthrough = v.strictObject({ serverNames: v.array(name), table: name, port, origin })
+
 const gatewayListener = v.strictObject({
   kind: v.literal('gateway'),
   origin,
   port,
   protocol,
-  tls: v.strictObject({ mode: v.picklist(['strict', 'permissive', 'disabled']), certificate, clientValidation }),
+  tls: v.strictObject({
+    mode: v.picklist(['strict', 'permissive', 'disabled']),
+    certificate,
+    /** More of them, for the DNS names that they hold. */
+    certificates: v.array(fileCertificate),
+    clientValidation,
+  }),
+  /** Only where TLS is spoken; no name is there twice. */
+  passthrough: v.array(passthrough),
   table: name,
   timeouts,
 })
@@ -156,6 +167,11 @@ const routeMatch = v.strictObject({
   /** Only gateway routes have one. `suffix` starts with a dot. Lower case. */
   host: v.nullable(v.strictObject({ kind: v.picklist(['exact', 'suffix']), value: name })),
   headers: v.array(headerMatch),
+  /**
+   * Of TCP only: the client of TLS asks for one of these names (`*.` stands for one or more labels; lower case); none: any
+   * client. They come before the order of routes: an exact name first, then the longest wildcard, then who names none.
+   */
+  serverNames: v.array(name),
   /** All must be there; `exact: null` asks for presence only. */
   query: v.array(v.strictObject({ name, exact: v.nullable(v.string()) })),
 })
@@ -348,6 +364,7 @@ export type InboundPort = DeepReadonly<v.InferOutput<typeof inboundPort>>
 export type OutboundListener = DeepReadonly<v.InferOutput<typeof outboundListener>>
 export type VipListener = DeepReadonly<v.InferOutput<typeof vipListener>>
 export type GatewayListener = DeepReadonly<v.InferOutput<typeof gatewayListener>>
+export type Passthrough = DeepReadonly<v.InferOutput<typeof passthrough>>
 export type RouteTable = DeepReadonly<v.InferOutput<typeof routeTable>>
 export type Route = DeepReadonly<v.InferOutput<typeof route>>
 export type RouteMatch = DeepReadonly<v.InferOutput<typeof routeMatch>>
@@ -360,6 +377,7 @@ export type UpstreamTls = DeepReadonly<v.InferOutput<typeof upstreamTls>>
 export type ClientTls = DeepReadonly<v.InferOutput<typeof clientTls>>
 export type ClientValidation = DeepReadonly<v.InferOutput<typeof clientValidation>>
 export type Certificate = DeepReadonly<v.InferOutput<typeof certificate>>
+export type FileCertificate = DeepReadonly<v.InferOutput<typeof fileCertificate>>
 export type HealthCheck = DeepReadonly<v.InferOutput<typeof healthCheck>>
 export type OutlierDetection = DeepReadonly<v.InferOutput<typeof outlierDetection>>
 export type AccessLog = DeepReadonly<v.InferOutput<typeof accessLog>>

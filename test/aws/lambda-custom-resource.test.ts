@@ -470,6 +470,46 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     expect(await wiring.store.get(ref)).toBeUndefined()
   })
 
+  it('of policies take every kind, lists of objects and lists of names among them', async () => {
+    await newMesh()
+    const listener = (port: number, protocol: string, more: object = {}) => ({
+      ...more,
+      PortMapping: { Port: String(port), Protocol: protocol },
+    })
+    const Tls = { Mode: 'STRICT', Certificate: { Sds: { SecretName: 'weft' } } }
+    const make = async (type: string, properties: object) => {
+      const { Status, Reason } = await create({ type, logicalId: type, properties: { MeshName: mesh, ...properties } })
+      expect([type, Status, Reason]).toEqual([type, 'SUCCESS', undefined])
+    }
+    const target = { VirtualNode: 'db', Weight: '1' }
+    await make('Custom::WeftVirtualNode', { VirtualNodeName: 'db', Spec: { Listeners: [listener(5432, 'tcp')] } })
+    await make('Custom::WeftVirtualRouter', { VirtualRouterName: 'db', Spec: { Listeners: [listener(5432, 'tcp')] } })
+    const TcpRoute = { Action: { WeightedTargets: [target] } }
+    await make('Custom::WeftRoute', { VirtualRouterName: 'db', RouteName: 'acme', Spec: { TcpRoute } })
+    const Provider = { VirtualRouter: { VirtualRouterName: 'db' } }
+    await make('Custom::WeftVirtualService', { VirtualServiceName: 'db.shop', Spec: { Provider } })
+    const Listeners = [listener(8443, 'http', { Tls: Tls })]
+    await make('Custom::WeftVirtualGateway', { VirtualGatewayName: 'edge', Spec: { Listeners } })
+    const gateway = { Kind: 'virtual-gateway', Name: 'edge' }
+    const policies = [
+      ['sni', { Kind: 'route', Name: 'db/acme' }, { Hosts: ['acme.example', '*.acme.example'] }],
+      ['tls-passthrough', gateway, { Routes: [{ Hosts: ['db.example'], VirtualService: 'db.shop', Port: '5432' }] }],
+      ['certificates', gateway, { Certificates: [{ File: { CertificateChain: '/c.pem', PrivateKey: '/k.pem' } }] }],
+    ] as const
+    for (const [PolicyKind, TargetRef, Spec] of policies) {
+      await make('Custom::WeftPolicy', { PolicyKind, PolicyName: 'one', TargetRef, Spec })
+    }
+    const specOf = async (parent: string) =>
+      ((await wiring.store.get({ kind: 'policy', mesh, parent, name: 'one' }))!.spec as { spec: unknown }).spec
+    expect(await specOf('sni')).toEqual({ hosts: ['acme.example', '*.acme.example'] })
+    expect(await specOf('tls-passthrough')).toEqual({
+      routes: [{ hosts: ['db.example'], virtualService: 'db.shop', port: 5432 }],
+    })
+    expect(await specOf('certificates')).toEqual({
+      certificates: [{ file: { certificateChain: '/c.pem', privateKey: '/k.pem' } }],
+    })
+  })
+
   describe('that bind a task role', () => {
     const role = `arn:aws:iam::${ACCOUNT}:role/app/orders-task`
     const binding = (name: string, logicalId = 'Binding', more: object = {}): CloudFormationCall => ({

@@ -12,6 +12,7 @@ import {
   MeshProtocol,
   PathRewrite,
   RouteMatch,
+  VirtualNode,
   VirtualService,
 } from '../../lib/index.ts'
 import { containersOf, meshOf, propertiesOf, shop, synthError } from './shop.ts'
@@ -277,5 +278,50 @@ describe('mistakes', () => {
   it('are refused: a listener on a port of the proxy itself', () => {
     const { app } = gateway({ listeners: [{ port: 9902 }] })
     expect(synthError(app)).toContain('The proxy needs port 9902 itself for the scraping of metrics')
+  })
+})
+
+describe('the TLS of a gateway', () => {
+  const listeners = [{ port: 8443, tls: GatewayTls.files('/tls/chain.pem', '/tls/key.pem') }]
+
+  it('may have more certificates, and names that pass through to virtual services', () => {
+    const certificates = [{ certificateChain: '/tls/blog/chain.pem', privateKey: '/tls/blog/key.pem' }]
+    const { app, stack, mesh, edge, target, template } = gateway({ listeners, certificates })
+    edge.passTlsThrough({ hosts: ['web.example'], target })
+    const node = new VirtualNode(stack, 'Pg', { mesh, port: 5432, protocol: MeshProtocol.TCP })
+    const db = new VirtualService(stack, 'Db', { mesh, protocol: MeshProtocol.TCP, port: 5432, defaultTarget: node })
+    edge.passTlsThrough({ hosts: ['db.example', '*.db.example'], target: db, targetPort: 5432 })
+    const targetRef = { Kind: 'virtual-gateway', Name: 'edge' }
+    expect(propertiesOf(stack, 'Custom::WeftPolicy', { PolicyKind: 'certificates' })).toMatchObject({
+      TargetRef: targetRef,
+      Spec: { Certificates: [{ File: { CertificateChain: '/tls/blog/chain.pem', PrivateKey: '/tls/blog/key.pem' } }] },
+    })
+    expect(propertiesOf(stack, 'Custom::WeftPolicy', { PolicyKind: 'tls-passthrough' })).toMatchObject({
+      TargetRef: targetRef,
+      Spec: {
+        Routes: [
+          { Hosts: ['web.example'], VirtualService: 'web.shop.internal' },
+          { Hosts: ['db.example', '*.db.example'], VirtualService: 'db.shop.internal', Port: 5432 },
+        ],
+      },
+    })
+    const policies = Object.values(
+      template().findResources('Custom::WeftPolicy', { Properties: { PolicyKind: 'tls-passthrough' } }),
+    )
+    for (const part of ['Db', 'Edge']) expect(policies[0]!.DependsOn).toContainEqual(expect.stringContaining(part))
+    expect(synthError(app)).toBe('')
+  })
+
+  it('is told at synth where it can not be so', () => {
+    expect(() => gateway({ certificates: [{ certificateChain: '/a', privateKey: '/b' }] })).toThrow(
+      /certificates is for listeners with TLS, and there is none/,
+    )
+    const plain = gateway()
+    expect(() => plain.edge.passTlsThrough({ hosts: ['a.example'], target: plain.target })).toThrow(
+      /tls-passthrough is for listeners with TLS/,
+    )
+    const { app, edge, target } = gateway({ listeners })
+    edge.passTlsThrough({ hosts: ['a.example', 'A.example'], target })
+    expect(synthError(app)).toContain('A.example stands here twice')
   })
 })

@@ -45,8 +45,8 @@ it('runs every snippet of docs/constructs.md as one app, which synthesizes', () 
   new Function(...Object.keys(given), 'IMAGE', code).apply(stack, [...Object.values(given), IMAGE])
   expect(SNIPPETS.length).toBeGreaterThan(3)
   expect(synthError(app)).toBe('')
-  Template.fromStack(stack).resourceCountIs('Custom::WeftVirtualNode', 8)
-  Template.fromStack(stack).resourceCountIs('Custom::WeftPolicy', 2)
+  Template.fromStack(stack).resourceCountIs('Custom::WeftVirtualNode', 9)
+  Template.fromStack(stack).resourceCountIs('Custom::WeftPolicy', 4)
 })
 
 it('runs every snippet of docs/cdk.md, with which one app names its mesh and another takes it', () => {

@@ -281,3 +281,30 @@ describe('a router', () => {
 function routerOf(stack: Stack, mesh: IMesh): VirtualRouter {
   return new VirtualRouter(stack, 'Main', { mesh })
 }
+
+describe('a TCP route with server names', () => {
+  it('has a policy of its own, deployed after it, and is hidden by no other route', () => {
+    const { app, mesh, stack, v1, v2 } = catalog(MeshProtocol.TCP)
+    const router = new VirtualRouter(stack, 'Db', { mesh, protocol: MeshProtocol.TCP, port: 5432 })
+    router.route('Rest', { target: v1, priority: 1 })
+    router.route('Acme', { serverNames: ['acme.example', '*.acme.example'], target: v2 })
+    expect(propertiesOf(stack, 'Custom::WeftPolicy', { PolicyKind: 'sni' })).toMatchObject({
+      PolicyName: expect.stringMatching(/^[a-z0-9-]*acme-[a-z0-9]+$/),
+      TargetRef: { Kind: 'route', Name: `${router.virtualRouterName}/acme` },
+      Spec: { Hosts: ['acme.example', '*.acme.example'] },
+    })
+    const [policy] = Object.values(Template.fromStack(stack).findResources('Custom::WeftPolicy'))
+    expect(policy!.DependsOn).toContainEqual(expect.stringContaining('Acme'))
+    expect(synthError(app)).toBe('')
+  })
+
+  it('is a mistake where requests are routed, and where a name is none', () => {
+    const http = catalog()
+    expect(() => http.router.route('Acme', { serverNames: ['a.example'], target: http.v2 })).toThrow(
+      /serverNames are for TCP; requests are routed by their host/,
+    )
+    const { app, router, v2 } = catalog(MeshProtocol.TCP)
+    router.route('Acme', { serverNames: ['10.0.0.1'], target: v2 })
+    expect(synthError(app)).toContain('spec.hosts[0]: A client of TLS could not ask for this name')
+  })
+})

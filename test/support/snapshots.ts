@@ -24,6 +24,7 @@ function match(part: Partial<RouteMatch> = {}): RouteMatch {
     port: null,
     host: null,
     headers: [],
+    serverNames: [],
     query: [],
     ...part,
   }
@@ -106,7 +107,8 @@ export function gateway(port: number, part: Partial<GatewayListener> = {}): Gate
     origin: { kind: 'virtual-gateway', name: 'gate' },
     port,
     protocol: 'http',
-    tls: { mode: 'disabled', certificate: { kind: 'mesh' }, clientValidation: null },
+    tls: { mode: 'disabled', certificate: { kind: 'mesh' }, certificates: [], clientValidation: null },
+    passthrough: [],
     table: 'gate',
     timeouts: TIMEOUTS,
     ...part,

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { createSecureContext, TLSSocket } from 'node:tls'
 import { WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
-import type { Cluster, InboundListener, InboundPort, Snapshot } from '../../runtime/model/snapshot.ts'
+import type { Cluster, InboundListener, InboundPort, Route, Snapshot } from '../../runtime/model/snapshot.ts'
 import type { TestCa } from './certificates.ts'
 import { freePort, type RunningServing, startServing } from './running-serving.ts'
 import { cluster, forwardRoute, inboundPort, snapshot, TIMEOUTS, table } from './snapshots.ts'
@@ -39,6 +40,22 @@ export async function startTcpApp(onSocket: (socket: Socket) => void): Promise<T
 
 /** Says back what it hears, and ends when it was told all. */
 export const echo = (socket: Socket): void => void socket.pipe(socket)
+
+/** An app that ends TLS itself, with a certificate for these names, and answers each chunk that it hears. */
+export async function startTlsApp(
+  ca: TestCa,
+  names: readonly string[],
+  answer: (heard: string, serverName: string) => string,
+): Promise<TcpApp> {
+  const { keyPem, chainPem } = await ca.issue(names.map((value) => ({ type: 'dns', value })))
+  const secureContext = createSecureContext({ key: keyPem, cert: chainPem })
+  return startTcpApp((socket) => {
+    const secure = new TLSSocket(socket, { isServer: true, secureContext, SNICallback: (_, done) => done(null) })
+    secure.on('error', () => {})
+    secure.on('end', () => secure.end())
+    secure.on('data', (chunk) => secure.write(answer(chunk.toString(), String(secure.servername))))
+  })
+}
 
 export async function identityOf(ca: TestCa, name: string): Promise<WorkloadIdentity> {
   const { keyPem, chainPem } = await ca.issue([{ type: 'url', value: `spiffe://weft.test/shop/${name}` }])
@@ -119,6 +136,8 @@ export async function startTcpCaller(
   targets: Readonly<Record<string, readonly { meshPort?: number; appPort?: number }[]>>,
   options: {
     weights?: Readonly<Record<string, number>>
+    /** In the place of one route to all targets. */
+    routes?: readonly Route[]
     cluster?: Partial<Cluster>
     idleMs?: number
     accessLogs?: Snapshot['accessLogs']
@@ -143,7 +162,9 @@ export async function startTcpCaller(
       tables: [
         table(
           'db',
-          [forwardRoute('all', weights, { timeouts: { requestMs: 0, ...(idleMs === undefined ? {} : { idleMs }) } })],
+          options.routes ?? [
+            forwardRoute('all', weights, { timeouts: { requestMs: 0, ...(idleMs === undefined ? {} : { idleMs }) } }),
+          ],
           [port],
         ),
       ],

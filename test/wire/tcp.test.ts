@@ -101,6 +101,18 @@ describe.each(Object.entries(ways))('TCP through %s', (name, way) => {
     expect(heard.text()).toBe('heard everything')
   })
 
+  it('keeps the other half open when the client ends without a word', async () => {
+    const via = await way((one) => {
+      one.once('end', () => setTimeout(() => one.end('noon'), 50))
+      one.resume()
+    })
+    const socket = client(via)
+    const heard = listenTo(socket)
+    socket.end()
+    expect(await heard.over).toBe('end')
+    expect(heard.text()).toBe('noon')
+  })
+
   it('keeps the other half open when the app has said all', async () => {
     const said: { text: () => string; over: Promise<string> }[] = []
     const via = await way((one) => {

@@ -6,10 +6,11 @@ import { TCP_PROTOCOL, TcpDoor } from '../tcp/door.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { ListenerMetrics } from '../telemetry/request-metrics.ts'
 import type { WorkloadIdentity } from '../tls/identity.ts'
-import { createMeshServer } from '../tls/server.ts'
+import { createMeshServer, HANDSHAKE_TIMEOUT_MS } from '../tls/server.ts'
 import { createTerminatingServer, type TerminatingServer, type TerminatingSource } from '../tls/terminating.ts'
 import { HttpDoor, type TlsDownstream } from './door.ts'
-import { SERVER_FIRST, sniff } from './sniff.ts'
+import { peekHello } from './peek.ts'
+import { CLIENT_FIRST, SERVER_FIRST, sniff } from './sniff.ts'
 
 /** What clients of TLS are offered (ALPN), in order of preference. */
 const HTTP_PROTOCOLS = ['h2', 'http/1.1']
@@ -24,6 +25,13 @@ interface ArrivalsOptions {
   readonly log: Log
   /** What stands behind a server name of the mesh port, in lower case; asked for each connection. */
   readonly bySni: (name: string) => HttpDoor | TcpDoor | undefined
+}
+
+/** Where connections go whose TLS a gateway does not end. */
+export interface Passthrough {
+  readonly door: TcpDoor
+  /** Whether it is not ended for this name, in lower case. */
+  readonly takes: (serverName: string) => boolean
 }
 
 /** How connections get from the ports to the doors: through TLS where there is any. */
@@ -59,13 +67,44 @@ export class Arrivals {
     return (socket) => sniff(socket, tls, plain, door instanceof TcpDoor ? SERVER_FIRST : undefined)
   }
 
+  /**
+   * The same at a gateway that does not end the TLS of all: the server name of the ClientHello is looked at before. What does
+   * not begin with a proper one is left to the server of TLS, which knows how to refuse it.
+   */
+  fromClientOfGateway(
+    door: HttpDoor,
+    mode: 'strict' | 'permissive',
+    termination: TerminatingServer,
+    passthrough: Passthrough,
+    label: string,
+  ): (socket: Socket) => void {
+    const failures = new ListenerMetrics(this.options.metrics, label)
+    const silenceMs = mode === 'strict' ? HANDSHAKE_TIMEOUT_MS : CLIENT_FIRST.ms
+    const ignore = (): void => {}
+    return (socket) => {
+      socket.on('error', ignore)
+      peekHello(socket, silenceMs, ({ kind, ...hello }) => {
+        if (kind === 'silent' || kind === 'slow' || kind === 'closed') {
+          // Load balancers ask whether a port is open in this way: a connection without a word.
+          const waited = kind === 'slow' || (kind === 'silent' && mode === 'strict' && !socket.readableEnded)
+          if (waited) failures.tlsFailed('handshake_timeout')
+          return void socket.destroy()
+        }
+        socket.removeListener('error', ignore)
+        const name = 'serverName' in hello ? hello.serverName : null
+        if (name !== null && passthrough.takes(name)) passthrough.door.takeNamed(socket, name)
+        else if (kind === 'plain' && mode === 'permissive') this.enter(door, socket, null, false)
+        else termination.server.emit('connection', socket)
+      })
+    }
+  }
+
   /** The server of a listener that ends the TLS of strangers. */
   terminate(door: HttpDoor | TcpDoor, source: TerminatingSource, label: string): TerminatingServer {
     const { identity, log, metrics } = this.options
     const failures = new ListenerMetrics(metrics, label)
     return createTerminatingServer({
-      certificate: source.certificate,
-      clientValidation: source.clientValidation,
+      ...source,
       identity,
       log,
       // What is said inside of TCP is between its ends.

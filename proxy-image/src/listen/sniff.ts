@@ -12,7 +12,7 @@ interface Silence {
 }
 
 /** A client that speaks first is closed like an idle connection. */
-const CLIENT_FIRST: Silence = { ms: 300_000, isPlain: false }
+export const CLIENT_FIRST: Silence = { ms: 300_000, isPlain: false }
 /** A client of TLS speaks first; those of MySQL and SMTP do not. */
 export const SERVER_FIRST: Silence = { ms: 200, isPlain: true }
 

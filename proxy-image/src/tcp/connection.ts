@@ -21,8 +21,8 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 const CERTIFICATE_MARGIN_MS = 1_000
 
 /**
- * One connection of a TCP listener, from its acceptance to its last byte, and what the access log says of it. Nothing of it
- * is read before there is an endpoint to send it to.
+ * One connection of a TCP listener, from its acceptance to its last byte, and what the access log says of it. Nothing is
+ * taken out of it before there is an endpoint to send it to.
  */
 export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner {
   readonly startTimeMs = Date.now()
@@ -33,7 +33,8 @@ export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner
   readonly status = 0
   readonly upstreamServiceTimeMs = null
   readonly responseHeadMs = null
-  readonly serverName: string | null
+  /** SNI, of TLS that is ended here or passed through; null where there is none. */
+  serverName: string | null
   readonly downstreamAddress: string
   readonly downstreamLocalAddress: string
   readonly peer: TcpPeer
@@ -89,6 +90,8 @@ export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner
     this.metrics.connections.inc()
     this.downstream.removeListener('error', this.onEarlyError)
     this.relay = new Relay(this.downstream, upstream.socket, this)
+    // It ended without a word while nobody listened: the relay can't hear of it any more.
+    if (this.downstream.readableEnded) upstream.socket.end()
     this.movedAtMs = performance.now()
     if (this.idleMs !== 0) {
       this.idle = new Deadline(this)

@@ -11,7 +11,7 @@ import { ProxyError } from '../errors.ts'
  * several names there (CVE-2021-44532, mended by quoting such values as JSON). So the string is read by its grammar
  * from end to end: what does not fit it counts as no name at all, and one that needed quoting keeps its quotes.
  */
-function alternativeNames(certificate: X509Certificate): readonly (readonly [type: string, value: string])[] {
+export function alternativeNames(certificate: X509Certificate): readonly (readonly [type: string, value: string])[] {
   const text = certificate.subjectAltName ?? ''
   const entry = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/y
   const names: [string, string][] = []

@@ -1,16 +1,27 @@
 import { constants, X509Certificate } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
-import { createSecureContext, createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls'
-import type { Certificate, ClientValidation } from '../../../runtime/model/snapshot.ts'
+import { readFileSync } from 'node:fs'
+import {
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureContextOptions,
+  type Server,
+  type TLSSocket,
+} from 'node:tls'
+import { ServerNames } from '../../../runtime/model/server-name.ts'
+import type { Certificate, ClientValidation, FileCertificate } from '../../../runtime/model/snapshot.ts'
 import type { Log } from '../log.ts'
 import type { WorkloadIdentity } from './identity.ts'
-import { carriesName } from './peer.ts'
+import { alternativeNames, carriesName } from './peer.ts'
 import { HANDSHAKE_TIMEOUT_MS, handshakeRejection, type Rejection } from './server.ts'
+import { Watched } from './watched.ts'
 
 /** Where the credentials of a listener come from. */
 export interface TerminatingSource {
   /** `mesh` follows the workload identity; `file` names PEM files. */
   readonly certificate: Certificate
+  /** More of them, each for clients that ask for a DNS name in it. */
+  readonly certificates?: readonly FileCertificate[]
   /** What clients must show, null for nothing. A trust file is watched as those of the certificate are. */
   readonly clientValidation: ClientValidation
 }
@@ -39,15 +50,15 @@ const POLL_MS = 10_000
 
 /**
  * A server that ends TLS 1.2 and later. Changed files and a changed identity serve new handshakes; connections that stand
- * go on. Files that broke are logged, and the last good ones stay.
+ * go on. Files that broke are logged, and the last good ones stay, while the others follow their files.
  * Throws when the files can't be read or do not fit together now: then the snapshot can't be taken.
  */
 export function createTerminatingServer(options: TerminatingOptions): TerminatingServer {
   const { clientValidation, identity, log, onConnection, onRejected } = options
-  const files = filesOf(options)
-  let seen = stamp(files)
+  const credentials = new Credentials(options, identity, log)
   const server = createServer({
-    ...readContext(options, identity),
+    ...credentials.options(),
+    SNICallback: (name, done) => done(null, credentials.contextFor(name.toLowerCase())),
     requestCert: clientValidation !== null,
     rejectUnauthorized: clientValidation !== null,
     ALPNProtocols: [...options.alpnProtocols],
@@ -64,29 +75,17 @@ export function createTerminatingServer(options: TerminatingOptions): Terminatin
     socket.on('error', () => {})
     socket.destroy()
   })
-  const refresh = (): boolean => {
-    try {
-      const now = stamp(files)
-      server.setSecureContext(readContext(options, identity))
-      // Only what was taken counts as seen: files that are half written are looked at again.
-      seen = now
-      return true
-    } catch (error) {
-      seen = ''
-      log.error('changed certificate files are unusable; the last good ones stay in force', {
-        files: files.join(' '),
-        error: (error as Error).message,
-      })
-      return false
-    }
-  }
   const timer = setInterval(() => {
-    if (seen === stampOrNone(files) || !refresh()) return
+    const files = credentials.poll()
+    if (files.length === 0) return
+    server.setSecureContext(credentials.options())
     log.info('certificate files changed; new connections get the new ones', { files: files.join(' ') })
   }, options.pollMs ?? POLL_MS)
   timer.unref()
-  if (files.length === 0) clearInterval(timer)
-  const detach = identity.onChange(refresh)
+  if (!credentials.hasFiles) clearInterval(timer)
+  const detach = identity.onChange(() => {
+    if (credentials.followIdentity()) server.setSecureContext(credentials.options())
+  })
   return {
     server,
     close() {
@@ -104,47 +103,107 @@ function mayEnter(socket: TLSSocket, validation: ClientValidation): boolean {
   return validation.sans.length === 0 || carriesName(certificate, validation.sans)
 }
 
-function filesOf({ certificate, clientValidation }: TerminatingSource): readonly string[] {
-  const own = certificate.kind === 'file' ? [certificate.chain, certificate.key] : []
-  return clientValidation?.trust.kind === 'file' ? [...own, clientValidation.trust.chain] : own
+/** A certificate with its chain and key, and the names that it is for. */
+interface Pair {
+  readonly options: SecureContextOptions
+  readonly names: readonly string[]
 }
 
-function stamp(files: readonly string[]): string {
-  return files
-    .map((path) => statSync(path))
-    .map((stat) => `${stat.ino}/${stat.size}/${stat.mtimeMs}`)
-    .join(' ')
-}
+/** All that a listener shows, and what it asks for: the same of everybody, whichever certificate is shown. */
+class Credentials {
+  private readonly own: Watched<Pair>
+  private readonly others: readonly Watched<Pair>[]
+  private readonly trust: Watched<SecureContextOptions>
+  private readonly isMesh: { readonly own: boolean; readonly trust: boolean }
+  /** Null: the listener's own. */
+  private byName!: ServerNames<SecureContext | null>
 
-function stampOrNone(files: readonly string[]): string | undefined {
-  try {
-    return stamp(files)
-  } catch {
-    return undefined
+  constructor(
+    { certificate, certificates = [], clientValidation }: TerminatingSource,
+    identity: WorkloadIdentity,
+    log: Log,
+  ) {
+    this.isMesh = { own: certificate.kind === 'mesh', trust: clientValidation?.trust.kind === 'mesh' }
+    this.own = watchedPair(certificate, identity, log)
+    this.others = certificates.map((one) => watchedPair(one, identity, log, true))
+    const trustFiles = clientValidation?.trust.kind === 'file' ? [clientValidation.trust.chain] : []
+    const read = () => (clientValidation === null ? {} : readTrust(clientValidation, identity))
+    this.trust = new Watched(trustFiles, read, log)
+    this.index()
   }
+
+  private get all(): readonly Watched<unknown>[] {
+    return [this.own, ...this.others, this.trust]
+  }
+
+  get hasFiles(): boolean {
+    return this.all.some(({ files }) => files.length > 0)
+  }
+
+  /** For those who ask for no name, or for one that no other certificate is for. */
+  options(): SecureContextOptions {
+    return this.optionsOf(this.own.current)
+  }
+
+  /** `name` is in lower case. Undefined: what {@link options} say. */
+  contextFor(name: string): SecureContext | undefined {
+    return this.byName.find(name) ?? undefined
+  }
+
+  /** Reads what has changed; the files that there is something new from. */
+  poll(): readonly string[] {
+    const changed = this.all.filter((one) => one.poll())
+    if (changed.length > 0) this.index()
+    return changed.flatMap(({ files }) => files)
+  }
+
+  /** The workload identity has changed. True: so has what is shown or asked for. */
+  followIdentity(): boolean {
+    const changed = [...(this.isMesh.own ? [this.own] : []), ...(this.isMesh.trust ? [this.trust] : [])].filter((one) =>
+      one.reread(),
+    )
+    if (changed.length > 0) this.index()
+    return changed.length > 0
+  }
+
+  private optionsOf(pair: Pair): SecureContextOptions {
+    return { ...pair.options, ...this.trust.current, minVersion: 'TLSv1.2' }
+  }
+
+  /** Every context has the trust of the listener: Node takes the CAs from the one that the server name picks. */
+  private index(): void {
+    const entries = this.others.flatMap(({ current }) => {
+      const context = createSecureContext(this.optionsOf(current))
+      return current.names.map((name) => [name, context] as const)
+    })
+    const own = this.own.current.names.map((name) => [name, null] as const)
+    this.byName = new ServerNames<SecureContext | null>([...own, ...entries], 'label')
+  }
+}
+
+/** `named`: it is of no use without a DNS name. */
+function watchedPair(certificate: Certificate, identity: WorkloadIdentity, log: Log, named = false): Watched<Pair> {
+  const files = certificate.kind === 'file' ? [certificate.chain, certificate.key] : []
+  return new Watched(files, () => readPair(certificate, identity, named), log)
 }
 
 /** Throws for files that OpenSSL does not take or that do not belong together. */
-function readContext(source: TerminatingSource, identity: WorkloadIdentity): SecureContextOptions {
-  const { certificate, clientValidation } = source
-  const own =
-    certificate.kind === 'mesh'
-      ? { key: identity.credentials.keyPem, cert: identity.credentials.chainPem }
-      : readPair(certificate)
-  const options: SecureContextOptions = {
-    ...own,
-    ...(clientValidation === null ? {} : readTrust(clientValidation, identity)),
-    minVersion: 'TLSv1.2',
+function readPair(certificate: Certificate, identity: WorkloadIdentity, named: boolean): Pair {
+  if (certificate.kind === 'mesh') {
+    const { keyPem: key, chainPem: cert } = identity.credentials
+    return { options: { key, cert }, names: [] }
   }
+  const options = { key: readFileSync(certificate.key), cert: readFileSync(certificate.chain) }
   createSecureContext(options)
-  return options
-}
-
-function readPair(files: { readonly chain: string; readonly key: string }): SecureContextOptions {
-  const pair = { key: readFileSync(files.key), cert: readFileSync(files.chain) }
-  const end = new X509Certificate(pair.cert).validToDate
-  if (end.getTime() < Date.now()) throw new Error(`${files.chain} expired at ${end.toISOString()}`)
-  return pair
+  const leaf = new X509Certificate(options.cert)
+  const end = leaf.validToDate
+  if (end.getTime() < Date.now()) throw new Error(`${certificate.chain} expired at ${end.toISOString()}`)
+  // The common name does not count (RFC 9525, section 2).
+  const names = alternativeNames(leaf).flatMap(([type, value]) => (type === 'DNS' ? [value] : []))
+  if (named && names.length === 0) {
+    throw new Error(`${certificate.chain} holds no DNS name (subject alternative name) that a client could ask for`)
+  }
+  return { options, names }
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g

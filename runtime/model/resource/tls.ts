@@ -5,7 +5,8 @@ import { filePath, list, port, text } from './values.ts'
 
 /** TLS of listeners and client policies. Virtual nodes and virtual gateways have the same shapes in App Mesh's model. */
 
-const fileCertificate = object({ certificateChain: filePath, privateKey: filePath })
+/** PEM files: the chain begins with the certificate itself. */
+export const FileCertificateSchema = object({ certificateChain: filePath, privateKey: filePath })
 const secret = object({ secretName: text() })
 const fileTrust = object({ certificateChain: filePath })
 const acmTrust = object({ certificateAuthorityArns: list(text(), 1, 3) })
@@ -13,7 +14,7 @@ const subjectAlternativeNames = object({ match: object({ exact: list(text(1, 254
 
 const clientTls = object({
   certificate: v.optional(
-    v.pipe(object({ file: v.optional(fileCertificate), sds: v.optional(secret) }), exactlyOne('file', 'sds')),
+    v.pipe(object({ file: v.optional(FileCertificateSchema), sds: v.optional(secret) }), exactlyOne('file', 'sds')),
   ),
   /** Default true: a connection without TLS is refused. */
   enforce: v.optional(v.boolean()),
@@ -35,7 +36,7 @@ export const ListenerTlsSchema = object({
   certificate: v.pipe(
     object({
       acm: v.optional(object({ certificateArn: text() })),
-      file: v.optional(fileCertificate),
+      file: v.optional(FileCertificateSchema),
       sds: v.optional(secret),
     }),
     exactlyOne('acm', 'file', 'sds'),

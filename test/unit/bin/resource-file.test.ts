@@ -51,7 +51,7 @@ describe('a resource file', () => {
       '6: spec.allow[0]: Exactly one of virtualNode, virtualGateway must be set, but virtualNode and virtualGateway are; keep one of them.',
     ])
     expect(problemsOf(text.replace('authorization', 'magic'))).toEqual([
-      '3: there is no policy "magic"; there are authorization, retry, timeout',
+      '3: there is no policy "magic"; there are authorization, certificates, retry, sni, timeout, tls-passthrough',
     ])
     expect(problemsOf(text.replace('policy: authorization\n', ''))).toEqual(['1: Policy needs `policy`, a text'])
   })

@@ -27,6 +27,7 @@ const routeMatch: fc.Arbitrary<RouteMatch> = fc.record({
   port: fc.constantFrom(null, null, 80),
   host: fc.constantFrom(null, null, { kind: 'suffix' as const, value: '.b' }, { kind: 'exact' as const, value: 'a.b' }),
   headers: fc.array(headerMatch, { maxLength: 2 }),
+  serverNames: fc.constant([]),
   query: fc.array(fc.record({ name, exact: fc.constantFrom(null, '', '1') }), { maxLength: 1 }),
 })
 const routes: fc.Arbitrary<Route[]> = fc.array(routeMatch, { maxLength: 40 }).map((all) =>

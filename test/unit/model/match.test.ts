@@ -9,6 +9,7 @@ const ANY: RouteMatch = {
   port: null,
   host: null,
   headers: [],
+  serverNames: [],
   query: [],
 }
 

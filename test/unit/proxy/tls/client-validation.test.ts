@@ -45,7 +45,7 @@ const clientNamed = (value: string) => clients.issue([{ type: 'dns', value }])
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 
 function edge(tls: Partial<GatewayListener['tls']>) {
-  const base = { mode: 'permissive', certificate: certificate(), clientValidation: null } as const
+  const base = { mode: 'permissive', certificate: certificate(), certificates: [], clientValidation: null } as const
   return { ...oneWay(port, upstream.port), listeners: [gateway(port, { tls: { ...base, ...tls } })] }
 }
 
