@@ -121,6 +121,8 @@ describe('an upstream that goes away', () => {
     await expect.poll(() => app.connections[0]!.frames.some(({ type }) => type === PING)).toBe(true)
     sweepAfter(proxy, 32_000)
     expect(await answer).toMatchObject({ status: 502 })
+    const reason = { cluster: 'app', reason: 'keep_alive_timeout' }
+    expect(proxy.count('weft_upstream_connections_broken_total', reason)).toBe(1)
   })
   it('is left in peace while it answers PINGs', async () => {
     const { app, port, proxy } = await beforeFrames(({ type, id, payload }, c) => {
