@@ -92,6 +92,16 @@ export async function goTool(name: string, ...packages: readonly string[]): Prom
     : { missing: `${packages.join(', ')} can't be built here: ${reason}` }
 }
 
+/** A Go program of one file of ours, which needs nothing but Go's own library; `bin` is the folder of the command `name`. */
+export async function goProgram(name: string, source: string): Promise<Judge> {
+  const directory = join(CACHE, `go-${name}`)
+  const reason = await installed(directory, readFileSync(source, 'utf8'), async () => {
+    mkdirSync(directory, { recursive: true })
+    await run('go', ['build', '-o', join(directory, name), source], { timeout: INSTALL_MS })
+  })
+  return reason === undefined ? { bin: directory } : { missing: `${name} can't be built by go here: ${reason}` }
+}
+
 /**
  * Commands of a Debian package, unpacked and not installed: no service is started and no rights are needed; `bin` is the
  * folder of its commands. What stands on the PATH is taken as it is.
@@ -105,7 +115,8 @@ export async function debianTool(command: string, name: string): Promise<Judge> 
     await run('apt-get', ['download', name], { cwd: directory, timeout: INSTALL_MS })
     await run('sh', ['-c', 'dpkg -x ./*.deb .'], { cwd: directory, timeout: INSTALL_MS })
   })
-  const bin = join(directory, 'usr', 'bin')
+  const folders = ['bin', 'sbin'].map((folder) => join(directory, 'usr', folder))
+  const bin = folders.find((folder) => existsSync(join(folder, command))) ?? folders[0]!
   return reason === undefined ? { bin } : { missing: `${command} is not here, and apt has no ${name}: ${reason}` }
 }
 
