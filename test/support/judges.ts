@@ -104,19 +104,22 @@ export async function goProgram(name: string, source: string): Promise<Judge> {
 
 /**
  * Commands of a Debian package, unpacked and not installed: no service is started and no rights are needed; `bin` is the
- * folder of its commands. What stands on the PATH is taken as it is.
+ * folder of its commands. What stands on the PATH is taken as it is. `probe`: an argument with which the command must run here,
+ * since the libraries of other packages do not come with it.
  */
-export async function debianTool(command: string, name: string): Promise<Judge> {
+export async function debianTool(command: string, name: string, probe?: string): Promise<Judge> {
   const onPath = process.env.PATH?.split(':').find((folder) => existsSync(join(folder, command)))
   if (onPath !== undefined) return { bin: onPath }
   const directory = join(CACHE, `deb-${name}`)
+  const folders = ['bin', 'sbin'].map((folder) => join(directory, 'usr', folder))
+  const folder = (): string => folders.find((one) => existsSync(join(one, command))) ?? folders[0]!
   const reason = await installed(directory, name, async () => {
     mkdirSync(directory, { recursive: true })
     await run('apt-get', ['download', name], { cwd: directory, timeout: INSTALL_MS })
     await run('sh', ['-c', 'dpkg -x ./*.deb .'], { cwd: directory, timeout: INSTALL_MS })
+    if (probe !== undefined) await run(join(folder(), command), [probe], { timeout: INSTALL_MS })
   })
-  const folders = ['bin', 'sbin'].map((folder) => join(directory, 'usr', folder))
-  const bin = folders.find((folder) => existsSync(join(folder, command))) ?? folders[0]!
+  const bin = folder()
   return reason === undefined ? { bin } : { missing: `${command} is not here, and apt has no ${name}: ${reason}` }
 }
 

@@ -20,6 +20,8 @@ const BYTES = 16 * 1024 * 1024
 const EMPTY = sha256(Buffer.alloc(0))
 /** What no client encodes by itself, and a proxy may be tempted to put in order. */
 const TARGET = '/query?a=%20b+c&d=%C3%A9&f=(x)!*&g=a%2Fb&&h=;k&=v&i=a?b/c:@~,$&l=%2e%2e/..&m'
+/** What other clients encode or refuse to send, and curl does not. */
+const RAW = '&n="<>"&o=^{}|`[1]\\'
 const BUILD_MS = 250_000
 const LIMIT_MS = 60_000
 
@@ -161,7 +163,7 @@ async function curlReport(version: HttpVersion, origin: string): Promise<Record<
   const zipped = await ask('/gzip', '--compressed')
   const head = await ask('/large', '--head')
   const report = {
-    query: (await ask(TARGET)).body.toString(),
+    query: (await ask(TARGET + RAW)).body.toString(),
     // Of a HEAD it writes the head itself where the body would be.
     head: summary({ ...head, body: head.body.subarray(head.heads.length) }),
     empty: summary(await ask('/empty')),
@@ -185,9 +187,9 @@ describe('curl', () => {
     'sees what it should by $version, $way',
     { timeout: LIMIT_MS },
     async ({ version, origin }, { skip }) => {
-      const judge = await debianTool('curl', 'curl')
+      const judge = await debianTool('curl', 'curl', '--version')
       if ('missing' in judge) return skip(judge.missing)
-      const all: Record<string, unknown> = { ...expected(version), connections: [1, 0, 0] }
+      const all: Record<string, unknown> = { ...expected(version), query: TARGET + RAW, connections: [1, 0, 0] }
       // By HTTP/2 it never waits for 100 (Continue), and 7.88 can't use a connection with prior knowledge twice.
       const lacks = version === 'http1' ? ['sentTrailers'] : ['sentTrailers', 'continued', 'connections']
       for (const name of lacks) delete all[name]
@@ -207,7 +209,7 @@ describe('nghttp', () => {
     'uploads, downloads and sends trailers $oddity, $way',
     { timeout: LIMIT_MS },
     async ({ args, origin }, { skip }) => {
-      const judge = await debianTool('nghttp', 'nghttp2-client')
+      const judge = await debianTool('nghttp', 'nghttp2-client', '--version')
       if ('missing' in judge) return skip(judge.missing)
       const nghttp = async (...more: readonly string[]): Promise<Buffer> => {
         const options = { encoding: 'buffer', maxBuffer: 2 * BYTES, timeout: LIMIT_MS } as const
@@ -231,7 +233,7 @@ describe('h2load', () => {
     'gets all of 5,000 answers by $version, $way',
     { timeout: LIMIT_MS },
     async ({ version, origin }, { skip }) => {
-      const judge = await debianTool('h2load', 'nghttp2-client')
+      const judge = await debianTool('h2load', 'nghttp2-client', '--version')
       if ('missing' in judge) return skip(judge.missing)
       const how = version === 'http1' ? ['--h1', '-m', '1'] : ['-m', '25']
       const args = ['-n', '5000', '-c', '20', ...how, `${origin(version)}/query?x`]

@@ -15,8 +15,8 @@ const CONNECTIONS = 10_000
 const AT_A_TIME = 200
 /** Connections on which a request follows, spread over all. */
 const ASKED = 500
-/** As slow as a machine may be that stands still at times. */
-const SLOW_MS = 1_000
+/** Of 100 answers one may be slower, on a machine that stands still at times. */
+const SLOW_MS = 100
 const REST_MS = 5_000
 /** Of one core; the sweep of each second looks at all of them. Measured: 0.6 % for HTTP/1.1, 0.8 % for HTTP/2. */
 const MAX_CPU_SHARE = 0.03
@@ -104,9 +104,11 @@ describe.each(PROTOCOLS)('10,000 idle connections of $name', ({ first, next, isA
     const rested = await usage('as it is')
     expect((rested.cpuMs - cpuMs) / (performance.now() - begun)).toBeLessThan(MAX_CPU_SHARE)
 
+    let slow = 0
     for (let i = 0; i < ASKED; i++) {
-      expect(await clients[i * Math.floor(CONNECTIONS / ASKED)]!.ask(next)).toBeLessThan(SLOW_MS)
+      if ((await clients[i * Math.floor(CONNECTIONS / ASKED)]!.ask(next)) > SLOW_MS) slow++
     }
+    expect(slow).toBeLessThan(ASKED / 100)
     for (const { socket } of clients) socket.destroy()
     await expect.poll(async () => (await usage('as it is')).open).toBe(0)
   })

@@ -31,7 +31,7 @@ let ports: Record<HttpVersion, number>
 let pairs: Record<HttpVersion, SidecarPair> | null = null
 
 beforeAll(async () => {
-  judge = await debianTool('nginx', 'nginx')
+  judge = await debianTool('nginx', 'nginx', '-v')
   if ('missing' in judge) return
   directory = mkdtempSync(join(tmpdir(), 'weft-nginx-'))
   const root = join(directory, 'www')
@@ -150,7 +150,7 @@ it.for(VERSIONS)(
   },
   async (appVersion, { skip }) => {
     if ('missing' in judge) return skip(judge.missing)
-    const load = await debianTool('h2load', 'nghttp2-client')
+    const load = await debianTool('h2load', 'nghttp2-client', '--version')
     if ('missing' in load) return skip(load.missing)
     const url = `http://127.0.0.1:${pairs![appVersion].port}/folder/../text.txt`
     const args = ['-n', '5000', '-c', '4', '-m', '10', '-H', 'accept-encoding: gzip', url]
