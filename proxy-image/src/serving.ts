@@ -18,6 +18,7 @@ import type { Log } from './log.ts'
 import { TcpDoor, type TcpWay } from './tcp/door.ts'
 import { tcpInboundRoutes, tcpPassthroughRoutes, tcpServiceRoutes } from './tcp/plans.ts'
 import type { AccessLogs, LogAccess } from './telemetry/access-log.ts'
+import { ConnectionBreaks } from './telemetry/connection-breaks.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import { ListenerMetrics, RequestMetrics } from './telemetry/request-metrics.ts'
 import { seriesOf } from './telemetry/series.ts'
@@ -74,7 +75,7 @@ export class Serving {
     this.options = options
     const { identity, metrics, log } = options
     this.arrivals = new Arrivals({ identity, metrics, log, bySni: (name) => this.bySni.get(name) })
-    this.sweeper = setInterval(() => this.sweep(), 1_000)
+    this.sweeper = setInterval(() => this.sweep(performance.now()), 1_000)
     this.sweeper.unref()
   }
 
@@ -267,7 +268,7 @@ export class Serving {
       http2Only?: boolean
     },
   ): HttpDoor {
-    const { metrics, tracing } = this.options
+    const { metrics, tracing, log } = this.options
     const chainOptions = {
       listener: new ListenerMetrics(metrics, label),
       unrouted: new RequestMetrics(metrics, { listener: label, route: '', cluster: '' }),
@@ -282,7 +283,8 @@ export class Serving {
     const chain = tracing === null ? new HttpChain(chainOptions) : new TracedChain(chainOptions, tracing)
     const { rule } = options
     const former = this.former(label, rule)
-    const door = former instanceof HttpDoor ? former : new HttpDoor(chain)
+    const door =
+      former instanceof HttpDoor ? former : new HttpDoor(chain, ConnectionBreaks.ofListener(metrics, log, label))
     const open = (): void => {
       door.chain = chain
       door.http2Only = options.http2Only === true
@@ -338,8 +340,8 @@ export class Serving {
 
   // ---- life -------------------------------------------------------------------------------------------------------
 
-  private sweep(): void {
-    const now = performance.now()
+  /** Housekeeping of every second: ends what is too old, too slow or too quiet at `now`, a time of `performance.now()`. */
+  sweep(now: number): void {
     for (const { door } of this.doors.values()) door.sweep(now)
     for (const cluster of this.clusters.values()) cluster.sweep(now)
   }

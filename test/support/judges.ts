@@ -92,20 +92,34 @@ export async function goTool(name: string, ...packages: readonly string[]): Prom
     : { missing: `${packages.join(', ')} can't be built here: ${reason}` }
 }
 
+/** A Go program of one file of ours, which needs nothing but Go's own library; `bin` is the folder of the command `name`. */
+export async function goProgram(name: string, source: string): Promise<Judge> {
+  const directory = join(CACHE, `go-${name}`)
+  const reason = await installed(directory, readFileSync(source, 'utf8'), async () => {
+    mkdirSync(directory, { recursive: true })
+    await run('go', ['build', '-o', join(directory, name), source], { timeout: INSTALL_MS })
+  })
+  return reason === undefined ? { bin: directory } : { missing: `${name} can't be built by go here: ${reason}` }
+}
+
 /**
  * Commands of a Debian package, unpacked and not installed: no service is started and no rights are needed; `bin` is the
- * folder of its commands. What stands on the PATH is taken as it is.
+ * folder of its commands. What stands on the PATH is taken as it is. `probe`: an argument with which the command must run here,
+ * since the libraries of other packages do not come with it.
  */
-export async function debianTool(command: string, name: string): Promise<Judge> {
+export async function debianTool(command: string, name: string, probe?: string): Promise<Judge> {
   const onPath = process.env.PATH?.split(':').find((folder) => existsSync(join(folder, command)))
   if (onPath !== undefined) return { bin: onPath }
   const directory = join(CACHE, `deb-${name}`)
+  const folders = ['bin', 'sbin'].map((folder) => join(directory, 'usr', folder))
+  const folder = (): string => folders.find((one) => existsSync(join(one, command))) ?? folders[0]!
   const reason = await installed(directory, name, async () => {
     mkdirSync(directory, { recursive: true })
     await run('apt-get', ['download', name], { cwd: directory, timeout: INSTALL_MS })
     await run('sh', ['-c', 'dpkg -x ./*.deb .'], { cwd: directory, timeout: INSTALL_MS })
+    if (probe !== undefined) await run(join(folder(), command), [probe], { timeout: INSTALL_MS })
   })
-  const bin = join(directory, 'usr', 'bin')
+  const bin = folder()
   return reason === undefined ? { bin } : { missing: `${command} is not here, and apt has no ${name}: ${reason}` }
 }
 

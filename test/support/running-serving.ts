@@ -27,6 +27,8 @@ export async function startServing(
     /** Whether loopback VIPs are bound. */
     vips?: boolean
     tracing?: (metrics: Metrics) => Tracing
+    /** What the operator reads; errors alone, on standard error, unless given. */
+    log?: Log
   } = {},
 ): Promise<RunningServing> {
   const metrics = new Metrics()
@@ -54,7 +56,7 @@ export async function startServing(
     metrics,
     accessLogs,
     tracing: options.tracing?.(metrics) ?? null,
-    log: new Log('error'),
+    log: options.log ?? new Log('error'),
   })
   await serving.apply(snapshot)
   // DNS clusters resolve their literal in a later turn.

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { HttpChain } from '../../proxy-image/src/chain/chain.ts'
 import { HttpDoor } from '../../proxy-image/src/listen/door.ts'
 import { Log } from '../../proxy-image/src/log.ts'
+import { ConnectionBreaks } from '../../proxy-image/src/telemetry/connection-breaks.ts'
 import { Metrics } from '../../proxy-image/src/telemetry/metrics.ts'
 import { ListenerMetrics, RequestMetrics } from '../../proxy-image/src/telemetry/request-metrics.ts'
 import { WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
@@ -49,6 +50,7 @@ async function start(filters: readonly MiddlewareHandler[]) {
       filters,
       choose: () => ({ plan, endpoint: null }),
     }),
+    ConnectionBreaks.ofListener(metrics, new Log('error'), 'test'),
   )
   const server = createServer((socket) => door.take(socket, null)).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,10 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { connect } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { goTool } from '../support/judges.ts'
+import { listening } from '../support/listening.ts'
 import { freePort, startServing } from '../support/running-serving.ts'
 import { startSidecarPair } from '../support/sidecar-pair.ts'
 import { gateway, oneWay } from '../support/snapshots.ts'
@@ -72,15 +71,3 @@ describe.each([
     await run(join(judge.bin, 'client'), args, { timeout: 15_000 })
   })
 })
-
-async function listening(port: number): Promise<void> {
-  for (let left = 100; left > 0; left--) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
-      socket.on('connect', () => socket.destroy())
-    })
-    if (open) return
-    await delay(50)
-  }
-  throw new Error(`nothing listens on ${port}`)
-}

@@ -23,6 +23,7 @@ import {
 import { openHttp2, requestHttp2, startHttp2Server } from '../support/http2-peers.ts'
 import { startUpstream } from '../support/raw-upstream.ts'
 import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { startSidecarPair } from '../support/sidecar-pair.ts'
 import { oneWay, retry } from '../support/snapshots.ts'
 
 const MIB = 1024 * 1024
@@ -86,6 +87,18 @@ describe('an upstream that goes away', () => {
     // The connection ends with its last stream.
     await once(app.connections[0]!.socket, 'close')
   })
+  it('has a POST that it did not take up sent again by the sidecar beside it, whatever the route says of retries', async () => {
+    const app = await startFrameServer(({ type, id }, c) => {
+      if (type !== HEADERS) return
+      if (app.connections.length > 1) c.head(id, END_STREAM, [':status', '200'])
+      else c.send(frame(GOAWAY, 0, 0, Buffer.concat([uint32(0), uint32(0)])))
+    })
+    closers.push(() => app.close())
+    const pair = await startSidecarPair(app.port, 'http2', 'web.test')
+    closers.push(() => pair.close())
+    expect(await requestHttp2(await client(pair.port), POST, 'once')).toMatchObject({ status: 200 })
+    expect(app.connections.length).toBe(2)
+  })
   it('says so twice, and serves what comes in between', async () => {
     const app = await startUpstream({ onRequest: (_seen, c) => c.answer(200, 'ok') })
     closers.push(() => app.close())
@@ -121,6 +134,8 @@ describe('an upstream that goes away', () => {
     await expect.poll(() => app.connections[0]!.frames.some(({ type }) => type === PING)).toBe(true)
     sweepAfter(proxy, 32_000)
     expect(await answer).toMatchObject({ status: 502 })
+    const reason = { cluster: 'app', reason: 'keep_alive_timeout' }
+    expect(proxy.count('weft_upstream_connections_broken_total', reason)).toBe(1)
   })
   it('is left in peace while it answers PINGs', async () => {
     const { app, port, proxy } = await beforeFrames(({ type, id, payload }, c) => {

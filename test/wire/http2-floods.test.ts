@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MAX_SECTION_BYTES } from '../../proxy-image/src/codec/http2/hpack-decoder.ts'
 import {
   block,
@@ -28,8 +28,9 @@ import { type RawUpstream, startUpstream, type UpstreamConnection } from '../sup
 import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
 import { oneWay } from '../support/snapshots.ts'
 
-const ENHANCE_YOUR_CALM = 11
 const FLOW_CONTROL_ERROR = 3
+/** RFC 9113, section 7. */
+const CODES = { enhance_your_calm: 11, flow_control_error: FLOW_CONTROL_ERROR } as const
 /** What an attack may cost at most, as a multiple of the header limit and of a normal client's work. */
 const FACTOR = 100
 /** Work of a normal client that attacks are compared with: so many requests. */
@@ -45,6 +46,8 @@ let app: RawUpstream
 let proxy: RunningServing
 let port = 0
 let normalCpuMs = 0
+/** What was broken off before the test began. */
+let before = { all: 0, enhance_your_calm: 0, flow_control_error: 0 }
 const clients: FrameClient[] = []
 
 beforeAll(async () => {
@@ -62,6 +65,9 @@ beforeAll(async () => {
   for (let i = 0; i < NORMAL_REQUESTS; i++) await requestHttp2(session, { ':path': '/x', ':authority': 'web.test' })
   normalCpuMs = cpuMs(begun)
   session.destroy()
+})
+beforeEach(() => {
+  before = brokenOff()
 })
 afterAll(async () => {
   await proxy.close()
@@ -106,6 +112,19 @@ async function attacker(own?: Buffer): Promise<FrameClient> {
   return client
 }
 
+/** Connections that were broken off, as the operator sees them. */
+function brokenOff(): typeof before {
+  const count = (reason: object): number => proxy.count('weft_downstream_connections_broken_total', { ...reason })
+  const [calm, window] = ['enhance_your_calm', 'flow_control_error']
+  return { all: count({}), enhance_your_calm: count({ reason: calm }), flow_control_error: count({ reason: window }) }
+}
+
+/** The client was told the code, and the operator sees one more connection that was broken off for it. */
+async function expectCut(client: FrameClient, reason: keyof typeof CODES): Promise<void> {
+  expect(await client.goaway()).toBe(CODES[reason])
+  expect(brokenOff()).toEqual({ ...before, all: before.all + 1, [reason]: before[reason] + 1 })
+}
+
 /**
  * Sends frames until the connection is cut, and measures what that costs this process (which holds the attacker, too).
  * Fails when nobody cuts it, or when it costs more than the bound.
@@ -138,38 +157,38 @@ describe('floods of frames without use end the connection', () => {
   it('CVE-2019-9512: PING', async () => {
     const client = await attacker()
     await flood(client, () => frame(PING, 0, 0, '12345678'))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('CVE-2019-9515: SETTINGS', async () => {
     const client = await attacker()
     await flood(client, () => settings())
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('CVE-2019-9515: a frame of a thousand SETTINGS, each of which would visit every stream', async () => {
     const client = await attacker()
     client.send(settings(...Array.from({ length: 1_000 }, (_, i) => [4, i + 1]).flat()))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('CVE-2019-9513: PRIORITY', async () => {
     const client = await attacker()
     await flood(client, (i) => frame(PRIORITY, 0, 1, Buffer.concat([uint32((i % 50) * 2 + 3), Buffer.from([9])])))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('CVE-2019-9518: empty DATA', async () => {
     const client = await attacker()
     client.send(requestHead(1, 0, 'POST'))
     await flood(client, () => frame(DATA, 0, 1))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('WINDOW_UPDATE without DATA', async () => {
     const client = await attacker()
     await flood(client, () => frame(WINDOW_UPDATE, 0, 0, uint32(1)))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('unknown frames', async () => {
     const client = await attacker()
     await flood(client, () => frame(0x77, 0, 0, 'x'))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
 })
 
@@ -189,14 +208,14 @@ describe('windows are no weapon', () => {
     )
     await client.next(HEADERS, 1)
     await flood(client, () => frame(WINDOW_UPDATE, 0, 1, uint32(1)))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('a window over 2^31-1 resets its stream, that of a connection ends it', async () => {
     const client = await attacker()
     client.send(requestHead(1, 0, 'POST'), frame(WINDOW_UPDATE, 0, 1, uint32(0x7fff_ffff)))
     expect((await client.next(RST_STREAM, 1)).payload.readUInt32BE()).toBe(FLOW_CONTROL_ERROR)
     client.send(frame(WINDOW_UPDATE, 0, 0, uint32(0x7fff_ffff)))
-    expect(await client.goaway()).toBe(FLOW_CONTROL_ERROR)
+    await expectCut(client, 'flow_control_error')
   })
 })
 
@@ -205,23 +224,23 @@ describe('streams that are given up end the connection when nothing else comes',
     const client = await attacker()
     const before = app.requests.length
     await flood(client, (i) => [requestHead(i * 2 + 1, END_STREAM), frame(RST_STREAM, 0, i * 2 + 1, uint32(8))])
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
     expect(app.requests.length - before).toBeLessThan(1_000)
   })
   it('CVE-2025-8671: made you reset', async () => {
     const client = await attacker()
     await flood(client, (i) => [requestHead(i * 2 + 1, END_STREAM), frame(WINDOW_UPDATE, 0, i * 2 + 1, uint32(0))])
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('CVE-2019-9514: malformed requests that must be reset', async () => {
     const client = await attacker()
     await flood(client, (i) => frame(HEADERS, END_HEADERS | END_STREAM, i * 2 + 1, block(['X', 'y'])))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('more streams than are allowed', async () => {
     const client = await attacker()
     await flood(client, (i) => requestHead(i * 2 + 1, 0, 'POST'))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
 })
 
@@ -230,13 +249,13 @@ describe('field sections are bounded', () => {
     const client = await attacker()
     client.send(frame(HEADERS, END_STREAM, 1, requestBlock()))
     await flood(client, () => frame(CONTINUATION, 0, 1, block(['x-a', 'y'.repeat(100)])))
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('CVE-2019-9516: fields without names', async () => {
     const client = await attacker()
     const empty = Buffer.concat(Array.from({ length: 1_000 }, () => block(['', ''])))
     await flood(client, (i) => frame(HEADERS, END_HEADERS | END_STREAM, i * 2 + 1, empty), 5_000)
-    expect(await client.goaway()).toBe(ENHANCE_YOUR_CALM)
+    await expectCut(client, 'enhance_your_calm')
   })
   it('CVE-2016-6581: an HPACK bomb is answered 431, again and again, without being unpacked', async () => {
     const client = await attacker()
@@ -290,8 +309,8 @@ describe('a client that does not read', () => {
   it('CVE-2019-9517: is cut when it asks for ever more', async () => {
     const client = await attacker()
     client.raw.socket.pause()
-    const before = heldBytes()
-    let peak = before
+    const heldBefore = heldBytes()
+    let peak = heldBefore
     // Heads of 16 KB, which no window holds back.
     const head = block([':method', 'HEAD'], [':scheme', 'http'], [':path', '/padded'], [':authority', 'web.test'])
     const isOpen = () => proxy.count('weft_downstream_connections') > 0
@@ -302,6 +321,7 @@ describe('a client that does not read', () => {
       if (sent % 500 === 0) peak = Math.max(peak, heldBytes())
     }
     expect(isOpen()).toBe(false)
-    expect(peak - before).toBeLessThan(2 * FACTOR * MAX_SECTION_BYTES)
+    expect(brokenOff().enhance_your_calm - before.enhance_your_calm).toBe(1)
+    expect(peak - heldBefore).toBeLessThan(2 * FACTOR * MAX_SECTION_BYTES)
   })
 })

@@ -60,6 +60,14 @@ describe('HTTP/2 from the client, HTTP/1.1 to the app', () => {
       cookie: 'a=1; b=2',
     })
   })
+  it('has one Host when the app breaks off and the request is sent again', async () => {
+    const { app, session } = await beforeHttp1(
+      { onRequest: (_seen, c) => (app.requests.length < 3 ? c.socket.destroy() : c.answer(200, 'hello')) },
+      { retry: retry() },
+    )
+    expect(await requestHttp2(session, GET)).toMatchObject({ status: 200, body: 'hello' })
+    expect(app.requests.map(({ head }) => head.match(/^host:.*/gim))).toEqual(Array(3).fill(['host: web.test']))
+  })
   it('carries bodies without a length, and trailers both ways', async () => {
     const { app, session } = await beforeHttp1({
       onRequest: (seen, c) =>

@@ -157,6 +157,7 @@ describe('a sender that is too slow', () => {
     // The sweep passes once more while the connection lingers.
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect(proxy.count('weft_request_errors_total', { reason: 'request_timeout' })).toBe(1)
+    expect(proxy.count('weft_downstream_connections_broken_total', { reason: 'slow_head' })).toBe(1)
     client.close()
   })
 })

@@ -129,6 +129,14 @@ describe('how a retry goes', () => {
     expect(upstreams[1]!.requests).toHaveLength(10)
     expect(proxy.count('weft_retries_total', { outcome: 'performed' })).toBeGreaterThan(0)
   })
+  it('not when nobody listened, if the policy has refused streams alone, as in Envoy', async () => {
+    const { upstreams, proxy, port } = await twoEndpoints({}, {}, { retry: retry({ on: ['refused-stream'] }) })
+    for (const upstream of upstreams) upstream.close()
+    const raw = await client(port)
+    raw.send(request('GET'))
+    expect((await raw.answer()).status).toBe(503)
+    expect(proxy.count('weft_upstream_attempts_total', { outcome: 'connect_failed' })).toBe(1)
+  })
   it('no more often than the policy says, and the last answer is passed on', async () => {
     const upstream = await upstreamOf({ onRequest: (_r, c) => c.answer(503, `try ${c.requests}`) })
     const port = await freePort()

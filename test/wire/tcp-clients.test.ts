@@ -1,13 +1,13 @@
 import { execFile, type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeAll, expect, it } from 'vitest'
 import { createTestCa, type TestCa } from '../support/certificates.ts'
 import { debianTool } from '../support/judges.ts'
+import { listening } from '../support/listening.ts'
 import { freePort } from '../support/running-serving.ts'
 import { startTcpCallee, startTcpCaller, VIP } from '../support/tcp-pair.ts'
 
@@ -53,17 +53,7 @@ async function serve(command: string, args: string[], port: number, options: Spa
     child.kill('SIGINT')
     return exited
   })
-  await expect.poll(() => accepts(port), { timeout: 20_000 }).toBe(true)
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
+  await listening(port)
 }
 
 it('PostgreSQL: a client writes and reads 200,000 rows through a pair of sidecars', {

@@ -58,12 +58,17 @@ const GRPC_STATUS_OF_EVENT: ReadonlyMap<string, string> = new Map(
   Object.entries(GRPC_CODES).map(([name, code]) => [`grpc-${name}`, String(code)]),
 )
 
+/** A connection stood, but the server took the stream not up: REFUSED_STREAM, or GOAWAY (RFC 9113, section 8.7). */
+const REFUSED: ReadonlySet<Reason> = new Set<Reason>(['upstream_reset', 'upstream_closed'])
+
 /** Whether a policy retries an attempt that brought no answer. */
 export function retriesError(policy: RetryPolicy, error: ProxyError, method: string): boolean {
   // An overflow of our own is the whole cluster's: no other endpoint has room.
   if (error.retry === 'never' || error.reason === 'overflow') return false
   // Nothing was processed: safe for every method.
-  if (error.retry === 'unsent') return policy.on.includes('connect-failure') || policy.on.includes('refused-stream')
+  if (error.retry === 'unsent') {
+    return policy.on.includes('connect-failure') || (REFUSED.has(error.reason) && policy.on.includes('refused-stream'))
+  }
   if (!mayRepeat(policy, method)) return false
   // As in Envoy, whose 5xx and gateway-error include resets and timeouts of an attempt.
   return policy.on.includes('reset') || policy.on.includes('5xx') || policy.on.includes('gateway-error')

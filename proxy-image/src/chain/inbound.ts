@@ -6,14 +6,14 @@ import type { Authorizer } from './authorize.ts'
 import type { Chooser } from './chain.ts'
 
 /**
- * Towards the app: an app may close an idle connection in the moment in which a request takes it. A fresh connection
- * gets the request then, if it may be sent twice; everything else is the caller's to retry, who can choose another
- * instance.
+ * Towards the app: an app may close an idle connection, or say GOAWAY, in the moment in which a request takes it. A fresh
+ * connection gets the request then, if it may be sent twice or was not taken up; everything else is the caller's to retry,
+ * who can choose another instance.
  */
 const STALE_CONNECTION: RetryPolicy = {
   maxRetries: 1,
   perTryTimeoutMs: 0,
-  on: ['reset'],
+  on: ['reset', 'refused-stream'],
   methods: 'idempotent',
   origin: { kind: 'default', name: 'default' },
 }

@@ -2,9 +2,11 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { HttpChain } from '../chain/chain.ts'
 import { Http1ServerConnection, type ServerConnectionOwner } from '../codec/http1/server-connection.ts'
+import type { ConnectionError } from '../codec/http2/frames.ts'
 import { Http2ServerConnection, type Http2ServerOwner } from '../codec/http2/server-connection.ts'
 import type { DownstreamStream, RequestReceiver } from '../codec/stream.ts'
 import { type ProxyError, STATUS } from '../errors.ts'
+import type { BreakReason, ConnectionBreaks } from '../telemetry/connection-breaks.ts'
 import { remainingLifeMs } from '../tls/peer.ts'
 import { RefusedRequest } from './refused-request.ts'
 
@@ -46,8 +48,11 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   private readonly http1 = new Set<Http1ServerConnection>()
   private readonly http2 = new Set<Http2ServerConnection>()
 
-  constructor(chain: HttpChain) {
+  private readonly breaks: ConnectionBreaks
+
+  constructor(chain: HttpChain, breaks: ConnectionBreaks) {
     this.chain = chain
+    this.breaks = breaks
   }
 
   get open(): number {
@@ -105,9 +110,18 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
     return body
   }
 
-  onClosed(connection: Http1ServerConnection | Http2ServerConnection): void {
+  onClosed(connection: Http1ServerConnection | Http2ServerConnection, fault: ConnectionError | null = null): void {
+    if (fault !== null) this.countBreak(connection, fault.fault, fault.message)
     if (connection instanceof Http1ServerConnection) this.http1.delete(connection)
     else this.http2.delete(connection)
+  }
+
+  private countBreak(
+    { remoteAddress, peer }: Http1ServerConnection | Http2ServerConnection,
+    reason: BreakReason,
+    detail: string,
+  ): void {
+    this.breaks.add(reason, detail, { remote: remoteAddress, peer })
   }
 
   /** Ends connections that are too old, too slow or too quiet. Call about once a second. */
@@ -121,15 +135,21 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
     for (const connection of this.http2) {
       if (this.expired(connection, now)) continue
       if (now > connection.retireAtMs) connection.drain()
-      if (!connection.keepAlive(now)) connection.close()
-      else if (connection.idle && now - connection.activeAtMs > IDLE_TIMEOUT_MS) connection.close()
+      if (!connection.keepAlive(now)) {
+        this.countBreak(connection, 'keep_alive_timeout', 'no answer to a PING')
+        connection.close()
+      } else if (connection.idle && now - connection.activeAtMs > IDLE_TIMEOUT_MS) connection.close()
     }
   }
 
   private expired(connection: Http1ServerConnection | Http2ServerConnection, now: number): boolean {
-    if (connection.headSinceMs !== 0 && now - connection.headSinceMs > HEAD_TIMEOUT_MS) connection.expireHead()
-    else if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
-    else return false
+    if (connection.headSinceMs !== 0 && now - connection.headSinceMs > HEAD_TIMEOUT_MS) {
+      this.countBreak(connection, 'slow_head', 'a preface, head or frame that does not come to its end')
+      connection.expireHead()
+    } else if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) {
+      if (!connection.idle) this.countBreak(connection, 'certificate_expired', 'requests outlive its certificates')
+      connection.close()
+    } else return false
     return true
   }
 

@@ -72,6 +72,11 @@ export const FAMILIES = {
     help: 'Requests that wait for an upstream connection.',
     labels: ['cluster'],
   },
+  weft_upstream_connections_broken_total: {
+    type: 'counter',
+    help: 'Connections to upstream that the proxy broke off, by reason.',
+    labels: ['cluster', 'reason'],
+  },
   weft_endpoints: { type: 'gauge', help: 'Known endpoints by state.', labels: ['cluster', 'state'] },
   weft_outlier_ejections_total: {
     type: 'counter',
@@ -82,6 +87,11 @@ export const FAMILIES = {
     type: 'gauge',
     help: 'Open connections from downstream.',
     labels: ['listener'],
+  },
+  weft_downstream_connections_broken_total: {
+    type: 'counter',
+    help: 'Connections from downstream that the proxy broke off, by reason.',
+    labels: ['listener', 'reason'],
   },
   weft_tls_handshake_failures_total: {
     type: 'counter',

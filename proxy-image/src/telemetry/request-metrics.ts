@@ -40,7 +40,7 @@ function statusLabel(status: number): string {
 }
 
 /** Counters by a word of a closed union, each resolved when its word is first seen. */
-class WordCounters<W extends string> {
+export class WordCounters<W extends string> {
   readonly #byWord = new Map<W, Counter>()
   readonly #resolve: (word: W) => Counter
 

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Endpoint, EndpointSet } from '../../../runtime/model/endpoints.ts'
 import type { Cluster } from '../../../runtime/model/snapshot.ts'
 import type { Log } from '../log.ts'
+import { type BreakReason, ConnectionBreaks } from '../telemetry/connection-breaks.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { ClusterMetrics } from '../telemetry/request-metrics.ts'
 import type { WorkloadIdentity } from '../tls/identity.ts'
@@ -42,6 +43,7 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
   private readonly health: HealthChecker<PooledEndpoint> | null
   private readonly resolver: DnsResolver | null
   private readonly waiting: { pool: Http1Pool; waiter: StreamWaiter }[] = []
+  private readonly breaks: ConnectionBreaks
   private connections = 0
   /** The two inputs of a DNS cluster, joined by address. */
   private reported: readonly Endpoint[] = []
@@ -52,6 +54,7 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
     this.context = context
     this.budget = new RetryBudget(spec.retryBudget)
     this.metrics = new ClusterMetrics(context.metrics, spec.name)
+    this.breaks = ConnectionBreaks.ofCluster(context.metrics, context.log, spec.name)
     this.outlier =
       spec.outlierDetection === null ? null : new OutlierDetector(spec.outlierDetection, () => this.endpoints)
     this.health =
@@ -214,6 +217,10 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
 
   connectionEnded(): void {
     this.connections--
+  }
+
+  connectionBroken(address: string, reason: BreakReason, detail: string): void {
+    this.breaks.add(reason, detail, { remote: address, peer: null })
   }
 
   enqueue(pool: Http1Pool, waiter: StreamWaiter): boolean {

@@ -1,6 +1,8 @@
 import { Http2ClientConnection, type Http2ClientOwner } from '../codec/http2/client-connection.ts'
+import type { ConnectionError } from '../codec/http2/frames.ts'
 import { ProxyError } from '../errors.ts'
 import type { ReadSink } from '../socket/reads.ts'
+import type { BreakReason } from '../telemetry/connection-breaks.ts'
 import { type DialPlan, type DialResult, dial } from './connect.ts'
 import type { EndpointPool, StreamWaiter } from './pool.ts'
 
@@ -10,6 +12,8 @@ export interface Http2PoolOwner {
   /** Counts a connection; they are few, and no limit of the user's is about them. */
   connectionOpened(): void
   connectionEnded(): void
+  /** A connection to `address` is broken off. */
+  connectionBroken(address: string, reason: BreakReason, detail: string): void
 }
 
 /** An idle connection is kept as long as common servers keep theirs. */
@@ -106,7 +110,8 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
     if (this.waiting.length > 0) this.serve()
   }
 
-  onClosed(connection: Http2ClientConnection): void {
+  onClosed(connection: Http2ClientConnection, fault: ConnectionError | null): void {
+    if (fault !== null) this.owner.connectionBroken(this.address, fault.fault, fault.message)
     const at = this.connections.indexOf(connection)
     if (at < 0) return
     this.connections.splice(at, 1)
@@ -115,10 +120,14 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
 
   sweep(now: number): void {
     for (const connection of [...this.connections]) {
-      if (!connection.keepAlive(now)) connection.close()
-      else if (now > connection.retireAtMs) {
+      if (!connection.keepAlive(now)) {
+        this.owner.connectionBroken(this.address, 'keep_alive_timeout', 'no answer to a PING')
+        connection.close()
+      } else if (now > connection.retireAtMs) {
         connection.retire()
-        if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
+        if (connection.closed || now <= connection.retireAtMs + CERTIFICATE_MARGIN_MS) continue
+        this.owner.connectionBroken(this.address, 'certificate_expired', 'requests outlive its certificates')
+        connection.close()
       } else if (connection.load === 0 && now - connection.idleSinceMs > IDLE_MS) connection.close()
     }
   }

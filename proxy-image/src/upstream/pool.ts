@@ -2,6 +2,7 @@ import { type ClientConnectionOwner, Http1ClientConnection } from '../codec/http
 import type { UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import type { ReadSink } from '../socket/reads.ts'
+import type { BreakReason } from '../telemetry/connection-breaks.ts'
 import { type DialPlan, type DialResult, dial } from './connect.ts'
 
 /** Who asked for a stream. Exactly one of both is called, maybe before `acquire` returns. */
@@ -32,6 +33,8 @@ export interface PoolOwner {
   /** Takes a place for a connection under the cluster's limit, or says no. */
   openConnection(): boolean
   connectionClosed(): void
+  /** A connection to `address` is broken off. */
+  connectionBroken(address: string, reason: BreakReason, detail: string): void
   /** Queues a waiter under the cluster's limit, or says no. */
   enqueue(pool: Http1Pool, waiter: StreamWaiter): boolean
   /** Requests that wait for a place. */
@@ -140,7 +143,13 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
 
   /** Closes idle connections that are too old, and any whose certificates end. Call about once a second. */
   sweep(now: number): void {
-    for (const connection of this.all) if (now > connection.retireAtMs + CERTIFICATE_MARGIN_MS) connection.close()
+    for (const connection of this.all) {
+      if (now <= connection.retireAtMs + CERTIFICATE_MARGIN_MS) continue
+      if (!this.idle.includes(connection)) {
+        this.owner.connectionBroken(this.address, 'certificate_expired', 'a request outlives its certificates')
+      }
+      connection.close()
+    }
     for (let i = this.idle.length - 1; i >= 0; i--) {
       const connection = this.idle[i]!
       if (this.fresh(connection, now)) continue

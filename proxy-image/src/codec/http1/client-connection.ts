@@ -248,11 +248,13 @@ function keepAliveTimeoutMs(head: ResponseHead): number {
 }
 
 function requestText({ method, target, authority, hostField, fields, bodyLength, upgrade }: OutgoingRequest): string {
+  let host = ''
   if (authority !== hostField) {
+    // Not added to the fields, which each attempt writes anew: of a second Host the app would say 400.
     fields.dropNamed('host')
-    fields.add('host', authority)
+    host = `host: ${authority}\r\n`
   }
   const framing =
     upgrade !== null ? upgradeRequestLines(upgrade, fields) : bodyLength < 0 ? 'transfer-encoding: chunked\r\n' : ''
-  return `${method} ${target} HTTP/1.1\r\n${fields.lines()}${framing}\r\n`
+  return `${method} ${target} HTTP/1.1\r\n${host}${fields.lines()}${framing}\r\n`
 }

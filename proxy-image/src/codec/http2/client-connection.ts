@@ -18,7 +18,8 @@ export interface Http2ClientOwner {
   onRoom(connection: Http2ClientConnection): void
   /** It takes no new streams; those under way go on. */
   onLeaving(connection: Http2ClientConnection): void
-  onClosed(connection: Http2ClientConnection): void
+  /** `fault`: the server broke the protocol, and was told. */
+  onClosed(connection: Http2ClientConnection, fault: ConnectionError | null): void
 }
 
 /** Until the peer says how many streams it takes. */
@@ -171,9 +172,9 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   /** A server that resets what we send it wastes nothing of ours. */
   protected override onStreamWasted(): void {}
 
-  protected override onClosed(): void {
+  protected override onClosed(fault: ConnectionError | null): void {
     this.tellKnown()
-    this.owner.onClosed(this)
+    this.owner.onClosed(this, fault)
   }
 
   /** Takes no new streams; ends with the last one. */

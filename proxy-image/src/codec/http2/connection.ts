@@ -68,8 +68,8 @@ export abstract class Http2Connection<S extends Http2Stream> {
   protected abstract onStreamClosed(stream: S): void
   /** The peer's settings changed. */
   protected abstract onSettings(): void
-  /** The connection is over; streams have heard of it. */
-  protected abstract onClosed(): void
+  /** The connection is over, and streams have heard of it; `fault`: the peer broke the protocol. */
+  protected abstract onClosed(fault: frames.ConnectionError | null): void
 
   // ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
       this.reader.feed(chunk, start, end)
     } catch (error) {
       if (!(error instanceof frames.ConnectionError)) throw error
-      return this.breakOff(error.code, error.message)
+      return this.breakOff(error)
     }
     for (const stream of this.touched.splice(0)) if (!stream.closed || stream.endReceived) stream.onFlush()
   }
@@ -367,15 +367,15 @@ export abstract class Http2Connection<S extends Http2Stream> {
   }
 
   /** Ends the connection for a fault of the peer, and tells it. */
-  protected breakOff(code: number, _message: string): void {
+  protected breakOff(fault: frames.ConnectionError): void {
     if (this.closed) return
-    this.writer.goaway(this.lastPeerStream, code)
+    this.writer.goaway(this.lastPeerStream, fault.code)
     this.writer.finish()
-    this.end()
+    this.end(fault)
   }
 
   /** Nothing more comes or goes: every stream hears of it. */
-  protected end(): void {
+  protected end(fault: frames.ConnectionError | null = null): void {
     if (this.closed) return
     this.closed = true
     const streams = [...this.streams.values()]
@@ -389,6 +389,6 @@ export abstract class Http2Connection<S extends Http2Stream> {
     // The peer may still be sending, or be gone: what it sends is not looked at, but our last words are to reach it.
     this.socket.end()
     setTimeout(() => this.socket.destroy(), LAST_WORDS_MS).unref()
-    this.onClosed()
+    this.onClosed(fault)
   }
 }

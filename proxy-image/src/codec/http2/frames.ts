@@ -56,14 +56,30 @@ export const MAX_STREAM_ID = 0x7fff_ffff
 /** Section 3.4. */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
+/** What a peer loses its connection for, by the names of section 7. */
+const FAULTS = {
+  [PROTOCOL_ERROR]: 'protocol_error',
+  [FLOW_CONTROL_ERROR]: 'flow_control_error',
+  [STREAM_CLOSED]: 'stream_closed',
+  [FRAME_SIZE_ERROR]: 'frame_size_error',
+  [COMPRESSION_ERROR]: 'compression_error',
+  [ENHANCE_YOUR_CALM]: 'enhance_your_calm',
+} as const
+type FaultCode = keyof typeof FAULTS
+export type FaultName = (typeof FAULTS)[FaultCode]
+
 /** The peer broke the protocol in a way that ends the connection (section 5.4.1). */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError'
-  readonly code: number
+  readonly code: FaultCode
 
-  constructor(code: number, message: string) {
+  constructor(code: FaultCode, message: string) {
     super(message)
     this.code = code
+  }
+
+  get fault(): FaultName {
+    return FAULTS[this.code]
   }
 }
 

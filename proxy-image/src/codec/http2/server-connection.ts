@@ -32,7 +32,8 @@ export interface Http2ServerOwner {
   onRequest(stream: DownstreamStream): RequestReceiver
   /** A request that can't be taken. Returns the answer's body. */
   onInvalidRequest(error: ProxyError, connection: Http2ServerConnection): string
-  onClosed(connection: Http2ServerConnection): void
+  /** `fault`: the client broke the protocol, and was told. */
+  onClosed(connection: Http2ServerConnection, fault: ConnectionError | null): void
 }
 
 /** Requests at a time. More are refused, which their sender may repeat elsewhere. */
@@ -86,7 +87,8 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     this.reading = true
     let at = start
     while (this.prefaceBytes < PREFACE.length && at < end && !this.closed) {
-      if (chunk[at++] !== PREFACE[this.prefaceBytes++]) this.breakOff(PROTOCOL_ERROR, 'no HTTP/2 preface')
+      if (chunk[at++] === PREFACE[this.prefaceBytes++]) continue
+      this.breakOff(new ConnectionError(PROTOCOL_ERROR, 'no HTTP/2 preface'))
     }
     if (at < end) this.read(chunk, at, end)
     this.reading = false
@@ -185,9 +187,9 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     if (this.farewellSaid && this.streams.size === 0) this.close()
   }
 
-  protected override onClosed(): void {
+  protected override onClosed(fault: ConnectionError | null): void {
     if (this.farewell !== null) clearTimeout(this.farewell)
-    this.owner.onClosed(this)
+    this.owner.onClosed(this, fault)
   }
 
   // ---- life -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Log } from '../../../../proxy-image/src/log.ts'
+import { ConnectionBreaks } from '../../../../proxy-image/src/telemetry/connection-breaks.ts'
 import { Histogram } from '../../../../proxy-image/src/telemetry/histogram.ts'
 import { Metrics } from '../../../../proxy-image/src/telemetry/metrics.ts'
 import { registerProcessMetrics } from '../../../../proxy-image/src/telemetry/process-metrics.ts'
@@ -46,6 +48,10 @@ function used(): Metrics {
   const listener = new ListenerMetrics(metrics, 'outbound/shop:15001')
   listener.error('no_route')
   listener.tlsFailed('certificate_untrusted')
+  const log = new Log('off')
+  const whom = { remote: '10.0.0.1:1', peer: null }
+  ConnectionBreaks.ofListener(metrics, log, 'outbound/shop:15001').add('slow_head', '', whom)
+  ConnectionBreaks.ofCluster(metrics, log, 'orders-v1').add('keep_alive_timeout', '', whom)
   metrics.gauge('weft_endpoints', { cluster: 'orders-v1', state: 'healthy' }, () => 2)
   metrics.gauge('weft_snapshot_info', { revision: 'r1' }, () => 1)
   return metrics
