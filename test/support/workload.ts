@@ -10,7 +10,7 @@ import {
   SubjectAlternativeNameExtension,
 } from '@peculiar/x509'
 import { type Credentials, WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
-import { checkMember, expectPeer } from '../../proxy-image/src/tls/peer.ts'
+import { expectPeer, memberOf } from '../../proxy-image/src/tls/peer.ts'
 import type { TrustBundle } from '../../runtime/model/sync.ts'
 
 /** A workload as a CA sees it, and as its peers do: requests for certificates, and handshakes with the proxy's own checks. */
@@ -57,7 +57,8 @@ export async function handshake(client: Credentials, server: Credentials): Promi
   const options = { ...to.serverOptions(), requestCert: true, rejectUnauthorized: true }
   const listener = createServer(options, (socket: TLSSocket) => {
     socket.on('error', () => {})
-    const member = checkMember(to.trustDomain, to.subject.mesh)(socket)
+    const certificate = socket.getPeerX509Certificate()
+    const member = certificate && memberOf(to.trustDomain, to.subject.mesh, certificate)
     if (member === undefined) socket.destroy()
     else socket.write('x')
   })

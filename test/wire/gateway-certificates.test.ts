@@ -100,7 +100,8 @@ describe('the certificates of a gateway', () => {
     const as = (file: string) => ['--cert', fileOf(file).chain, '--key', fileOf(file).key]
     for (const host of ['www.example', 'a.blog.example']) {
       expect(await curl(port, host, ...as('client'))).toBe(host)
-      expect(await curl(port, host)).toBe(56)
+      // The alert may reach curl while it sends its request, or when it waits for the answer.
+      expect([55, 56]).toContain(await curl(port, host))
       expect(await curl(port, host, ...as('blog'))).toBeTypeOf('number')
     }
     // Under a name that is verified nowhere, too.

@@ -109,9 +109,9 @@ export class Arrivals {
       log,
       // What is said inside of TCP is between its ends.
       alpnProtocols: door instanceof TcpDoor ? [] : HTTP_PROTOCOLS,
-      onConnection: (socket) => {
+      onConnection: (socket, endsAtMs) => {
         const serverName = socket.servername || ''
-        this.enter(door, socket, { peer: null, serverName }, socket.alpnProtocol ?? false)
+        this.enter(door, socket, { peer: null, serverName, endsAtMs }, socket.alpnProtocol ?? false)
       },
       onRejected: (reason) => failures.tlsFailed(reason),
     })
@@ -129,11 +129,11 @@ export class Arrivals {
         if (door instanceof TcpDoor) door.prepare(done)
         else done(null)
       },
-      onConnection: (socket, serverName, alpn, peer) => {
+      onConnection: (socket, serverName, alpn, { subject, endsAtMs }) => {
         const door = bySni(serverName)!
-        const id = spiffeId(identity.trustDomain, peer)
+        const peer = spiffeId(identity.trustDomain, subject)
         if ((alpn === TCP_PROTOCOL) === door instanceof TcpDoor) {
-          return this.enter(door, socket, { peer: id, serverName }, alpn, true)
+          return this.enter(door, socket, { peer, serverName, endsAtMs }, alpn, true)
         }
         this.meshMetrics.tlsFailed('protocol_not_accepted')
         socket.on('error', () => {})

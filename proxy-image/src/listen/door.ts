@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { HttpChain } from '../chain/chain.ts'
 import { Http1ServerConnection, type ServerConnectionOwner } from '../codec/http1/server-connection.ts'
 import type { ConnectionError } from '../codec/http2/frames.ts'
@@ -7,7 +6,6 @@ import { Http2ServerConnection, type Http2ServerOwner } from '../codec/http2/ser
 import type { DownstreamStream, RequestReceiver } from '../codec/stream.ts'
 import { type ProxyError, STATUS } from '../errors.ts'
 import type { BreakReason, ConnectionBreaks } from '../telemetry/connection-breaks.ts'
-import { remainingLifeMs } from '../tls/peer.ts'
 import { RefusedRequest } from './refused-request.ts'
 
 /** A request head must be complete within this time of its first byte, or the sender is too slow (Slowloris). */
@@ -21,6 +19,8 @@ const CERTIFICATE_MARGIN_MS = 1_000
 export interface TlsDownstream {
   readonly peer: string | null
   readonly serverName: string
+  /** When the first certificate of the connection ends, in epoch milliseconds. */
+  readonly endsAtMs: number
 }
 
 /** Where connections of one listener come in, whatever they carry. */
@@ -75,24 +75,29 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   /** `h2` was agreed on by ALPN; any other connection shows by its first bytes what it speaks (RFC 9113, section 3.3). */
   take(socket: Socket, tls: TlsDownstream | null, alpn: string | false = false): void {
     if (alpn === 'h2' || this.http2Only) {
-      this.takeHttp2(socket, tls)
+      this.takeHttp2(socket, tls, retireAt(tls))
       return
     }
     const connection = new Http1ServerConnection(socket, this, tls)
-    connection.retireAtMs = retireAt(socket, tls)
+    connection.retireAtMs = retireAt(tls)
     this.http1.add(connection)
   }
 
   /** The client's first bytes are the preface of HTTP/2. */
   onPreface(connection: Http1ServerConnection, socket: Socket, bytes: Buffer): void {
     this.http1.delete(connection)
-    const { peer, serverName } = connection
-    this.takeHttp2(socket, serverName === null ? null : { peer, serverName }).take(bytes, 0, bytes.length)
+    const { peer, serverName, retireAtMs } = connection
+    const tls = serverName === null ? null : { peer, serverName }
+    this.takeHttp2(socket, tls, retireAtMs).take(bytes, 0, bytes.length)
   }
 
-  private takeHttp2(socket: Socket, tls: TlsDownstream | null): Http2ServerConnection {
+  private takeHttp2(
+    socket: Socket,
+    tls: Omit<TlsDownstream, 'endsAtMs'> | null,
+    retireAtMs: number,
+  ): Http2ServerConnection {
     const connection = new Http2ServerConnection(socket, this, tls)
-    connection.retireAtMs = retireAt(socket, tls)
+    connection.retireAtMs = retireAtMs
     this.http2.add(connection)
     if (this.leaving) connection.drain()
     return connection
@@ -175,7 +180,7 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   }
 }
 
-function retireAt(socket: Socket, tls: TlsDownstream | null): number {
+function retireAt(tls: TlsDownstream | null): number {
   if (tls === null) return Number.POSITIVE_INFINITY
-  return performance.now() + remainingLifeMs(socket as TLSSocket) - CERTIFICATE_MARGIN_MS
+  return performance.now() + tls.endsAtMs - Date.now() - CERTIFICATE_MARGIN_MS
 }

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { Authorizer } from '../chain/authorize.ts'
 import { ProxyError } from '../errors.ts'
 import type { Door, TlsDownstream } from '../listen/door.ts'
@@ -7,7 +6,6 @@ import { helloError, peekHello } from '../listen/peek.ts'
 import { SERVER_FIRST } from '../listen/sniff.ts'
 import type { LogAccess } from '../telemetry/access-log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { remainingLifeMs } from '../tls/peer.ts'
 import { TcpConnection } from './connection.ts'
 import type { Dialed, TcpPlan } from './dialing.ts'
 import { EarlyDials } from './early-dials.ts'
@@ -94,7 +92,7 @@ export class TcpDoor implements Door {
 
   /** Null for whom the policy does not let in. */
   private admit(socket: Socket, tls: TlsDownstream | null): TcpConnection | null {
-    const lifeMs = tls === null ? Number.POSITIVE_INFINITY : remainingLifeMs(socket as TLSSocket)
+    const lifeMs = tls === null ? Number.POSITIVE_INFINITY : tls.endsAtMs - Date.now()
     const peer = { id: tls?.peer ?? null, serverName: tls?.serverName ?? null, lifeMs }
     const { logAccess, authorize } = this.way
     const connection = new TcpConnection(socket, peer, (error) => {

@@ -1,8 +1,9 @@
-import { constants, createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { parseSpiffeId } from '../../../runtime/model/identity.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import type { TrustBundle } from '../../../runtime/model/sync.ts'
+import { CIPHERS } from './ciphers.ts'
 import { certificateSpiffeId } from './peer.ts'
 
 /** A private key, its certificate chain (leaf first) and the CAs to trust, all in PEM. */
@@ -120,8 +121,8 @@ export class WorkloadIdentity {
 }
 
 /**
- * TLS 1.3 only: both ends are ours. Tickets are off because a resumed session is not verified again, so it would
- * outlive the certificate and the CA that it was opened with.
+ * TLS 1.3 only: both ends are ours. Sessions may be resumed (ADR 16): each change makes contexts anew, and with them the
+ * keys of tickets, so that none outlives the certificate and the CAs it was opened with.
  */
 function contextOptions({ keyPem, chainPem, trust }: Credentials): SecureContextOptions {
   // An empty list would mean: no CA. It must never fall back to the public CAs that Node brings.
@@ -132,6 +133,6 @@ function contextOptions({ keyPem, chainPem, trust }: Credentials): SecureContext
     cert: chainPem,
     ca: [...trust.certificates],
     minVersion: 'TLSv1.3',
-    secureOptions: constants.SSL_OP_NO_TICKET,
+    ciphers: CIPHERS,
   }
 }

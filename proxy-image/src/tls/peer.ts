@@ -58,13 +58,11 @@ export function expectPeer(spiffeId: string): (host: string, certificate: PeerCe
   }
 }
 
-/** A check of inbound peers: the subject, or undefined for one of another trust domain or mesh, or without identity. */
-export function checkMember(trustDomain: string, mesh: string): (socket: TLSSocket) => Subject | undefined {
-  return (socket) => {
-    const id = peerSpiffeId(socket)
-    const parsed = id === undefined ? undefined : parseSpiffeId(id)
-    return parsed?.trustDomain === trustDomain && parsed.subject.mesh === mesh ? parsed.subject : undefined
-  }
+/** Who a peer is by its certificate: undefined for one of another trust domain or mesh, or without identity. */
+export function memberOf(trustDomain: string, mesh: string, certificate: X509Certificate): Subject | undefined {
+  const id = certificateSpiffeId(certificate)
+  const parsed = id === undefined ? undefined : parseSpiffeId(id)
+  return parsed?.trustDomain === trustDomain && parsed.subject.mesh === mesh ? parsed.subject : undefined
 }
 
 /**

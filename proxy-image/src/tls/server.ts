@@ -2,7 +2,7 @@ import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import { ProxyError } from '../errors.ts'
 import type { WorkloadIdentity } from './identity.ts'
-import { checkMember } from './peer.ts'
+import { memberOf } from './peer.ts'
 
 /** Why a TLS connection from a peer or client was closed before any request. A metric label. */
 export type Rejection =
@@ -26,10 +26,18 @@ interface MeshServerOptions {
   /** Called when a handshake has begun, before its answer; an error ends it. Nobody has proven anything by then. */
   readonly prepare?: (name: string, done: (error: Error | null) => void) => void
   /** A verified member of the mesh, `servername` accepted. `socket` has no error listener yet. */
-  readonly onConnection: (socket: TLSSocket, servername: string, alpn: string | false, peer: Subject) => void
+  readonly onConnection: (socket: TLSSocket, servername: string, alpn: string | false, peer: MeshPeer) => void
   readonly onRejected: (reason: Rejection) => void
 }
 
+/** Who is at the other end, and when the first certificate of the connection ends, in epoch milliseconds. */
+interface MeshPeer {
+  readonly subject: Subject
+  readonly endsAtMs: number
+}
+
+/** How long a session can be resumed, in seconds. */
+export const SESSION_SECONDS = 300
 /** A silent peer must not hold a socket. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000
 
@@ -46,6 +54,7 @@ export function createMeshServer(options: MeshServerOptions): Server {
     rejectUnauthorized: true,
     ALPNProtocols: [...options.alpnProtocols],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    sessionTimeout: SESSION_SECONDS,
     noDelay: true,
   })
   server.on('tlsClientError', (error, socket) => {
@@ -59,12 +68,16 @@ export function createMeshServer(options: MeshServerOptions): Server {
       socket.on('error', () => {})
       socket.destroy()
     }
-    const peer = checkMember(identity.trustDomain, identity.subject.mesh)(socket)
-    if (peer === undefined) return refuse('not_a_member')
+    const certificate = socket.getPeerX509Certificate()
+    const subject = certificate && memberOf(identity.trustDomain, identity.subject.mesh, certificate)
+    if (subject === undefined) return refuse('not_a_member')
+    const endsAtMs = Math.min(identity.notAfterMs, certificate!.validToDate.getTime())
+    // Of a resumed session nobody has looked at the dates.
+    if (endsAtMs <= Date.now()) return refuse('certificate_expired')
     // `servername` is what the client asked for; false without SNI. DNS names compare without case.
     const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : ''
     if (!options.acceptsServerName(servername)) return refuse('unknown_server_name')
-    onConnection(socket, servername, socket.alpnProtocol ?? false, peer)
+    onConnection(socket, servername, socket.alpnProtocol ?? false, { subject, endsAtMs })
   })
   const detach = identity.onChange(() => server.setSecureContext(identity.serverOptions()))
   server.on('close', detach)

@@ -1,4 +1,4 @@
-import { constants, X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import {
   createSecureContext,
@@ -11,9 +11,10 @@ import {
 import { ServerNames } from '../../../runtime/model/server-name.ts'
 import type { Certificate, ClientValidation, FileCertificate } from '../../../runtime/model/snapshot.ts'
 import type { Log } from '../log.ts'
+import { CIPHERS } from './ciphers.ts'
 import type { WorkloadIdentity } from './identity.ts'
 import { alternativeNames, carriesName } from './peer.ts'
-import { HANDSHAKE_TIMEOUT_MS, handshakeRejection, type Rejection } from './server.ts'
+import { HANDSHAKE_TIMEOUT_MS, handshakeRejection, type Rejection, SESSION_SECONDS } from './server.ts'
 import { Watched } from './watched.ts'
 
 /** Where the credentials of a listener come from. */
@@ -30,8 +31,11 @@ interface TerminatingOptions extends TerminatingSource {
   readonly identity: WorkloadIdentity
   readonly log: Log
   readonly alpnProtocols: readonly string[]
-  /** A client that showed what it must. `socket` has no error listener yet. */
-  readonly onConnection: (socket: TLSSocket) => void
+  /**
+   * A client that showed what it must. `socket` has no error listener yet; `endsAtMs` is when the first certificate of the
+   * connection ends, in epoch milliseconds.
+   */
+  readonly onConnection: (socket: TLSSocket, endsAtMs: number) => void
   readonly onRejected: (reason: Rejection) => void
   /** How often files are looked at. Default 10 s. */
   readonly pollMs?: number
@@ -63,14 +67,19 @@ export function createTerminatingServer(options: TerminatingOptions): Terminatin
     rejectUnauthorized: clientValidation !== null,
     ALPNProtocols: [...options.alpnProtocols],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    sessionTimeout: SESSION_SECONDS,
   })
   server.on('tlsClientError', (error, socket) => {
     onRejected(handshakeRejection(error, socket))
     socket.destroy()
   })
   server.on('secureConnection', (socket) => {
-    if (mayEnter(socket, clientValidation)) return onConnection(socket)
-    onRejected('name_not_accepted')
+    const certificate = clientValidation === null ? undefined : socket.getPeerX509Certificate()
+    const ownEndMs = credentials.endsAtMs(socket.servername || '')
+    const endsAtMs = Math.min(ownEndMs, certificate?.validToDate.getTime() ?? ownEndMs)
+    const rejection = clientValidation === null ? null : rejectionOf(certificate, socket.authorized, clientValidation)
+    if (rejection === null) return onConnection(socket, endsAtMs)
+    onRejected(rejection)
     // The client may reset while we close; nobody else listens for that.
     socket.on('error', () => {})
     socket.destroy()
@@ -95,18 +104,32 @@ export function createTerminatingServer(options: TerminatingOptions): Terminatin
   }
 }
 
-/** The chain was verified by then. No names given: any certificate of the CA will do, as in App Mesh. */
-function mayEnter(socket: TLSSocket, validation: ClientValidation): boolean {
-  if (validation === null) return true
-  const certificate = socket.getPeerX509Certificate()
-  if (certificate === undefined || !socket.authorized) return false
-  return validation.sans.length === 0 || carriesName(certificate, validation.sans)
+/**
+ * Why a client may not enter, null when it may. Its chain was verified by then, now or when the session that it resumes began;
+ * the dates are looked at again. No names given: any certificate of the CA will do, as in App Mesh.
+ */
+function rejectionOf(
+  certificate: X509Certificate | undefined,
+  authorized: boolean,
+  { sans }: NonNullable<ClientValidation>,
+): Rejection | null {
+  if (certificate === undefined || !authorized) return 'no_certificate'
+  if (certificate.validToDate.getTime() <= Date.now()) return 'certificate_expired'
+  return sans.length === 0 || carriesName(certificate, sans) ? null : 'name_not_accepted'
 }
 
 /** A certificate with its chain and key, and the names that it is for. */
 interface Pair {
   readonly options: SecureContextOptions
   readonly names: readonly string[]
+  /** Epoch milliseconds. */
+  readonly endsAtMs: number
+}
+
+/** What is shown to who asks for a name. */
+interface Shown {
+  readonly context: SecureContext | null
+  readonly endsAtMs: number
 }
 
 /** All that a listener shows, and what it asks for: the same of everybody, whichever certificate is shown. */
@@ -115,8 +138,8 @@ class Credentials {
   private readonly others: readonly Watched<Pair>[]
   private readonly trust: Watched<SecureContextOptions>
   private readonly isMesh: { readonly own: boolean; readonly trust: boolean }
-  /** Null: the listener's own. */
-  private byName!: ServerNames<SecureContext | null>
+  /** Context null: the listener's own. */
+  private byName!: ServerNames<Shown>
 
   constructor(
     { certificate, certificates = [], clientValidation }: TerminatingSource,
@@ -147,7 +170,12 @@ class Credentials {
 
   /** `name` is in lower case. Undefined: what {@link options} say. */
   contextFor(name: string): SecureContext | undefined {
-    return this.byName.find(name) ?? undefined
+    return this.byName.find(name)?.context ?? undefined
+  }
+
+  /** When the certificate that is shown for this name ends, in epoch milliseconds. */
+  endsAtMs(name: string): number {
+    return (this.byName.find(name.toLowerCase()) ?? this.own.current).endsAtMs
   }
 
   /** Reads what has changed; the files that there is something new from. */
@@ -167,17 +195,19 @@ class Credentials {
   }
 
   private optionsOf(pair: Pair): SecureContextOptions {
-    return { ...pair.options, ...this.trust.current, minVersion: 'TLSv1.2' }
+    return { ...pair.options, ...this.trust.current, minVersion: 'TLSv1.2', ciphers: CIPHERS }
   }
 
   /** Every context has the trust of the listener: Node takes the CAs from the one that the server name picks. */
   private index(): void {
     const entries = this.others.flatMap(({ current }) => {
       const context = createSecureContext(this.optionsOf(current))
-      return current.names.map((name) => [name, context] as const)
+      const { names, endsAtMs } = current
+      return names.map((name) => [name, { context, endsAtMs }] as const)
     })
-    const own = this.own.current.names.map((name) => [name, null] as const)
-    this.byName = new ServerNames<SecureContext | null>([...own, ...entries], 'label')
+    const { names, endsAtMs } = this.own.current
+    const own = names.map((name) => [name, { context: null, endsAtMs }] as const)
+    this.byName = new ServerNames<Shown>([...own, ...entries], 'label')
   }
 }
 
@@ -191,7 +221,7 @@ function watchedPair(certificate: Certificate, identity: WorkloadIdentity, log: 
 function readPair(certificate: Certificate, identity: WorkloadIdentity, named: boolean): Pair {
   if (certificate.kind === 'mesh') {
     const { keyPem: key, chainPem: cert } = identity.credentials
-    return { options: { key, cert }, names: [] }
+    return { options: { key, cert }, names: [], endsAtMs: identity.notAfterMs }
   }
   const options = { key: readFileSync(certificate.key), cert: readFileSync(certificate.chain) }
   createSecureContext(options)
@@ -203,14 +233,14 @@ function readPair(certificate: Certificate, identity: WorkloadIdentity, named: b
   if (named && names.length === 0) {
     throw new Error(`${certificate.chain} holds no DNS name (subject alternative name) that a client could ask for`)
   }
-  return { options, names }
+  return { options, names, endsAtMs: end.getTime() }
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
 /**
  * The CAs that clients are checked against. A bundle without any must fail here: it must never fall back to the public
- * CAs that Node brings. Tickets are off because a resumed session is not verified again.
+ * CAs that Node brings.
  */
 function readTrust({ trust }: NonNullable<ClientValidation>, identity: WorkloadIdentity): SecureContextOptions {
   const ca = trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(trust.chain, 'utf8').match(CERTIFICATE)
@@ -218,5 +248,5 @@ function readTrust({ trust }: NonNullable<ClientValidation>, identity: WorkloadI
     throw new Error(`${trust.kind === 'file' ? trust.chain : 'the trust bundle'} holds no PEM certificate`)
   }
   for (const pem of ca) new X509Certificate(pem)
-  return { ca: [...ca], secureOptions: constants.SSL_OP_NO_TICKET }
+  return { ca: [...ca] }
 }

@@ -3,7 +3,8 @@ import type { ConnectionError } from '../codec/http2/frames.ts'
 import { ProxyError } from '../errors.ts'
 import type { ReadSink } from '../socket/reads.ts'
 import type { BreakReason } from '../telemetry/connection-breaks.ts'
-import { type DialPlan, type DialResult, dial } from './connect.ts'
+import { type DialResult, dial } from './connect.ts'
+import type { DialPlan } from './dial-plan.ts'
 import type { EndpointPool, StreamWaiter } from './pool.ts'
 
 /** What a pool of HTTP/2 connections needs of its cluster. */

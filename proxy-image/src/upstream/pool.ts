@@ -3,7 +3,8 @@ import type { UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import type { ReadSink } from '../socket/reads.ts'
 import type { BreakReason } from '../telemetry/connection-breaks.ts'
-import { type DialPlan, type DialResult, dial } from './connect.ts'
+import { type DialResult, dial } from './connect.ts'
+import type { DialPlan } from './dial-plan.ts'
 
 /** Who asked for a stream. Exactly one of both is called, maybe before `acquire` returns. */
 export interface StreamWaiter {

@@ -4,6 +4,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { ProxyError } from '../../../../proxy-image/src/errors.ts'
 import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
+import { KeptSession } from '../../../../proxy-image/src/tls/kept-session.ts'
 import { expectPeer, peerSpiffeId, remainingLifeMs } from '../../../../proxy-image/src/tls/peer.ts'
 import { createMeshServer, type Rejection } from '../../../../proxy-image/src/tls/server.ts'
 import { createTestCa, type TestCa, type TestCertificate } from '../../../support/certificates.ts'
@@ -36,6 +37,8 @@ interface Rig {
   identity: WorkloadIdentity
   rejected: Rejection[]
   sockets: TLSSocket[]
+  /** When the certificates of each socket end. */
+  ends: number[]
 }
 
 /** A mesh server of `orders` that echoes. */
@@ -43,12 +46,14 @@ async function startServer(): Promise<Rig> {
   const identity = identityOf(await ca.issue(uri(SERVER)))
   const rejected: Rejection[] = []
   const sockets: TLSSocket[] = []
+  const ends: number[] = []
   const server = createMeshServer({
     identity,
     alpnProtocols: ['http/1.1'],
     acceptsServerName: (name) => name === SNI,
-    onConnection: (socket) => {
+    onConnection: (socket, _name, _alpn, { endsAtMs }) => {
       sockets.push(socket)
+      ends.push(endsAtMs)
       socket.on('error', () => {})
       socket.pipe(socket)
     },
@@ -60,7 +65,7 @@ async function startServer(): Promise<Rig> {
     server.close()
     for (const socket of sockets) socket.destroy()
   })
-  return { port: (server.address() as AddressInfo).port, identity, rejected, sockets }
+  return { port: (server.address() as AddressInfo).port, identity, rejected, sockets, ends }
 }
 
 function dial(rig: Rig, identity: WorkloadIdentity | undefined, options: ConnectionOptions = {}): TLSSocket {
@@ -168,23 +173,6 @@ describe('mesh server', () => {
     expect(await rejection(plain, socket as TLSSocket)).toBe('handshake_failed')
   })
 
-  it('does not resume a session, which would skip the check of the certificate', async () => {
-    const rig = await startServer()
-    // A client that asks for tickets, as ours never does.
-    const certificate = await ca.issue(uri(CLIENT))
-    const options = { key: certificate.keyPem, cert: certificate.chainPem }
-    const first = dial(rig, undefined, options)
-    let session = first.getSession()
-    first.on('session', (ticket) => {
-      session = ticket
-    })
-    expect(await echo(first, 'ping')).toBe('ping')
-    session ??= first.getSession()
-    const second = dial(rig, undefined, { ...options, ...(session === undefined ? {} : { session }) })
-    expect(await echo(second, 'ping')).toBe('ping')
-    expect(second.isSessionReused()).toBe(false)
-  })
-
   it('keeps 100 live connections through a rotation, and shows new ones the new certificate', async () => {
     const rig = await startServer()
     const client = identityOf(await ca.issue(uri(CLIENT)))
@@ -244,5 +232,92 @@ describe('a client of the mesh', () => {
       expect(remainingLifeMs(side)).toBeLessThanOrEqual(60_000)
       expect(remainingLifeMs(side)).toBeGreaterThan(50_000)
     }
+  })
+
+  describe('sessions that are resumed', () => {
+    /** A connection by the rules of a {@link KeptSession}, and how long its certificates last. */
+    async function connectBy(rig: Rig, kept: KeptSession, identity: WorkloadIdentity) {
+      const connecting = kept.connect(identity.clientContext())
+      const socket = dial(rig, identity, { session: connecting.session })
+      connecting.listen(socket)
+      await once(socket, 'secureConnect')
+      const lifeMs = connecting.lifeMs(socket)
+      await echo(socket, 'ping')
+      return { resumed: socket.isSessionReused(), lifeMs }
+    }
+
+    it('know on both sides who is there, and end with the certificates of their handshake', async () => {
+      const rig = await startServer()
+      const client = identityOf(await ca.issue(uri(CLIENT), { notAfter: new Date(Date.now() + 100_000) }))
+      const kept = new KeptSession()
+      expect((await connectBy(rig, kept, client)).resumed).toBe(false)
+      const second = await connectBy(rig, kept, client)
+      expect(second.resumed).toBe(true)
+      expect(second.lifeMs).toBeGreaterThan(90_000)
+      expect(second.lifeMs).toBeLessThanOrEqual(100_000)
+      expect(peerSpiffeId(rig.sockets[1]!)).toBe(CLIENT)
+      expect(rig.ends[1]).toBeLessThanOrEqual(Date.now() + 100_000)
+      expect(rig.rejected).toEqual([])
+    })
+
+    it('are not offered once our own certificate or our CAs have changed', async () => {
+      const rig = await startServer()
+      const client = identityOf(await ca.issue(uri(CLIENT)))
+      const kept = new KeptSession()
+      await connectBy(rig, kept, client)
+      client.update({ ...(await ca.issue(uri(CLIENT))), trust: ca.trust })
+      expect(kept.connect(client.clientContext()).session).toBeUndefined()
+      await connectBy(rig, kept, client)
+      client.updateTrust({
+        revision: 'more',
+        certificates: [...ca.trust.certificates, ...strangers.trust.certificates],
+      })
+      expect(kept.connect(client.clientContext()).session).toBeUndefined()
+    })
+
+    it('are not offered when a certificate is about to end', async () => {
+      const rig = await startServer()
+      const client = identityOf(await ca.issue(uri(CLIENT), { notAfter: new Date(Date.now() + 20_000) }))
+      const kept = new KeptSession()
+      await connectBy(rig, kept, client)
+      expect(kept.connect(client.clientContext()).session).toBeUndefined()
+    })
+
+    it('are not taken by a server whose certificate or CAs have changed since', async () => {
+      const rig = await startServer()
+      const client = identityOf(await ca.issue(uri(CLIENT)))
+      const kept = new KeptSession()
+      await connectBy(rig, kept, client)
+      rig.identity.update({ ...(await ca.issue(uri(SERVER))), trust: ca.trust })
+      expect((await connectBy(rig, kept, client)).resumed).toBe(false)
+    })
+
+    it('let nobody in whose CA is trusted no more', async () => {
+      const rig = await startServer()
+      const client = identityOf(await ca.issue(uri(CLIENT)))
+      const kept = new KeptSession()
+      await connectBy(rig, kept, client)
+      rig.sockets.length = 0
+      rig.identity.updateTrust(strangers.trust)
+      const { session } = kept.connect(client.clientContext())
+      expect(session).toBeDefined()
+      expect(await rejection(rig, dial(rig, client, { session }))).toBe('certificate_untrusted')
+    })
+
+    it('let nobody in whose certificate has ended meanwhile', async () => {
+      const rig = await startServer()
+      const client = identityOf(await ca.issue(uri(CLIENT), { notAfter: new Date(Date.now() + 2_000) }))
+      const socket = dial(rig, client)
+      const [session] = (await once(socket, 'session')) as [Buffer]
+      socket.destroy()
+      await expect.poll(() => client.notAfterMs < Date.now(), { timeout: 5_000 }).toBe(true)
+      rig.sockets.length = 0
+      const late = dial(rig, client, { session })
+      late.on('error', () => {})
+      await once(late, 'secureConnect')
+      // It was resumed: nothing but the look at the dates keeps it out.
+      expect(late.isSessionReused()).toBe(true)
+      expect(await rejection(rig, late)).toBe('certificate_expired')
+    }, 10_000)
   })
 })

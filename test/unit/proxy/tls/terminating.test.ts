@@ -3,7 +3,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import { type ConnectionOptions, connect } from 'node:tls'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Log } from '../../../../proxy-image/src/log.ts'
 import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
@@ -215,28 +215,60 @@ describe('certificates of clients from outside of the mesh', () => {
     await expect.poll(() => greeting(port, now)).toBe('closed')
   })
 
-  it('verifies a client that comes back again: sessions are not resumed', async () => {
-    const port = await listen({ clientValidation: fromFile() })
-    const client = await clients.issue([dns('a.example')])
-    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-      const sessions: Buffer[] = []
-      const { keyPem: key, chainPem: cert } = client
-      const options = { host: '127.0.0.1', port, ca: [ca.certificatePem], checkServerIdentity: () => undefined }
-      const visit = async (session?: Buffer): Promise<boolean> => {
-        const again = session === undefined ? {} : { session }
-        const socket: TLSSocket = connect({ ...options, key, cert, maxVersion, ...again })
-        socket.on('session', (fresh) => sessions.push(fresh)).resume()
-        let reused = false
-        socket.on('secureConnect', () => {
-          reused = socket.isSessionReused()
-        })
-        await once(socket, 'close')
-        return reused
-      }
-      await visit()
-      expect(sessions.length).toBeGreaterThan(0)
-      for (const session of [...sessions]) expect(await visit(session)).toBe(false)
+  describe.each(['TLSv1.2', 'TLSv1.3'] as const)('that come back with their session of %s', (maxVersion) => {
+    interface Visit {
+      readonly reused: boolean
+      readonly text: string
+      readonly sessions: readonly Buffer[]
     }
+
+    async function visit(
+      port: number,
+      { keyPem: key, chainPem: cert }: TestCertificate,
+      session?: Buffer,
+    ): Promise<Visit> {
+      const sessions: Buffer[] = []
+      const options = { host: '127.0.0.1', port, ca: [ca.certificatePem], checkServerIdentity: () => undefined }
+      const socket = connect({ ...options, key, cert, maxVersion, ...(session && { session }) })
+      let [reused, text] = [false, '']
+      socket.on('session', (fresh) => sessions.push(fresh))
+      socket.on('data', (data) => {
+        text += data
+      })
+      socket.on('error', () => {})
+      socket.on('secureConnect', () => {
+        reused = socket.isSessionReused()
+      })
+      await new Promise((resolve) => socket.once('close', resolve))
+      return { reused, text, sessions }
+    }
+
+    it('go on with it', async () => {
+      const port = await listen({ clientValidation: fromFile() })
+      const client = await clients.issue([dns('a.example')])
+      const { sessions } = await visit(port, client)
+      expect(await visit(port, client, sessions[0])).toMatchObject({ reused: true, text: 'hello' })
+    })
+
+    it('are not let in when their CA is trusted no more', async () => {
+      const port = await listen({ clientValidation: fromFile() })
+      const [client, later] = [await clients.issue([dns('a.example')]), await createTestCa('later clients')]
+      const { sessions } = await visit(port, client)
+      writeFileSync(trustFile(), later.certificatePem)
+      await expect.poll(() => visit(port, client).then(({ text }) => text)).toBe('')
+      expect(await visit(port, client, sessions[0])).toMatchObject({ reused: false, text: '' })
+    })
+
+    it('are not let in when their certificate has ended', async () => {
+      const port = await listen({ clientValidation: fromFile() })
+      const end = Date.now() + 2_000
+      const client = await clients.issue([dns('a.example')], { notAfter: new Date(end) })
+      const { sessions, text } = await visit(port, client)
+      expect(text).toBe('hello')
+      await expect.poll(() => Date.now() > end + 1_000, { timeout: 5_000 }).toBe(true)
+      expect((await visit(port, client, sessions[0])).text).toBe('')
+      expect(rejected).toContain('certificate_expired')
+    })
   })
 
   it('refuses a trust file that holds no certificate, so that the snapshot is refused', async () => {
