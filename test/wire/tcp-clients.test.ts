@@ -45,15 +45,34 @@ async function scratch(): Promise<string> {
 /** Servers of databases refuse to run as root. */
 const NOBODY = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
-/** Starts a server and resolves when it accepts connections. */
-async function serve(command: string, args: string[], port: number, options: SpawnOptions): Promise<void> {
-  const child = spawn(command, args, { stdio: 'ignore', ...options })
-  const exited = new Promise((resolve) => child.once('exit', resolve))
-  closers.push(() => {
-    child.kill('SIGINT')
-    return exited
-  })
-  await listening(port)
+/**
+ * Starts a server; the port at which it accepts connections. Another one is tried when it ends at once, since somebody else may
+ * have taken the port meanwhile.
+ */
+async function serve(command: string, argsAt: (port: number) => string[], options: SpawnOptions): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort()
+    const child = spawn(command, argsAt(port), { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+    let said = ''
+    for (const stream of [child.stdout!, child.stderr!])
+      stream.on('data', (data) => {
+        said = `${said}${data}`.slice(-2_000)
+      })
+    const exited = new Promise((resolve) => child.once('exit', resolve))
+    const isUp = await Promise.race([
+      listening(port).then(
+        () => true,
+        () => false,
+      ),
+      exited.then(() => false),
+    ])
+    closers.push(() => {
+      child.kill('SIGINT')
+      return exited
+    })
+    if (isUp) return port
+    if (attempt === 3) throw new Error(`${command} does not listen: ${said}`)
+  }
 }
 
 it('PostgreSQL: a client writes and reads 200,000 rows through a pair of sidecars', {
@@ -66,12 +85,12 @@ it('PostgreSQL: a client writes and reads 200,000 rows through a pair of sidecar
   const directory = await scratch()
   const data = join(directory, 'data')
   await run(join(bin, 'initdb'), ['-D', data, '-U', 'weft', '-A', 'trust', '--no-sync'], NOBODY)
-  const port = await freePort()
   const settings = [`unix_socket_directories=${directory}`, 'fsync=off', 'shared_buffers=16MB'].flatMap((one) => [
     '-c',
     one,
   ])
-  await serve(join(bin, 'postgres'), ['-D', data, '-p', String(port), '-h', '127.0.0.1', ...settings], port, NOBODY)
+  const postgres = ['-D', data, '-h', '127.0.0.1', ...settings]
+  const port = await serve(join(bin, 'postgres'), (at) => [...postgres, '-p', String(at)], NOBODY)
   const sql =
     "create table t as select n, repeat('x', 50) as s from generate_series(1, 200000) n; " +
     'copy t to stdout; select count(*) from t;'
@@ -91,12 +110,11 @@ it('Redis: pipelines of large values through a pair of sidecars', { timeout: LIM
   const libraries = join(library.bin, '..', 'lib')
   const folders = existsSync(libraries) ? readdirSync(libraries).map((one) => join(libraries, one)) : []
   const env = { ...process.env, LD_LIBRARY_PATH: folders.join(':') }
-  const port = await freePort()
   // The one program is server, client's checker and all: its name says which.
   const server = ['redis-server', 'redis-check-rdb']
     .map((name) => join(tools.bin, name))
     .find((path) => existsSync(path))!
-  await serve(server, ['--port', String(port), '--bind', '127.0.0.1', '--save', ''], port, {
+  const port = await serve(server, (at) => ['--port', String(at), '--bind', '127.0.0.1', '--save', ''], {
     argv0: 'redis-server',
     env,
   })

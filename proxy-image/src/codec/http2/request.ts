@@ -29,18 +29,18 @@ export function requestHead(list: readonly Field[], endStream: boolean): Request
   let scheme = ''
   let authority = ''
   let protocol = ''
-  let hasOrdinary = false
-  const ordinary: Field[] = []
-  for (const field of list) {
+  let pseudos = 0
+  let forProxy = false
+  for (let i = 0; i < list.length; i++) {
+    const field = list[i]!
     if (field.malformed) return MALFORMED
     const { pseudo } = field.name
     if (pseudo === 0) {
-      if (field.name !== PROXY_AUTHORIZATION) ordinary.push(field)
-      hasOrdinary = true
+      if (field.name === PROXY_AUTHORIZATION) forProxy = true
       continue
     }
     // Pseudo-header fields come first, each once, and no others than a request has.
-    if (hasOrdinary || (seen & pseudo) !== 0 || pseudo === STATUS_FIELD) return MALFORMED
+    if (i !== pseudos++ || (seen & pseudo) !== 0 || pseudo === STATUS_FIELD) return MALFORMED
     seen |= pseudo
     if (pseudo === METHOD) method = field.value
     else if (pseudo === PATH) path = field.value
@@ -56,7 +56,8 @@ export function requestHead(list: readonly Field[], endStream: boolean): Request
   }
   if (isUpgrade && !isUpgradeProtocol(protocol)) return badRequest('no such protocol', 'not_implemented')
   if ((seen & (METHOD | PATH | SCHEME)) !== (METHOD | PATH | SCHEME) || path === '') return MALFORMED
-  const fields = new Http2Fields(ordinary)
+  const ordinary = list.slice(pseudos)
+  const fields = new Http2Fields(forProxy ? ordinary.filter(({ name }) => name !== PROXY_AUTHORIZATION) : ordinary)
   const host = fields.get('host')
   if (authority === '') authority = host ?? ''
   // Two names for one place are read differently by different servers.

@@ -6,11 +6,11 @@ import { bodyLength, MALFORMED } from './request.ts'
 
 /** Reads a response head (RFC 9113, section 8.3.2); undefined when it is malformed. `method` is the request's. */
 export function responseHead(list: readonly Field[], endStream: boolean, method: string): ResponseHead | undefined {
-  const [first, ...ordinary] = list
-  if (first?.name.pseudo !== STATUS_FIELD || !/^[1-5]\d\d$/.test(first.value)) return undefined
-  if (ordinary.some((field) => field.malformed || field.name.pseudo !== 0)) return undefined
-  const status = Number(first.value)
-  const fields = new Http2Fields(ordinary)
+  const first = list[0]
+  const status = first?.name.pseudo === STATUS_FIELD ? statusOf(first.value) : 0
+  if (status === 0) return undefined
+  for (let i = 1; i < list.length; i++) if (list[i]!.malformed || list[i]!.name.pseudo !== 0) return undefined
+  const fields = new Http2Fields(list.slice(1))
   const bodiless = method === 'HEAD' || status === 204 || status === 304 || status < 200
   // Of these a length says what is not there.
   const length = bodiless ? 0 : bodyLength(fields, endStream)
@@ -26,6 +26,17 @@ export function responseHead(list: readonly Field[], endStream: boolean, method:
     bodyLength: length === CHUNKED && endStream ? 0 : length,
     keepAlive: true,
   }
+}
+
+/** Three digits, the first from 1 to 5; 0 for anything else. */
+function statusOf(value: string): number {
+  const [hundreds, tens, ones] = [value.charCodeAt(0) - 48, value.charCodeAt(1) - 48, value.charCodeAt(2) - 48]
+  const isStatus = value.length === 3 && hundreds >= 1 && hundreds <= 5 && isDigit(tens) && isDigit(ones)
+  return isStatus ? hundreds * 100 + tens * 10 + ones : 0
+}
+
+function isDigit(value: number): boolean {
+  return value >= 0 && value <= 9
 }
 
 const statuses: (Field | undefined)[] = []

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect as connectTcp } from 'node:net'
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { ProxyError } from '../../../../proxy-image/src/errors.ts'
@@ -111,6 +111,24 @@ describe('mesh server', () => {
     expect(peerSpiffeId(socket)).toBe(SERVER)
     expect(peerSpiffeId(rig.sockets[0]!)).toBe(CLIENT)
     expect(rig.rejected).toEqual([])
+  })
+
+  it('agrees on keys by X25519 with ML-KEM-768, on both sides as they are configured', async () => {
+    const rig = await startServer()
+    const said: Buffer[] = []
+    const tap = createTcpServer((socket) => {
+      const onward = connectTcp(rig.port, '127.0.0.1')
+      onward.on('data', (data) => said.push(data))
+      socket.pipe(onward).pipe(socket)
+    }).listen(0, '127.0.0.1')
+    toClose.push(() => tap.close())
+    await once(tap, 'listening')
+    const { port } = tap.address() as AddressInfo
+    const socket = dial({ ...rig, port }, identityOf(await ca.issue(uri(CLIENT))))
+    await echo(socket, 'ping')
+    // ServerHello, extension key_share (0x0033): the group and a share of 1,120 bytes (RFC 8446, section 4.2.8.2).
+    expect(Buffer.concat(said).toString('hex')).toMatch(/^160303.*0033046411ec0460/)
+    socket.destroy()
   })
 
   it('refuses a client of another CA', async () => {
