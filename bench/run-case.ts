@@ -149,7 +149,8 @@ export async function runCase(spec: Case, plan: Plan, bench: Bench): Promise<Cas
     for (const entry of entries) {
       const { peer, running } = entry
       const target = { url: running.url, headers: running.headers, certificates: bench.certificates, directory }
-      await spec.load.run(target, round === 1 ? plan.firstWarmUpSeconds : plan.warmUpSeconds)
+      const warmUp = spec.warmUp ?? spec.load
+      await warmUp.run(target, round === 1 ? plan.firstWarmUpSeconds : plan.warmUpSeconds)
       const measured = await measureInQuiet(entry, spec, plan, target)
       const values = valuesOf(measured, spec)
       bench.say(line(peer.name, values, spec))

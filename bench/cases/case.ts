@@ -18,6 +18,8 @@ export interface Case {
   readonly protocol: LoadProtocol
   readonly clusters: number
   readonly load: Generator
+  /** What warms each subject up before a measurement. Default `load`. */
+  readonly warmUp?: Generator
   /** Payload of one request, both ways; given where it is what counts. */
   readonly mebibytes?: number
   /** Runs of so many times the usual length. Default 1. */

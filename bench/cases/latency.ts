@@ -1,4 +1,5 @@
 import { fortio } from '../load/fortio.ts'
+import { wrk } from '../load/wrk.ts'
 import { direct } from '../peers/direct.ts'
 import { envoy, envoyLean } from '../peers/envoy.ts'
 import { weft } from '../peers/weft.ts'
@@ -12,6 +13,8 @@ export const latency: Case = {
   protocol: 'http',
   clusters: 1,
   load: fortio({ rate: 1000, connections: 32 }),
+  // At 1,000 a second a process would be a minute old before its hot functions are optimized.
+  warmUp: wrk({ connections: 32 }),
   // One in a thousand needs thousands to be seen.
   times: 3,
   peers: [weft, envoy, envoyLean, direct],
