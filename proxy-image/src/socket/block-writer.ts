@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { BLOCK_BYTES, giveBlock, takeBlock } from './blocks.ts'
+import { BLOCK_BYTES, giveBack, takeBlock } from './blocks.ts'
 
 /** What may wait for the peer to read before its sender is asked to stop, in bytes. Not less than a socket's high-water mark. */
 export const UNSENT_BYTES = 256 * 1024
@@ -122,7 +122,7 @@ export class BlockWriter {
     this.underWay++
     // The block goes back when the kernel (or TLS) has its content.
     this.socket.write(block.subarray(0, bytes), () => {
-      giveBlock(block)
+      giveBack(block)
       this.sent()
     })
   }
@@ -137,8 +137,8 @@ export class BlockWriter {
   }
 
   private discard(): void {
-    for (const { block } of this.waiting.splice(0)) giveBlock(block)
-    if (this.block !== null) giveBlock(this.block)
+    for (const { block } of this.waiting.splice(0)) giveBack(block)
+    if (this.block !== null) giveBack(this.block)
     this.block = null
     this.at = 0
   }

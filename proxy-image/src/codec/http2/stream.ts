@@ -1,14 +1,13 @@
-import { BLOCK_BYTES, giveBlock, takeBlock } from '../../socket/blocks.ts'
+import { giveBack, takeBlock, takePiece } from '../../socket/blocks.ts'
 import type { FieldSection } from '../field-section.ts'
 import type { Http2Connection } from './connection.ts'
 import { ReceiveWindow } from './receive-window.ts'
 
 /** Bytes that may wait for the peer's window before whoever sends them is asked to stop. */
 const QUEUE_BYTES = 64 * 1024
-/** What waits in pieces is put together in buffers of this size. */
-const PIECE_BYTES = 16 * 1024
-/** From this size on what waits gets a block. */
-const POOLED_FROM_BYTES = 8 * 1024
+/** From these sizes on what waits gets a piece, or a block; what is less gets no more than it needs. */
+const PIECE_FROM_BYTES = 1024
+const BLOCK_FROM_BYTES = 8 * 1024
 
 /** The peer reset it; it did so before it looked at it; we did, for a fault of the peer; the connection is gone. */
 export type StreamEnd = 'reset' | 'refused' | 'fault' | 'gone'
@@ -80,10 +79,7 @@ export abstract class Http2Stream {
       this.lastEnd += at - start
     }
     while (at < end) {
-      const few = end - at < POOLED_FROM_BYTES
-      const block = few
-        ? Buffer.allocUnsafeSlow(Math.max(end - at, Math.min(this.queuedBytes, PIECE_BYTES)))
-        : takeBlock()
+      const block = memoryFor(end - at, this.queuedBytes)
       this.lastEnd = chunk.copy(block, 0, at, end)
       at += this.lastEnd
       this.queue ??= []
@@ -170,6 +166,8 @@ export abstract class Http2Stream {
   }
 }
 
-function giveBack(buffer: Buffer): void {
-  if (buffer.length === BLOCK_BYTES) giveBlock(buffer)
+/** `queued`: what waits already; the more that is, the more is likely to follow. */
+function memoryFor(bytes: number, queued: number): Buffer {
+  if (bytes >= BLOCK_FROM_BYTES) return takeBlock()
+  return Math.max(bytes, queued) >= PIECE_FROM_BYTES ? takePiece() : Buffer.allocUnsafeSlow(Math.max(bytes, queued))
 }
