@@ -24,6 +24,8 @@ export class BlockWriter {
   protected block: Buffer | null = null
   /** Where the content of the block ends. */
   protected at = 0
+  /** Counts blocks, so that a place in one can be told from the same place in the next without holding on to it. */
+  protected blockNumber = 0
   private readonly onDrain: () => void
   /** Blocks behind the one that is being sent. */
   private readonly waiting: { readonly block: Buffer; readonly bytes: number }[] = []
@@ -89,7 +91,10 @@ export class BlockWriter {
   /** Makes room for so many bytes in one piece, at most a block. */
   protected room(bytes: number): void {
     if (this.block !== null && this.at + bytes > BLOCK_BYTES) this.close()
-    this.block ??= takeBlock()
+    if (this.block === null) {
+      this.block = takeBlock()
+      this.blockNumber++
+    }
     if (this.scheduled) return
     this.scheduled = true
     if (dirty.push(this) === 1) setImmediate(flushDirty)

@@ -1,8 +1,7 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { remainingLifeMs } from './peer.ts'
 
-/** A session is replaced by a newer one after this time; the server takes it for 300 s (SESSION_SECONDS in server.ts). */
-const RENEW_AFTER_MS = 120_000
+/** The server takes a session for 300 s (SESSION_SECONDS in server.ts), and gives no new one for it. */
 const FORGET_AFTER_MS = 240_000
 /** A session whose certificates end sooner is not worth a connection. */
 const MIN_LIFE_MS = 30_000
@@ -55,10 +54,9 @@ class Connecting {
     return this.offered?.bytes
   }
 
-  /** Takes the session that the server gives, if one is wanted. */
+  /** Keeps the session that the server gives. */
   listen(socket: TLSSocket): void {
-    const { context, offered, store } = this
-    if (offered !== null && Date.now() - offered.atMs < RENEW_AFTER_MS) return
+    const { context, store } = this
     socket.once('session', (bytes: Buffer) => {
       const now = Date.now()
       store.keep({ bytes, context, atMs: now, endsAtMs: now + this.lifeMs(socket) })

@@ -54,7 +54,9 @@ export class Http1ClientConnection implements UpstreamStream {
   constructor(socket: Socket, owner: ClientConnectionOwner) {
     this.socket = socket
     this.owner = owner
-    const onDrain = (): void => this.receiver?.onRequestDrain()
+    const onDrain = (): void => {
+      if (!this.output.full) this.receiver?.onRequestDrain()
+    }
     this.output = new Output(socket, onDrain)
     socket.on('drain', onDrain)
     socket.on('end', () => this.onEnd())

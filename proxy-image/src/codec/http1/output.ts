@@ -21,6 +21,11 @@ export class Output {
     this.blocks = new BlockWriter(socket, onDrain)
   }
 
+  /** Too much waits for the other side to read. The socket's drain says nothing of that: it comes after every block. */
+  get full(): boolean {
+    return this.blocks.blocked || this.socket.writableLength >= UNSENT_BYTES
+  }
+
   /** Appends latin1 text. */
   add(text: string): void {
     if (this.blocks.pending) this.blocks.text(text)
@@ -48,7 +53,7 @@ export class Output {
       this.joined = ''
       this.socket.write(joined, 'latin1')
     }
-    return !this.blocks.blocked && this.socket.writableLength < UNSENT_BYTES
+    return !this.full
   }
 
   /** Sends everything now: the end of the connection follows. */

@@ -185,6 +185,7 @@ export class Http1ServerConnection implements DownstreamStream {
   }
 
   private onDrain(): void {
+    if (this.output.full) return
     if (this.phase === DRAINING) this.ready()
     else this.receiver?.onResponseDrain()
   }

@@ -18,6 +18,8 @@ import type { Http2Stream } from './stream.ts'
 export const STREAM_WINDOW = 256 * 1024
 /** Until the connection is cut, after the last words. */
 const LAST_WORDS_MS = 1_000
+/** As long as a peer may take to read what was answered before a farewell. */
+const LAST_ANSWERS_MS = 30_000
 
 /** Both sides of an HTTP/2 connection have this in common (RFC 9113): frames, windows, settings, keep-alive, farewell. */
 export abstract class Http2Connection<S extends Http2Stream> {
@@ -386,9 +388,11 @@ export abstract class Http2Connection<S extends Http2Stream> {
       stream.discard()
       stream.onReset('gone')
     }
-    // The peer may still be sending, or be gone: what it sends is not looked at, but our last words are to reach it.
-    this.socket.end()
-    setTimeout(() => this.socket.destroy(), LAST_WORDS_MS).unref()
+    // The peer may still be sending, or be gone: what it sends is not looked at, but our last words are to reach it, after a
+    // farewell in peace all that was answered.
+    const destroy = (): void => void this.socket.destroy()
+    this.socket.end(() => setTimeout(destroy, LAST_WORDS_MS).unref())
+    setTimeout(destroy, fault === null ? LAST_ANSWERS_MS : LAST_WORDS_MS).unref()
     this.onClosed(fault)
   }
 }

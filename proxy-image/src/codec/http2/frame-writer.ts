@@ -20,7 +20,7 @@ import {
  */
 export class FrameWriter extends BlockWriter {
   /** Where the flags of the last frame are and whose it is, so that the end of a stream can join it while it is here. */
-  private lastBlock: Buffer | null = null
+  private lastBlock = 0
   private lastFlagsAt = -1
   private lastStream = 0
 
@@ -32,7 +32,12 @@ export class FrameWriter extends BlockWriter {
 
   /** Ends a stream: on its last frame where that has not left yet, else on an empty one. */
   endStream(streamId: number): void {
-    if (this.lastStream === streamId && this.lastFlagsAt >= 0 && this.lastBlock === this.block)
+    if (
+      this.lastStream === streamId &&
+      this.lastFlagsAt >= 0 &&
+      this.lastBlock === this.blockNumber &&
+      this.block !== null
+    )
       this.block![this.lastFlagsAt]! |= END_STREAM
     else this.frame(0, DATA, END_STREAM, streamId)
     this.lastFlagsAt = -1
@@ -115,7 +120,7 @@ export class FrameWriter extends BlockWriter {
     this.at = at + FRAME_HEAD_BYTES
     this.lastFlagsAt = type === DATA || type === HEADERS ? at + 4 : -1
     this.lastStream = streamId
-    this.lastBlock = out
+    this.lastBlock = this.blockNumber
   }
 
   private uint32(value: number): void {

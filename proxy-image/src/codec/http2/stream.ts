@@ -6,8 +6,8 @@ import { ReceiveWindow } from './receive-window.ts'
 /** Bytes that may wait for the peer's window before whoever sends them is asked to stop. */
 const QUEUE_BYTES = 64 * 1024
 /** From these sizes on what waits gets a piece, or a block; what is less gets no more than it needs. */
-const PIECE_FROM_BYTES = 1024
-const BLOCK_FROM_BYTES = 8 * 1024
+const PIECE_FROM_BYTES = 4 * 1024
+const BLOCK_FROM_BYTES = 32 * 1024
 
 /** The peer reset it; it did so before it looked at it; we did, for a fault of the peer; the connection is gone. */
 export type StreamEnd = 'reset' | 'refused' | 'fault' | 'gone'
