@@ -8,7 +8,7 @@ import { ownAnswer, statusLine } from './answer.ts'
 import { ChunkedDecoder } from './chunked.ts'
 import { parseRequestHead } from './head.ts'
 import { Output } from './output.ts'
-import { badRequest, headText, MAX_HEAD_BYTES } from './syntax.ts'
+import { badRequest, headText, MAX_HEAD_BYTES, NEVER_VALID } from './syntax.ts'
 import { switchingText } from './upgrade.ts'
 
 /** What a connection needs of its listener. */
@@ -34,8 +34,6 @@ const CLOSING = 4
 /** The upgrade is taken: what comes is in another protocol, until either side ends. */
 const TUNNEL = 5
 
-/** A new request's first bytes may be malformed long before the head is complete: bare LF or NUL can't become valid. */
-const NEVER_VALID = /[^\r]\n|\0/
 /** The first line of HTTP/2's preface, which is no request of HTTP/1 (RFC 9113, section 3.4). */
 const PREFACE_LINE = 'PRI * HTTP/2.0\r\n'
 /** How much, and how long, a downstream may go on sending after the last answer (RFC 9112, section 9.6). */

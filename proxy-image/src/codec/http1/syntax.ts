@@ -57,3 +57,6 @@ export function headText(partial: string, chunk: Buffer, from: number, end: numb
   }
   return partial + chunk.toString('latin1', from, end)
 }
+
+/** A new request's first bytes may be malformed long before the head is complete: bare LF or NUL can't become valid. */
+export const NEVER_VALID = /[^\r]\n|\0/
