@@ -27,26 +27,26 @@ interface NodeSocket {
 }
 
 /** Symbols of node's sockets by their names; every socket has the same. */
-let symbols: { readonly buffer: symbol; readonly callback: symbol } | null | undefined
+let symbols: { readonly buffer: symbol; readonly callback: symbol } | undefined
 
 function findSymbols(socket: object): typeof symbols {
   const find = (name: string) => Object.getOwnPropertySymbols(socket).find(({ description }) => description === name)
   const [buffer, callback] = [find('kBuffer'), find('kBufferCb')]
-  return buffer === undefined || callback === undefined ? null : { buffer, callback }
+  return buffer === undefined || callback === undefined ? undefined : { buffer, callback }
 }
 
 /**
- * Makes an accepted socket read into the one buffer, and hands what comes to `sink`; call it again for another one.
+ * Makes a socket that stands, such as an accepted one, read into the one buffer, and hands what comes to `sink`; call it again for another one.
  * Node has `onread` for sockets that connect only, so that this does what its constructor would (ADR 15). Where a
  * node has other insides, and for what was read already, bytes come by the event.
  * @returns whether the socket reads into the one buffer
  */
-export function readInto(accepted: Socket, sink: ReadSink): boolean {
-  accepted.removeAllListeners('data')
-  accepted.on('data', (chunk: Buffer) => sink(chunk, 0, chunk.length))
-  symbols ??= findSymbols(accepted)
-  const socket = accepted as unknown as NodeSocket
-  if (!symbols || typeof socket._handle?.useUserBuffer !== 'function') return false
+export function readInto(connected: Socket, sink: ReadSink): boolean {
+  connected.removeAllListeners('data')
+  connected.on('data', (chunk: Buffer) => sink(chunk, 0, chunk.length))
+  symbols ??= findSymbols(connected)
+  const socket = connected as unknown as NodeSocket
+  if (symbols === undefined || typeof socket._handle?.useUserBuffer !== 'function') return false
   socket[symbols.callback] = onread(sink).callback
   if (socket[symbols.buffer] !== READ_BUFFER) {
     socket[symbols.buffer] = READ_BUFFER

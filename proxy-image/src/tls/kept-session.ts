@@ -25,9 +25,12 @@ export class KeptSession {
   /** A connection under this context begins. */
   connect(context: SecureContext): Connecting {
     const { kept } = this
-    if (kept === null) return new Connecting(null, context, this)
     const now = Date.now()
-    const isGood = kept.context === context && now - kept.atMs < FORGET_AFTER_MS && kept.endsAtMs - now > MIN_LIFE_MS
+    const isGood =
+      kept !== null &&
+      kept.context === context &&
+      now - kept.atMs < FORGET_AFTER_MS &&
+      kept.endsAtMs - now > MIN_LIFE_MS
     if (!isGood) this.kept = null
     return new Connecting(this.kept, context, this)
   }

@@ -1,10 +1,9 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { Http1ClientConnection } from '../../../../proxy-image/src/codec/http1/client-connection.ts'
 import { Fields } from '../../../../proxy-image/src/codec/http1/fields.ts'
 import { Http1ServerConnection } from '../../../../proxy-image/src/codec/http1/server-connection.ts'
 import type { DownstreamStream } from '../../../../proxy-image/src/codec/stream.ts'
+import { type SocketPair, socketPair } from '../../../support/socket-pair.ts'
 
 /** A writer of HTTP/1.1 goes on when what waits has become less, not at every `drain` of its socket. */
 
@@ -14,17 +13,10 @@ afterEach(() => {
 })
 
 /** A socket, and its peer, which does not read. */
-async function pair(): Promise<{ socket: Socket; peer: Socket }> {
-  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
-  const [peer] = (await once(server, 'connection')) as [Socket]
-  closers.push(
-    () => server.close(),
-    () => socket.destroy(),
-    () => peer.destroy(),
-  )
-  return { socket, peer }
+async function pair(): Promise<SocketPair> {
+  const made = await socketPair()
+  closers.push(made.close)
+  return made
 }
 
 const CHUNK = Buffer.alloc(64 * 1024)

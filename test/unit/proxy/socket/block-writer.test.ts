@@ -1,24 +1,18 @@
 import { once } from 'node:events'
-import net, { type AddressInfo, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { BlockWriter, UNSENT_BYTES } from '../../../../proxy-image/src/socket/block-writer.ts'
+import { type SocketPair, socketPair } from '../../../support/socket-pair.ts'
 
 const closers: (() => void)[] = []
 afterEach(() => {
   for (const close of closers.splice(0).reverse()) close()
 })
 
-async function pair(): Promise<{ socket: Socket; peer: Socket }> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const socket = net.connect((server.address() as AddressInfo).port, '127.0.0.1')
-  const [peer] = (await once(server, 'connection')) as [Socket]
-  closers.push(
-    () => server.close(),
-    () => socket.destroy(),
-    () => peer.destroy(),
-  )
-  return { socket, peer }
+async function pair(): Promise<SocketPair> {
+  const made = await socketPair()
+  closers.push(made.close)
+  return made
 }
 
 function heard(peer: Socket): () => string {
@@ -26,6 +20,7 @@ function heard(peer: Socket): () => string {
   peer.setEncoding('latin1').on('data', (chunk) => {
     text += chunk
   })
+  peer.resume()
   return () => text
 }
 
