@@ -1,17 +1,15 @@
-import { execFile } from 'node:child_process'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RunningProxy } from '../../proxy-image/src/proxy.ts'
 import { createTestCa, type TestCa } from '../support/certificates.ts'
+import { CURL_NOT_VERIFIED, curlSite } from '../support/curl.ts'
 import { startTlsApp, type TcpApp } from '../support/tcp-pair.ts'
 import { type Mesh, startMesh } from './mesh.ts'
 
 /** The three policies of server names, from the API to what curl is shown. */
 
-const run = promisify(execFile)
 const directory = mkdtempSync(join(tmpdir(), 'weft-names-'))
 const fileOf = (name: string) => ({
   certificateChain: join(directory, `${name}.pem`),
@@ -72,24 +70,7 @@ afterAll(async () => {
   await mesh?.[Symbol.asyncDispose]()
 })
 
-/** The body, or the exit code of curl: 60 for a certificate that is not the host's. */
-async function curl(host: string): Promise<string | number> {
-  const port = mesh.port(edge, 8443)
-  const where = [
-    '--resolve',
-    `${host}:${port}:127.0.0.1`,
-    '--cacert',
-    join(directory, 'ca.pem'),
-    '--max-time',
-    '5',
-    '-sS',
-  ]
-  try {
-    return (await run('curl', [...where, `https://${host}:${port}/`])).stdout
-  } catch (error) {
-    return Number((error as { code?: number }).code)
-  }
-}
+const curl = (host: string) => curlSite(mesh.port(edge, 8443), host, join(directory, 'ca.pem'))
 
 async function policy(method: 'PUT' | 'DELETE', path: string, body?: object): Promise<void> {
   const response = await fetch(`${mesh.controlPlane.apiUrl}/v1/meshes/shop/policies/${path}`, {
@@ -136,9 +117,9 @@ describe('policies of server names, put through the API', () => {
     await policy('DELETE', 'sni/acme')
     await expect.poll(() => curl('acme.db.example')).toBe('shared')
     await policy('DELETE', 'tls-passthrough/db')
-    await expect.poll(() => curl('acme.db.example')).toBe(60)
+    await expect.poll(() => curl('acme.db.example')).toBe(CURL_NOT_VERIFIED)
     await policy('DELETE', 'certificates/sites')
-    await expect.poll(() => curl('blog.example')).toBe(60)
+    await expect.poll(() => curl('blog.example')).toBe(CURL_NOT_VERIFIED)
     expect(await curl('www.example')).toBe('web')
   })
 })

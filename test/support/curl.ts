@@ -53,3 +53,27 @@ export function summary(answer: CurlAnswer): { status: number; length: string | 
   const sha256 = createHash('sha256').update(answer.body).digest('hex')
   return { status: answer.status, length: fieldOf(answer, 'content-length'), sha256 }
 }
+
+/** Exit code of curl (curl(1)) for a certificate that is not the host's. */
+export const CURL_NOT_VERIFIED = 60
+
+/**
+ * Where the server gave up TLS after the handshake, as it does for a client's certificate in TLS 1.3: its alert
+ * reaches curl while it sends its request (55), or when it waits for the answer (56).
+ */
+export const CURL_CUT_OFF = [55, 56]
+
+/** The body of `https://host:port/` on loopback, verified by the CAs of `cacert`; or the exit code of curl. */
+export async function curlSite(
+  port: number,
+  host: string,
+  cacert: string,
+  ...more: readonly string[]
+): Promise<string | number> {
+  const where = ['--resolve', `${host}:${port}:127.0.0.1`, '--cacert', cacert, '--max-time', '5', '-sS']
+  try {
+    return (await run('curl', [...where, ...more, `https://${host}:${port}/`])).stdout
+  } catch (error) {
+    return Number((error as { code?: number }).code)
+  }
+}
