@@ -1,9 +1,11 @@
 import type { AccessLog } from '../../../runtime/model/snapshot.ts'
 import type { AccessLogRecord } from './access-log.ts'
-import { compileOperator, type Operator } from './access-log-operators.ts'
+import { compileOperator, type Read } from './access-log-operators.ts'
+import type { Escape, LogLine } from './log-line.ts'
 
-type Part = string | Operator
-type Render = (record: AccessLogRecord) => string
+type Part = string | Read
+/** Writes one record, or a part of one, into a line. */
+export type Render = (record: AccessLogRecord, line: LogLine) => void
 
 /** `%NAME%`, `%NAME(argument)%`, `%NAME(argument):length%`, and `%%` for a percent sign. */
 const OPERATOR = /%(?:%|([A-Za-z_][A-Za-z0-9_]*)(?:\(([^)]*)\))?(?::(\d{1,6}))?%)/g
@@ -17,19 +19,21 @@ const OPERATOR = /%(?:%|([A-Za-z_][A-Za-z0-9_]*)(?:\(([^)]*)\))?(?::(\d{1,6}))?%
 export function compileFormat(format: AccessLog['format']): { format: Render; warnings: string[] } {
   const warnings: string[] = []
   if (format.kind === 'text') {
-    const render = compileText(parse(bytesOf(format.template), warnings), escapeText)
-    const ended = format.template.endsWith('\n')
-    return { format: ended ? render : (record) => `${render(record)}\n`, warnings }
+    const template = bytesOf(format.template)
+    const ended = template.endsWith('\n') ? template : `${template}\n`
+    return { format: compileText(parse(ended, warnings), escapeText), warnings }
   }
   const fields = format.fields.map(({ key, value }, i) => ({
-    before: `${i === 0 ? '{' : ','}${jsonString(key)}:`,
+    before: `${i === 0 ? '{' : ','}"${jsonText(key)}":`,
     render: compileJsonValue(parse(value, warnings)),
   }))
-  if (fields.length === 0) return { format: () => '{}\n', warnings }
-  const render = (record: AccessLogRecord): string => {
-    let line = ''
-    for (const field of fields) line += field.before + field.render(record)
-    return `${line}}\n`
+  if (fields.length === 0) return { format: (_record, line) => line.raw('{}\n'), warnings }
+  const render: Render = (record, line) => {
+    for (const field of fields) {
+      line.raw(field.before)
+      field.render(record, line)
+    }
+    line.raw('}\n')
   }
   return { format: render, warnings }
 }
@@ -53,9 +57,9 @@ function parse(template: string, warnings: string[]): Part[] {
     const operator = compileOperator(name, argument, length === undefined ? undefined : Number(length))
     if (operator === null) {
       warnings.push(`the operator ${whole} is not known here; it is written as absent`)
-      parts.push({ read: () => null, foreign: false })
+      parts.push(() => null)
     } else {
-      parts.push(operator)
+      parts.push(operator.read)
       warnings.push(...operator.warnings)
     }
   }
@@ -63,7 +67,7 @@ function parse(template: string, warnings: string[]): Part[] {
   return parts
 }
 
-/** Adjoining literals become one part, so that `render` concatenates as little as possible. */
+/** Adjoining literals become one part, so that a line is written in as few as possible. */
 function literal(parts: Part[], text: string): void {
   if (text === '') return
   const last = parts.at(-1)
@@ -71,60 +75,67 @@ function literal(parts: Part[], text: string): void {
   else parts.push(text)
 }
 
-function compileText(parts: readonly Part[], quote: (value: string) => string): Render {
+/** Literals are written as they are. */
+function compileText(parts: readonly Part[], otherwise: Escape): Render {
   // Each step: the literal before an operator, and the operator.
-  const steps: (Operator & { readonly before: string })[] = []
+  const steps: { readonly before: string; readonly read: Read }[] = []
   let before = ''
   for (const part of parts) {
     if (typeof part === 'string') before = part
     else {
-      steps.push({ before, ...part })
+      steps.push({ before, read: part })
       before = ''
     }
   }
   const tail = before
-  return (record) => {
-    let line = ''
-    for (const { before, read, foreign } of steps) {
+  return (record, line) => {
+    for (const { before, read } of steps) {
+      line.raw(before)
       const value = read(record)
-      line += before
-      if (value === null || value === '') line += '-'
-      else line += foreign && typeof value === 'string' ? quote(value) : value
+      if (typeof value === 'number') line.number(value)
+      else line.text(value === null || value === '' ? '-' : value, otherwise)
     }
-    return line + tail
+    line.raw(tail)
   }
 }
 
 function compileJsonValue(parts: readonly Part[]): Render {
   const [only] = parts
-  if (parts.length === 1 && typeof only === 'object') {
-    return (record) => {
-      const value = only.read(record)
-      return typeof value === 'string' ? jsonString(value) : String(value)
+  if (parts.length === 1 && typeof only === 'function') {
+    return (record, line) => {
+      const value = only(record)
+      if (value === null) line.raw('null')
+      else if (typeof value === 'number') line.number(value)
+      else {
+        line.raw('"')
+        line.text(value, escapeJson)
+        line.raw('"')
+      }
     }
   }
-  const render = compileText(parts, (value) => value)
-  return (record) => jsonString(render(record))
+  const quoted = ['"', ...parts.map((part) => (typeof part === 'string' ? jsonText(part) : part)), '"']
+  const joined: Part[] = []
+  for (const part of quoted) {
+    if (typeof part === 'string') literal(joined, part)
+    else joined.push(part)
+  }
+  return compileText(joined, escapeJson)
 }
 
-const UNSAFE_TEXT = /[^ !#-[\]-~]/
-const EVERY_UNSAFE_TEXT = /[^ !#-[\]-~]/g
-
-/** Quotes, backslashes, control and non-ASCII characters become `\xHH` or `\uHHHH`, as nginx writes them. */
-function escapeText(value: string): string {
-  return UNSAFE_TEXT.test(value) ? value.replace(EVERY_UNSAFE_TEXT, escapeCharacter) : value
-}
-
-function escapeCharacter(character: string): string {
+/** Control and other characters become `\xHH` or `\uHHHH`, as nginx writes them. */
+function escapeText(character: string): string {
   const code = character.charCodeAt(0)
-  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : jsonEscape(character)
-}
-
-function jsonEscape(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
 }
 
 /** Plain ASCII out: some readers of logs take U+0085 or U+2028 for an end of line. */
-function jsonString(value: string): string {
-  return UNSAFE_TEXT.test(value) ? JSON.stringify(value).replace(/[\x7f-\uffff]/g, jsonEscape) : `"${value}"`
+function escapeJson(character: string): string {
+  const code = character.charCodeAt(0)
+  if (code >= 0x7f) return `\\u${code.toString(16).padStart(4, '0')}`
+  return JSON.stringify(character).slice(1, -1)
+}
+
+/** What stands between the quotes of a JSON string. */
+function jsonText(value: string): string {
+  return value.replace(/[^ !#-[\]-~]/g, escapeJson)
 }

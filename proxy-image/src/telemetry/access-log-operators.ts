@@ -4,14 +4,7 @@ import { responseFlags } from './response-flags.ts'
 import { compileStartTime } from './start-time.ts'
 
 /** Reads one value of a record; null renders `-` in text and `null` in JSON. */
-type Read = (record: AccessLogRecord) => string | number | null
-
-/** An operator of a template, ready to read. */
-export interface Operator {
-  readonly read: Read
-  /** The downstream or upstream may have put any character into it. */
-  readonly foreign: boolean
-}
+export type Read = (record: AccessLogRecord) => string | number | null
 
 /** Names of gRPC statuses by number, as Envoy spells them. */
 const GRPC_STATUS = [
@@ -75,37 +68,25 @@ const PLAIN: Readonly<Record<string, Read>> = {
   GRPC_STATUS_NUMBER: (record) => grpcStatus(record.responseHeader('grpc-status')),
 }
 
-/** Operators of the default format whose values are made by this proxy: they need no look for forged lines. */
-const OURS: ReadonlySet<string> = new Set([
-  'PROTOCOL',
-  'RESPONSE_CODE',
-  'RESPONSE_FLAGS',
-  'BYTES_RECEIVED',
-  'BYTES_SENT',
-  'DURATION',
-  'UPSTREAM_HOST',
-])
-
 /** One operator of a template, or null when there is none of that name. `argument` is what stands in parentheses. */
 export function compileOperator(
   name: string,
   argument: string | undefined,
   maxLength: number | undefined,
-): (Operator & { readonly warnings: string[] }) | null {
+): { readonly read: Read; readonly warnings: string[] } | null {
   if (name === 'START_TIME') {
     const { render, unknown } = compileStartTime(argument)
     const warnings = unknown.map((conversion) => `START_TIME does not know ${conversion}; it is written as it stands`)
-    return { read: (record) => render(record.startTimeMs), foreign: false, warnings }
+    return { read: (record) => render(record.startTimeMs), warnings }
   }
   if (name === 'HOSTNAME') {
     const host = hostname()
-    return { read: () => host, foreign: true, warnings: [] }
+    return { read: () => host, warnings: [] }
   }
   const isHeader = name === 'REQ' || name === 'RESP'
   const read = isHeader ? compileHeader(name, argument) : plain(name)
   if (read === null) return null
-  const foreign = isHeader ? argument?.toLowerCase() !== ':method' : !OURS.has(name)
-  return { read: maxLength === undefined ? read : (record) => cut(read(record), maxLength), foreign, warnings: [] }
+  return { read: maxLength === undefined ? read : (record) => cut(read(record), maxLength), warnings: [] }
 }
 
 function plain(name: string): Read | null {

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { LogLine } from './log-line.ts'
 
 const open = promisify(fs.open)
 const write = promisify(fs.write)
@@ -30,14 +31,15 @@ interface Block {
  * asynchronous. It never blocks a request: past 4 MiB of unwritten text, or when a write fails, lines are dropped and
  * counted. File errors are reported at most once a minute.
  *
- * A line becomes bytes at once. Strings that wait would keep the requests alive that they were cut from, long enough to
- * reach the garbage collector's old generation: measured as half of the proxy's heap.
+ * A line is bytes from the beginning. Strings that wait would keep the requests alive that they were cut from, long enough
+ * to reach the garbage collector's old generation: measured as half of the proxy's heap.
  */
 export class AccessLogWriter {
   readonly #path: string
   readonly #onDropped: (lines: number) => void
   readonly #warn: (message: string) => void
   #block: Block = { bytes: Buffer.allocUnsafe(BLOCK_BYTES), used: 0, lines: 0 }
+  readonly #line = new LogLine(this.#block.bytes)
   #full: Block[] = []
   /** Blocks on their way to the file. */
   #inFlight = 0
@@ -55,23 +57,30 @@ export class AccessLogWriter {
     this.#warn = options.warn
   }
 
-  /** Takes one line, newline included; every character is one byte (formats escape the others). */
-  write(line: string): void {
-    if (this.#block.used + line.length > BLOCK_BYTES && !this.#nextBlock(line.length)) {
+  /** Takes one line: `render` writes it, newline included, of `record`. It may be called twice, and must say the same. */
+  write<T>(render: (record: T, line: LogLine) => void, record: T): void {
+    if (!this.#fits(render, record) && !(this.#nextBlock() && this.#fits(render, record))) {
       this.#onDropped(1)
       return
     }
     const block = this.#block
-    block.used += block.bytes.write(line, block.used, 'latin1')
+    block.used = this.#line.at
     block.lines++
     if (this.#flushing !== undefined) return
     if (block.used === BLOCK_BYTES) this.#flush()
     else if (this.#timer === undefined) this.#flushLater()
   }
 
-  /** Makes room for a line, or says that too much is waiting. */
-  #nextBlock(length: number): boolean {
-    if (this.#full.length + this.#inFlight >= MAX_BLOCKS || length > BLOCK_BYTES) return false
+  /** Writes a line behind what the block holds. False: it has not room enough. */
+  #fits<T>(render: (record: T, line: LogLine) => void, record: T): boolean {
+    this.#line.begin(this.#block.bytes, this.#block.used)
+    render(record, this.#line)
+    return !this.#line.overflowed
+  }
+
+  /** Makes room for a line. False: too much is waiting, or the line is larger than a block. */
+  #nextBlock(): boolean {
+    if (this.#full.length + this.#inFlight >= MAX_BLOCKS || this.#block.used === 0) return false
     this.#full.push(this.#block)
     this.#block = { bytes: this.#spare ?? Buffer.allocUnsafe(BLOCK_BYTES), used: 0, lines: 0 }
     this.#spare = undefined

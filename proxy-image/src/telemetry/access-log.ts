@@ -76,9 +76,9 @@ export class AccessLogs {
     })
     const [first] = sinks
     if (first === undefined) return null
-    if (sinks.length === 1) return (record) => first.writer.write(first.format(record))
+    if (sinks.length === 1) return (record) => first.writer.write(first.format, record)
     return (record) => {
-      for (const sink of sinks) sink.writer.write(sink.format(record))
+      for (const sink of sinks) sink.writer.write(sink.format, record)
     }
   }
 

@@ -1,7 +1,10 @@
 import { hostname } from 'node:os'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { AccessLogRecord } from '../../../../proxy-image/src/telemetry/access-log.ts'
 import { compileFormat } from '../../../../proxy-image/src/telemetry/access-log-format.ts'
+import { LogLine } from '../../../../proxy-image/src/telemetry/log-line.ts'
+import type { AccessLog } from '../../../../runtime/model/snapshot.ts'
 import { record } from './record.ts'
 
 const ENVOY_DEFAULT =
@@ -9,9 +12,22 @@ const ENVOY_DEFAULT =
   '%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" ' +
   '"%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n'
 
-const text = (template: string) => compileFormat({ kind: 'text', template })
+/** The format with lines as strings. */
+function compile(format: AccessLog['format']) {
+  const { format: render, warnings } = compileFormat(format)
+  const bytes = Buffer.alloc(4096)
+  const lineOf = (of: AccessLogRecord): string => {
+    const line = new LogLine(bytes)
+    render(of, line)
+    expect(line.overflowed).toBe(false)
+    return bytes.toString('latin1', 0, line.at)
+  }
+  return { format: lineOf, warnings }
+}
+
+const text = (template: string) => compile({ kind: 'text', template })
 const json = (fields: Record<string, string>) =>
-  compileFormat({ kind: 'json', fields: Object.entries(fields).map(([key, value]) => ({ key, value })) })
+  compile({ kind: 'json', fields: Object.entries(fields).map(([key, value]) => ({ key, value })) })
 
 describe('a text access log', () => {
   it("writes Envoy's default line", () => {

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AccessLogs } from '../../../../proxy-image/src/telemetry/access-log.ts'
 import { AccessLogWriter } from '../../../../proxy-image/src/telemetry/access-log-writer.ts'
+import type { LogLine } from '../../../../proxy-image/src/telemetry/log-line.ts'
 import { record } from './record.ts'
 
 let folder: string
@@ -20,6 +21,8 @@ const options = {
   },
 }
 
+const asItIs = (text: string, line: LogLine) => line.raw(text)
+
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'access-log-'))
   dropped = 0
@@ -31,11 +34,11 @@ describe('the access log writer', () => {
   it('appends lines in order, by itself after a moment, to a file that others cannot read', async () => {
     const path = join(folder, 'access.log')
     const writer = new AccessLogWriter(path, options)
-    writer.write('one\n')
-    writer.write('two\n')
+    writer.write(asItIs, 'one\n')
+    writer.write(asItIs, 'two\n')
     await expect.poll(() => readFileSync(path, 'utf8'), { timeout: 2000 }).toBe('one\ntwo\n')
     expect(statSync(path).mode & 0o027).toBe(0)
-    writer.write('three\n')
+    writer.write(asItIs, 'three\n')
     await writer.close()
     expect(readFileSync(path, 'utf8')).toBe('one\ntwo\nthree\n')
     expect(dropped).toBe(0)
@@ -46,18 +49,30 @@ describe('the access log writer', () => {
     const writer = new AccessLogWriter(path, options)
     const line = `${'x'.repeat(1023)}\n`
     const startedAt = performance.now()
-    for (let i = 0; i < 64; i++) writer.write(line)
+    for (let i = 0; i < 64; i++) writer.write(asItIs, line)
     await expect.poll(() => statSync(path).size, { interval: 5 }).toBe(65_536)
     expect(performance.now() - startedAt).toBeLessThan(190)
     await writer.close()
   })
 
+  it('cuts no line in two where a block ends, and drops one that no block holds', async () => {
+    const path = join(folder, 'access.log')
+    const writer = new AccessLogWriter(path, options)
+    const lines = [`${'a'.repeat(60_000)}\n`, `${'b'.repeat(60_000)}\n`, `${'c'.repeat(5_000)}\n`]
+    for (const line of lines) writer.write(asItIs, line)
+    writer.write(asItIs, `${'d'.repeat(65_536)}\n`)
+    writer.write(asItIs, 'last\n')
+    await writer.close()
+    expect(readFileSync(path, 'utf8')).toBe(`${lines.join('')}last\n`)
+    expect(dropped).toBe(1)
+  })
+
   it('takes lines again after a close, for exchanges of a former snapshot', async () => {
     const path = join(folder, 'access.log')
     const writer = new AccessLogWriter(path, options)
-    writer.write('one\n')
+    writer.write(asItIs, 'one\n')
     await writer.close()
-    writer.write('late\n')
+    writer.write(asItIs, 'late\n')
     await writer.close()
     expect(readFileSync(path, 'utf8')).toBe('one\nlate\n')
   })
@@ -65,7 +80,7 @@ describe('the access log writer', () => {
   it('counts the lines of a file that cannot be written, and says why once a minute', async () => {
     const writer = new AccessLogWriter(join(folder, 'missing', 'access.log'), options)
     for (const line of ['one\n', 'two\n', 'three\n']) {
-      writer.write(line)
+      writer.write(asItIs, line)
       await writer.close()
     }
     expect(dropped).toBe(3)
@@ -83,9 +98,9 @@ describe('the access log writer', () => {
       try {
         const writer = new AccessLogWriter(path, options)
         const line = `${'x'.repeat(1023)}\n`
-        for (let i = 0; i < 3000; i++) writer.write(line)
+        for (let i = 0; i < 3000; i++) writer.write(asItIs, line)
         await delay(100)
-        for (let i = 0; i < 3000; i++) writer.write(line)
+        for (let i = 0; i < 3000; i++) writer.write(asItIs, line)
         // The pipe itself holds some more: 64 KiB on Linux.
         const taken = 6000 - dropped
         expect(taken).toBeGreaterThanOrEqual(4096)
