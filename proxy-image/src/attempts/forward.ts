@@ -137,12 +137,11 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
     const retry = this.retriesHead(head, meshReason)
     if (retry && this.tryAgain(attempt, peerDidNotSend(meshReason), meshReason ?? `${head.status}`)) return false
     if (this.waitsForStatus(head)) this.heldHead = head
-    else this.passOn(attempt, head)
+    else this.passOn(attempt, head, now)
     return true
   }
 
-  private passOn(attempt: Attempt, head: ResponseHead): void {
-    const now = performance.now()
+  private passOn(attempt: Attempt, head: ResponseHead, now: number): void {
     this.heldHead = null
     if (head.status === 101) {
       // From here on silence alone ends it.
@@ -180,13 +179,13 @@ export class Forwarding implements Forwarder, AttemptOwner, DeadlineOwner {
       const status = trailers?.get('grpc-status')
       const retry = status !== undefined && retriesGrpcStatus(this.plan.retry!, status, exchange.head.method)
       if (retry && this.tryAgain(attempt, false, `grpc-status ${status}`)) return
-      this.passOn(attempt, heldHead)
+      this.passOn(attempt, heldHead, performance.now())
     }
     exchange.complete(trailers)
   }
 
   onData(chunk: Buffer, start: number, end: number): void {
-    if (this.heldHead !== null) this.passOn(this.attempt!, this.heldHead)
+    if (this.heldHead !== null) this.passOn(this.attempt!, this.heldHead, performance.now())
     this.exchange.bytesSent += end - start
     this.exchange.stream.write(chunk, start, end)
   }

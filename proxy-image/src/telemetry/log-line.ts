@@ -2,6 +2,9 @@
 const PLAIN = new Uint8Array(0x10000)
 for (let code = 0x20; code < 0x7f; code++) if (code !== 0x22 && code !== 0x5c) PLAIN[code] = 1
 
+/** Longer texts are written by native code, shorter ones in a loop: the crossing costs more than they do. */
+const SHORT = 16
+
 /** What a character that is not plain becomes, in ASCII. */
 export type Escape = (character: string) => string
 
@@ -12,14 +15,14 @@ export type Escape = (character: string) => string
 export class LogLine {
   /** Where the line ends. */
   at = 0
-  private bytes: Uint8Array
+  private bytes: Buffer
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Buffer) {
     this.bytes = bytes
   }
 
   /** Begins a line in a block. */
-  begin(bytes: Uint8Array, at: number): void {
+  begin(bytes: Buffer, at: number): void {
     this.bytes = bytes
     this.at = at
   }
@@ -34,7 +37,8 @@ export class LogLine {
     const { length } = text
     this.at = at + length
     if (this.at > bytes.length) return
-    for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i)
+    if (length > SHORT) bytes.write(text, at, 'latin1')
+    else for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i)
   }
 
   /** Text that anybody may have written. */

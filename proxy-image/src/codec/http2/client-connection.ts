@@ -5,6 +5,7 @@ import { badResponse } from '../http1/syntax.ts'
 import type { OutgoingRequest, ResponseHead } from '../message.ts'
 import type { ResponseReceiver, UpstreamStream } from '../stream.ts'
 import { Http2Connection, STREAM_WINDOW } from './connection.ts'
+import { fieldName } from './field.ts'
 import { fieldOf } from './field-cache.ts'
 import { Http2Fields } from './fields.ts'
 import { CANCEL, ConnectionError, ENABLE_PUSH, NO_ERROR, PREFACE, PROTOCOL_ERROR, STREAM_CLOSED } from './frames.ts'
@@ -22,6 +23,13 @@ export interface Http2ClientOwner {
   onClosed(connection: Http2ClientConnection, fault: ConnectionError | null): void
 }
 
+const NAMES = {
+  method: fieldName(':method'),
+  scheme: fieldName(':scheme'),
+  path: fieldName(':path'),
+  authority: fieldName(':authority'),
+  protocol: fieldName(':protocol'),
+}
 /** Until the peer says how many streams it takes. */
 const FIRST_MAX_STREAMS = 100
 /** Streams that a connection opens in its life; ids must not run out (RFC 9113, section 5.1.1). */
@@ -97,13 +105,13 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     this.nextId += 2
     this.streams.set(stream.id, stream)
     const first = [
-      fieldOf(':method', upgrade === null ? method : 'CONNECT'),
-      fieldOf(':scheme', scheme),
-      fieldOf(':path', target),
+      fieldOf(NAMES.method, upgrade === null ? method : 'CONNECT'),
+      fieldOf(NAMES.scheme, scheme),
+      fieldOf(NAMES.path, target),
     ]
     // HTTP/1.0 need not say whom it is for (RFC 9113, section 8.3.1).
-    if (authority !== '') first.push(fieldOf(':authority', authority))
-    if (upgrade !== null) first.push(fieldOf(':protocol', upgrade))
+    if (authority !== '') first.push(fieldOf(NAMES.authority, authority))
+    if (upgrade !== null) first.push(fieldOf(NAMES.protocol, upgrade))
     this.sectionWriter.send(stream.id, first, fields, false)
     if (request.bodyLength !== 0) this.writer.bodyFollows()
   }
@@ -128,7 +136,7 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     if (stream.headReceived) {
       const malformed = !endStream || fields.some((field) => field.malformed || field.name.pseudo !== 0)
       if (malformed || !stream.countBody(0, true)) return this.streamFault(stream, PROTOCOL_ERROR, 0)
-      this.endReceived(stream, trailersOf(new Http2Fields([...fields])))
+      this.endReceived(stream, trailersOf(new Http2Fields(fields)))
       return
     }
     const head = responseHead(fields, endStream, stream.method)

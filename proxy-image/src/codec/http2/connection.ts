@@ -57,7 +57,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
 
   // ---- what the sides do differently ------------------------------------------------------------------------------
 
-  /** A complete field section. `decoder.fields` holds it until the next one. */
+  /** A complete field section, in `decoder.fields`. */
   protected abstract onHeaders(id: number, endStream: boolean): void
   /** Whether no stream of this id was opened yet. */
   protected abstract isIdle(id: number): boolean
@@ -95,6 +95,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
       if (!(error instanceof frames.ConnectionError)) throw error
       return this.breakOff(error)
     }
+    if (this.touched.length === 0) return
     for (const stream of this.touched.splice(0)) if (!stream.closed || stream.endReceived) stream.onFlush()
   }
 

@@ -1,6 +1,6 @@
 import { DynamicTable, TABLE_BYTES } from './dynamic-table.ts'
-import { Field, type FieldName, fieldName, STATIC_FIELDS } from './field.ts'
-import { fieldFromWire } from './field-cache.ts'
+import { Field, type FieldName, STATIC_FIELDS } from './field.ts'
+import { fieldFromWire, nameFromWire } from './field-cache.ts'
 import { decodeHuffman } from './huffman.ts'
 import { cursor, readInteger } from './integers.ts'
 
@@ -20,7 +20,7 @@ function readText(from: Uint8Array, start: number, end: number, huffman: boolean
 }
 
 /** Crossing into native code costs more than a short string does. */
-const SHORT = 24
+const SHORT = 8
 
 function latin1(from: Buffer, start: number, end: number): string {
   if (end - start > SHORT) return from.toString('latin1', start, end)
@@ -31,16 +31,17 @@ function latin1(from: Buffer, start: number, end: number): string {
 
 /** Decompresses field sections of one connection (RFC 7541). */
 export class HpackDecoder {
-  /** Fields of the section that was decoded last, without those over {@link MAX_SECTION_BYTES}. */
-  readonly fields: Field[] = []
+  /** Fields of the section that was decoded last, without those over {@link MAX_SECTION_BYTES}: a list that nobody else holds. */
+  fields: Field[] = []
   /** Whether that section was larger; the state of the table is right all the same. */
   oversized = false
   private readonly table = new DynamicTable()
 
   /** Decodes a whole block. False: it is broken, and with it the connection (RFC 9113, section 4.3). */
   decode(from: Buffer, start: number, end: number): boolean {
-    const { fields, table } = this
-    fields.length = 0
+    const { table } = this
+    const fields: Field[] = []
+    this.fields = fields
     this.oversized = false
     let size = 0
     let first = true
@@ -98,9 +99,9 @@ export class HpackDecoder {
     const length = readInteger(from, cursor.at, end, 127)
     const start = cursor.at
     if (length < 0 || start + length > end) return undefined
-    const name = readText(from, start, start + length, huffman)
+    const name = nameFromWire(from, start, start + length, huffman, readText)
     cursor.at = start + length
-    return name === undefined ? undefined : fieldName(name)
+    return name
   }
 
   private at(index: number): Field | undefined {

@@ -3,7 +3,7 @@ import { type Field, type FieldName, STATIC_FIELDS } from './field.ts'
 import { writeInteger } from './integers.ts'
 
 /** Longer texts are written by native code, shorter ones in a loop: the crossing costs more than they do. */
-const SHORT = 32
+const SHORT = 16
 const FIRST_DYNAMIC = STATIC_FIELDS.length
 
 /** Compresses field sections of one connection (RFC 7541). Strings go out plain: Huffman costs more than it saves here. */

@@ -19,10 +19,10 @@ function isToken(text: string): boolean {
 }
 
 /**
- * Reads a request head (RFC 9113, section 8.3.1). A malformed one resets its stream; one that is well-formed but can't be
+ * Reads a request head (RFC 9113, section 8.3.1), and takes its list over. A malformed one resets its stream; one that is well-formed but can't be
  * taken is answered.
  */
-export function requestHead(list: readonly Field[], endStream: boolean): RequestHead | ProxyError | typeof MALFORMED {
+export function requestHead(list: Field[], endStream: boolean): RequestHead | ProxyError | typeof MALFORMED {
   let seen = 0
   let method = ''
   let path = ''
@@ -56,8 +56,8 @@ export function requestHead(list: readonly Field[], endStream: boolean): Request
   }
   if (isUpgrade && !isUpgradeProtocol(protocol)) return badRequest('no such protocol', 'not_implemented')
   if ((seen & (METHOD | PATH | SCHEME)) !== (METHOD | PATH | SCHEME) || path === '') return MALFORMED
-  const ordinary = list.slice(pseudos)
-  const fields = new Http2Fields(forProxy ? ordinary.filter(({ name }) => name !== PROXY_AUTHORIZATION) : ordinary)
+  const kept = forProxy ? list.filter(({ name }) => name !== PROXY_AUTHORIZATION) : list
+  const fields = new Http2Fields(kept, pseudos)
   const host = fields.get('host')
   if (authority === '') authority = host ?? ''
   // Two names for one place are read differently by different servers.

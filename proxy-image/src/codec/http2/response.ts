@@ -1,16 +1,16 @@
 import { CHUNKED, type ResponseHead } from '../message.ts'
-import { type Field, STATUS_FIELD } from './field.ts'
+import { type Field, fieldName, STATUS_FIELD } from './field.ts'
 import { fieldOf } from './field-cache.ts'
 import { Http2Fields } from './fields.ts'
 import { bodyLength, MALFORMED } from './request.ts'
 
-/** Reads a response head (RFC 9113, section 8.3.2); undefined when it is malformed. `method` is the request's. */
-export function responseHead(list: readonly Field[], endStream: boolean, method: string): ResponseHead | undefined {
+/** Reads a response head (RFC 9113, section 8.3.2), and takes its list over; undefined when it is malformed. `method` is the request's. */
+export function responseHead(list: Field[], endStream: boolean, method: string): ResponseHead | undefined {
   const first = list[0]
   const status = first?.name.pseudo === STATUS_FIELD ? statusOf(first.value) : 0
   if (status === 0) return undefined
   for (let i = 1; i < list.length; i++) if (list[i]!.malformed || list[i]!.name.pseudo !== 0) return undefined
-  const fields = new Http2Fields(list.slice(1))
+  const fields = new Http2Fields(list, 1)
   const bodiless = method === 'HEAD' || status === 204 || status === 304 || status < 200
   // Of these a length says what is not there.
   const length = bodiless ? 0 : bodyLength(fields, endStream)
@@ -39,10 +39,11 @@ function isDigit(value: number): boolean {
   return value >= 0 && value <= 9
 }
 
+const STATUS_NAME = fieldName(':status')
 const statuses: (Field | undefined)[] = []
 
 /** `:status` of a number. */
 export function statusField(status: number): Field {
-  statuses[status] ??= fieldOf(':status', String(status))
+  statuses[status] ??= fieldOf(STATUS_NAME, String(status))
   return statuses[status]
 }

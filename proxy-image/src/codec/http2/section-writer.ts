@@ -32,12 +32,13 @@ export class SectionWriter {
     let at = encoder.begin(block, 0)
     for (const field of first) at = encoder.encode(field, block, at)
     if (fields instanceof Http2Fields) {
-      fields.forEachField((field) => {
-        if (field.name !== HOST) at = encoder.encode(field, block, at)
-      })
+      for (let i = fields.begin; i < fields.end; i++) {
+        const field = fields.forwarded(i)
+        if (field !== null && field.name !== HOST) at = encoder.encode(field, block, at)
+      }
     } else {
       fields.forEach((name, value) => {
-        if (name !== HOST.text) at = encoder.encode(fieldOf(name, value), block, at)
+        if (name !== HOST.text) at = encoder.encode(fieldOf(fieldName(name), value), block, at)
       })
     }
     this.writer.headers(id, block, at, endStream)

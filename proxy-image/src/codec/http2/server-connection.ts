@@ -6,6 +6,7 @@ import { badRequest } from '../http1/syntax.ts'
 import type { RequestHead, ResponseHead } from '../message.ts'
 import type { DownstreamStream, RequestReceiver } from '../stream.ts'
 import { Http2Connection, STREAM_WINDOW } from './connection.ts'
+import { fieldName } from './field.ts'
 import { fieldOf } from './field-cache.ts'
 import { Http2Fields } from './fields.ts'
 import {
@@ -137,15 +138,15 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     const { fields, oversized } = this.decoder
     const malformed = oversized || !endStream || fields.some((field) => field.malformed || field.name.pseudo !== 0)
     if (malformed || !stream.countBody(0, true)) return this.streamFault(stream, PROTOCOL_ERROR, 0)
-    this.endReceived(stream, trailersOf(new Http2Fields([...fields])))
+    this.endReceived(stream, trailersOf(new Http2Fields(fields)))
     stream.onFlush()
   }
 
   private answerInvalid(id: number, error: ProxyError, endStream: boolean): void {
     const body = Buffer.from(this.owner.onInvalidRequest(error, this))
     const fields = new Http2Fields([
-      fieldOf('content-type', 'text/plain; charset=utf-8'),
-      fieldOf('content-length', String(body.length)),
+      fieldOf(fieldName('content-type'), 'text/plain; charset=utf-8'),
+      fieldOf(fieldName('content-length'), String(body.length)),
     ])
     this.sectionWriter.send(id, [statusField(STATUS[error.reason])], fields, false)
     // Without room in the window the length still says that something is missing.
