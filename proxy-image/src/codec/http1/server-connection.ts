@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { ProxyError, STATUS } from '../../errors.ts'
+import { endSocket } from '../../socket/ending.ts'
 import { readInto } from '../../socket/reads.ts'
 import type { FieldSection } from '../field-section.ts'
 import { CHUNKED, type RequestHead, type ResponseHead } from '../message.ts'
@@ -36,8 +37,6 @@ const TUNNEL = 5
 
 /** The first line of HTTP/2's preface, which is no request of HTTP/1 (RFC 9113, section 3.4). */
 const PREFACE_LINE = 'PRI * HTTP/2.0\r\n'
-/** How much, and how long, a downstream may go on sending after the last answer (RFC 9112, section 9.6). */
-const LINGER_MS = 1_000
 
 /** The server side of one HTTP/1.1 connection: requests one after another, pipelined ones answered in order. */
 export class Http1ServerConnection implements DownstreamStream {
@@ -384,16 +383,12 @@ export class Http1ServerConnection implements DownstreamStream {
     this.refuse(new ProxyError('request_timeout', 'downstream', { message: 'request head took too long' }))
   }
 
-  /**
-   * Sends what is left and closes. What the downstream still sends is read and thrown away for a moment: closing with
-   * unread bytes would reset the connection and could take the answer with it (RFC 9112, section 9.6). The moment begins
-   * when the answer has left this process: a downstream that reads slowly gets all of it.
-   */
+  /** Sends what is left and closes: a downstream that reads slowly gets all of it. */
   private closeSoon(): void {
     this.phase = CLOSING
     this.held = null
     this.output.finish()
-    this.socket.end(() => setTimeout(() => this.socket.destroy(), LINGER_MS).unref())
+    endSocket(this.socket, Number.POSITIVE_INFINITY)
     this.socket.resume()
   }
 }
