@@ -295,9 +295,12 @@ export class Serving {
   }
 
   private draftTcpDoor(draft: Draft, label: string, way: TcpWay, rule: string): TcpDoor {
-    const { metrics } = this.options
+    const { metrics, log } = this.options
     const former = this.former(label, rule)
-    const door = former instanceof TcpDoor ? former : new TcpDoor(way, metrics, label)
+    const door =
+      former instanceof TcpDoor
+        ? former
+        : new TcpDoor(way, metrics, ConnectionBreaks.ofListener(metrics, log, label), label)
     draft.doors.set(label, { door, rule, open: () => door.swap(way) })
     metrics.gauge('weft_downstream_connections', { listener: label }, () => door.open)
     return door

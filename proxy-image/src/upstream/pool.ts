@@ -107,7 +107,8 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
         return
       }
       connection = new Http1ClientConnection(result.socket, this)
-      connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
+      connection.endsAtMs = performance.now() + result.lifeMs
+      connection.retireAtMs = connection.endsAtMs - CERTIFICATE_MARGIN_MS
       this.all.add(connection)
       waiter.onStream(connection)
     }
@@ -145,7 +146,7 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
   /** Closes idle connections that are too old, and any whose certificates end. Call about once a second. */
   sweep(now: number): void {
     for (const connection of this.all) {
-      if (now <= connection.retireAtMs + CERTIFICATE_MARGIN_MS) continue
+      if (now <= connection.endsAtMs) continue
       if (!this.idle.includes(connection)) {
         this.owner.connectionBroken(this.address, 'certificate_expired', 'a request outlives its certificates')
       }

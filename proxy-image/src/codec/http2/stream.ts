@@ -28,6 +28,8 @@ export abstract class Http2Stream {
   /** Received, but not credited because the other side is slow. */
   held = 0
   paused = false
+  /** The end of one side leaves the other one open. */
+  allowHalfOpen = false
   /** Body bytes that must still come: what Content-Length says, none where there is no body; -1: nobody knows. */
   expected = -1
   protected readonly connection: Http2Connection<Http2Stream>
@@ -40,11 +42,11 @@ export abstract class Http2Stream {
   private wantsDrain = false
   private ending: { readonly trailers: FieldSection | null } | null = null
 
-  constructor(connection: Http2Connection<Http2Stream>, id: number, sendWindow: number, receiveBytes: number) {
+  constructor(connection: Http2Connection<Http2Stream>, id: number, sendWindow: number) {
     this.connection = connection
     this.id = id
     this.sendWindow = sendWindow
-    this.receiveWindow = new ReceiveWindow(receiveBytes)
+    this.receiveWindow = new ReceiveWindow(connection.windows.stream, connection.windows)
   }
 
   // ---- what the peer sends ----------------------------------------------------------------------------------------
@@ -99,11 +101,17 @@ export abstract class Http2Stream {
     this.connection.sendEnd(this, this.ending!.trailers)
   }
 
-  /** False: too much waits; an `onDrain` follows. */
+  /** False: too much waits, or the end does; an `onDrain` follows. */
   flush(): boolean {
-    if (this.queuedBytes <= QUEUE_BYTES) return true
+    if (this.ending === null ? this.hasRoom : this.queue === null) return true
     this.wantsDrain = true
+    this.connection.wait(this)
     return false
+  }
+
+  private get hasRoom(): boolean {
+    const { connection, queue } = this
+    return connection.tunnels ? queue === null && connection.takesRead(this) : this.queuedBytes <= QUEUE_BYTES
   }
 
   /** Sends what waits, as far as the windows allow. True: nothing waits any more. */
