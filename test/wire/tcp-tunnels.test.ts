@@ -204,6 +204,19 @@ describe('the connection that streams share', () => {
     await says(via, 'y')
   })
 
+  it('is given up when its peer is gone without a word, which a PING shows', async () => {
+    const { via, between } = await pair(echo)
+    const heard = listenTo(await says(via, 'x'))
+    between.connections[0]!.unpipe()
+    const now = performance.now()
+    via.proxy.serving.sweep(now + 16_000)
+    via.proxy.serving.sweep(now + 30_000)
+    expect(via.proxy.count('weft_upstream_connections_broken_total')).toBe(0)
+    via.proxy.serving.sweep(now + 32_000)
+    expect(await heard.over).toBe('ECONNRESET')
+    expect(via.proxy.count('weft_upstream_connections_broken_total', { reason: 'keep_alive_timeout' })).toBe(1)
+  })
+
   it('takes new streams in the first tenth of its life, and ends before its certificates do', async () => {
     const { via, between, answering } = await pair(echo, { lifeMs: 5_000 })
     const heard = listenTo(await says(via, 'first'))

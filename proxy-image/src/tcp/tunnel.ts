@@ -196,10 +196,7 @@ export class UpstreamTunnel extends Tunnel implements StreamWaiter, ResponseRece
   /** No byte of the client was read by then: it may be tried elsewhere, unless the peer does not want it. */
   private fail(reason: Reason, isFinal: boolean, detail: string, cause?: unknown): void {
     const message = `${this.pool.address}: ${detail}`
-    // What the peer says of itself is no fault of the way to it.
-    const source =
-      reason === 'unauthorized_caller' || reason === 'draining' || reason === 'overflow' ? 'mesh' : 'upstream'
-    this.settle()?.(new ProxyError(reason, source, { retry: isFinal ? 'never' : 'unsent', message, cause }))
+    this.settle()?.(new ProxyError(reason, 'upstream', { retry: isFinal ? 'never' : 'unsent', message, cause }))
   }
 
   onDeadline(): void {
