@@ -21,7 +21,7 @@ export const tcp: Case = {
   ],
 }
 
-/** Every request has a connection of its own, and so a handshake between the sidecars. */
+/** Every request has a connection of its own; what the sidecars make of it between them is theirs. */
 export const tcpConnects: Case = {
   ...COMMON,
   name: 'tcp-connects',

@@ -15,7 +15,7 @@ import { PushClient } from './control/push-client.ts'
 import { StateDirectory } from './control/state.ts'
 import { SyncClient, type SyncClientOptions } from './control/sync-client.ts'
 import { actualPort, type ProxyEnvironment } from './env.ts'
-import { MESH_PROTOCOLS } from './listen/arrivals.ts'
+import { HTTP_PROTOCOLS } from './listen/arrivals.ts'
 import type { Log } from './log.ts'
 import { Serving } from './serving.ts'
 import { AccessLogs } from './telemetry/access-log.ts'
@@ -180,7 +180,7 @@ export class RunningProxy {
       id: task?.id ?? this.instanceId,
       address: environment.advertiseAddress ?? task?.address ?? null,
       meshPort,
-      protocols: [...MESH_PROTOCOLS],
+      protocols: [...HTTP_PROTOCOLS],
       version: VERSION,
       metricsPort: this.metricsPort,
       ...(task === null || task.zone === null ? {} : { zone: task.zone }),

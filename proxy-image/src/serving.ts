@@ -62,6 +62,8 @@ export class Serving {
   readonly ports = new Ports()
   snapshot: Snapshot | null = null
   clusters: ReadonlyMap<string, UpstreamCluster> = new Map()
+  /** Clusters of former snapshots over which something is still under way. */
+  private readonly leaving = new Set<UpstreamCluster>()
   draining = false
   private readonly options: ServingOptions
   private readonly endpoints = new Map<string, EndpointSet>()
@@ -102,7 +104,11 @@ export class Serving {
       if (next === undefined) door.drain()
       else if (next !== door) door.oust()
     }
-    for (const cluster of this.clusters.values()) if (draft.clusters.get(cluster.spec.name) !== cluster) cluster.close()
+    for (const cluster of this.clusters.values()) {
+      if (draft.clusters.get(cluster.spec.name) === cluster) continue
+      cluster.close()
+      this.leaving.add(cluster)
+    }
     for (const [key, one] of this.terminations) if (draft.terminations.get(key) !== one) one.close()
     this.clusters = draft.clusters
     this.doors = draft.doors
@@ -295,9 +301,12 @@ export class Serving {
   }
 
   private draftTcpDoor(draft: Draft, label: string, way: TcpWay, rule: string): TcpDoor {
-    const { metrics } = this.options
+    const { metrics, log } = this.options
     const former = this.former(label, rule)
-    const door = former instanceof TcpDoor ? former : new TcpDoor(way, metrics, label)
+    const door =
+      former instanceof TcpDoor
+        ? former
+        : new TcpDoor(way, metrics, ConnectionBreaks.ofListener(metrics, log, label), label)
     draft.doors.set(label, { door, rule, open: () => door.swap(way) })
     metrics.gauge('weft_downstream_connections', { listener: label }, () => door.open)
     return door
@@ -344,6 +353,10 @@ export class Serving {
   sweep(now: number): void {
     for (const { door } of this.doors.values()) door.sweep(now)
     for (const cluster of this.clusters.values()) cluster.sweep(now)
+    for (const cluster of this.leaving) {
+      cluster.sweep(now)
+      if (cluster.quiet) this.leaving.delete(cluster)
+    }
   }
 
   get busy(): number {

@@ -57,8 +57,10 @@ export async function startTlsApp(
   })
 }
 
-export async function identityOf(ca: TestCa, name: string): Promise<WorkloadIdentity> {
-  const { keyPem, chainPem } = await ca.issue([{ type: 'url', value: `spiffe://weft.test/shop/${name}` }])
+/** `lifeMs`: until its certificate ends; an hour unless given. */
+export async function identityOf(ca: TestCa, name: string, lifeMs = 3_600_000): Promise<WorkloadIdentity> {
+  const names = [{ type: 'url' as const, value: `spiffe://weft.test/shop/${name}` }]
+  const { keyPem, chainPem } = await ca.issue(names, { notAfter: new Date(Date.now() + lifeMs) })
   const identity = new WorkloadIdentity()
   identity.update({ keyPem, chainPem, trust: ca.trust })
   return identity
@@ -80,6 +82,7 @@ export async function startTcpCallee(
     cluster?: Partial<Cluster>
     idleMs?: number
     authorization?: InboundListener['authorization']
+    lifeMs?: number
   } = {},
 ): Promise<TcpCallee> {
   const name = options.name ?? 'callee'
@@ -113,7 +116,7 @@ export async function startTcpCallee(
       ],
     })
   const proxy = await startServing(snapshotWith(options.authorization ?? null), {
-    identity: await identityOf(ca, name),
+    identity: await identityOf(ca, name, options.lifeMs),
   })
   return { proxy, meshPort, snapshot: snapshotWith }
 }
@@ -192,7 +195,7 @@ export async function startTcpCaller(
         id: `e${i}`,
         address: '127.0.0.1',
         port: appPort ?? 1,
-        sidecar: meshPort === undefined ? null : { port: meshPort, protocols: ['weft-tcp'], version: '0' },
+        sidecar: meshPort === undefined ? null : { port: meshPort, protocols: ['h2'], version: '0' },
         state: 'ready' as const,
       })),
     })

@@ -189,6 +189,23 @@ describe('slow peers', () => {
     const given = frames.of(8, 0).reduce((sum, { payload }) => sum + payload.readUInt32BE(), 65_535)
     expect(given - 80 * 15 * piece.length).toBeGreaterThan(3 * MIB)
   })
+  it('do not hold up the bodies of their neighbours between sidecars', async () => {
+    const app = await startHttp2Server((stream, { ':path': path }) => {
+      if (path === '/slow') return
+      stream.resume().on('end', () => stream.respond({ ':status': 200 }, { endStream: true }))
+    })
+    closers.push(() => app.close())
+    const pair = await startSidecarPair(app.port, 'http2', 'web.test')
+    closers.push(() => pair.close())
+    // Each from a connection of its own. 80 windows of streams are more than that of a connection.
+    const post = async (path: string) => requestHttp2(await client(pair.port), { ...POST, ':path': path }, body)
+    const body = Buffer.alloc(512 * 1024)
+    expect(await post('/first')).toMatchObject({ status: 200 })
+    for (let i = 0; i < 80; i++) void post('/slow')
+    await delay(500)
+    expect(await Promise.race([post('/fast'), delay(5_000)])).toMatchObject({ status: 200 })
+    expect(pair.caller.serving.clusters.get('callee')!.connectionsOpen).toBe(2)
+  })
   it('cost no memory: 256 MiB for a client that stops now and then', async () => {
     const total = 256 * MIB
     const chunk = Buffer.alloc(64 * 1024)

@@ -1,62 +1,18 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
+import http2 from 'node:http2'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { createTestCa, type TestCa } from '../support/certificates.ts'
+import { describe, expect, it } from 'vitest'
 import { freePort } from '../support/running-serving.ts'
-import {
-  connectTcp,
-  echo,
-  identityOf,
-  listenTo,
-  sniOf,
-  startTcpApp,
-  startTcpCallee,
-  startTcpCaller,
-  type TcpApp,
-  type TcpCaller,
-} from '../support/tcp-pair.ts'
+import { connectTcp, echo, identityOf, listenTo, sniOf, type startTcpCaller } from '../support/tcp-pair.ts'
+import { tcpRig } from '../support/tcp-rig.ts'
 
-let ca: TestCa
-beforeAll(async () => {
-  ca = await createTestCa('mesh')
-})
-
-const closers: (() => void | Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-async function app(onSocket: (socket: Socket) => void): Promise<TcpApp> {
-  const started = await startTcpApp(onSocket)
-  closers.push(() => started.close())
-  return started
-}
-
-async function callee(appPort: number, options: Parameters<typeof startTcpCallee>[2] = {}) {
-  const started = await startTcpCallee(ca, appPort, options)
-  closers.push(() => started.proxy.close())
-  return started
-}
-
-async function caller(
-  targets: Parameters<typeof startTcpCaller>[1],
-  options: Parameters<typeof startTcpCaller>[2] = {},
-): Promise<TcpCaller> {
-  const started = await startTcpCaller(ca, targets, options)
-  closers.push(() => started.proxy.close())
-  return started
-}
-
-function client(via: TcpCaller): Socket {
-  const socket = via.connect()
-  closers.push(() => void socket.destroy())
-  return socket
-}
+const rig = tcpRig()
+const { app, callee, caller, client, closers } = rig
 
 /** A way to `onSocket`: straight from the caller's sidecar, or through a pair with mTLS between. */
 const ways = {
@@ -74,7 +30,7 @@ const ways = {
   },
 }
 
-describe.each(Object.entries(ways))('TCP through %s', (name, way) => {
+describe.each(Object.entries(ways))('TCP through %s', (_name, way) => {
   it('carries what a client says, and what the app says back', async () => {
     const socket = client(await way(echo))
     const heard = listenTo(socket)
@@ -129,17 +85,17 @@ describe.each(Object.entries(ways))('TCP through %s', (name, way) => {
     expect(said[0]!.text()).toBe('late words')
   })
 
-  it('passes a reset on, in both directions, over mTLS as an end', async () => {
+  it('passes a reset on, in both directions', async () => {
     const over = Promise.withResolvers<string>()
     const resetting = client(await way((one) => void one.once('data', () => one.resetAndDestroy())))
     resetting.write('x')
-    expect(await listenTo(resetting).over).toBe(name === 'one hop' ? 'ECONNRESET' : 'end')
+    expect(await listenTo(resetting).over).toBe('ECONNRESET')
 
     const other = client(await way((one) => void listenTo(one).over.then(over.resolve)))
     other.write('x')
     await new Promise((resolve) => setTimeout(resolve, 100))
     other.resetAndDestroy()
-    expect(await over.promise).toBe(name === 'one hop' ? 'ECONNRESET' : 'end')
+    expect(await over.promise).toBe('ECONNRESET')
   })
 
   it('carries 20 MB both ways at once', async () => {
@@ -262,8 +218,9 @@ describe('where TCP connections go', () => {
     }
     const alone = await caller({ callee: [{ meshPort: dead.meshPort }] })
     expect(await listenTo(client(alone)).over).toBe('ECONNRESET')
-    expect(alone.proxy.count('weft_tcp_failures_total', { reason: 'tls_failed' })).toBe(1)
-    expect(dead.proxy.count('weft_tls_handshake_failures_total', { reason: 'app_unreachable' })).toBeGreaterThan(0)
+    expect(alone.proxy.count('weft_tcp_failures_total', { reason: 'connect_failed' })).toBe(1)
+    expect(alone.proxy.count('weft_upstream_attempts_total', { outcome: 'connect_failed' })).toBe(1)
+    expect(dead.proxy.count('weft_tcp_failures_total', { reason: 'connect_failed' })).toBeGreaterThan(0)
   })
 
   it('takes no more connections than the cluster may have, and counts the others as overflow', async () => {
@@ -301,27 +258,49 @@ describe('who may open TCP connections', () => {
     socket.write('in')
     await expect.poll(heard.text).toBe('in')
     await guarded.proxy.serving.apply(guarded.snapshot(policy(['spiffe://weft.test/shop/other'])))
-    expect(await heard.over).toBe('end')
-    expect(await listenTo(client(via)).over).toBe('end')
+    expect(await heard.over).toBe('ECONNRESET')
+    expect(await listenTo(client(via)).over).toBe('ECONNRESET')
     expect(guarded.proxy.count('weft_authorization_denied_total')).toBe(2)
     expect(guarded.proxy.count('weft_tcp_failures_total', { reason: 'unauthorized_caller' })).toBe(2)
   })
 
-  it('keeps requests out of a TCP port, and TCP out of others', async () => {
-    const { port } = await app(echo)
+  it('keeps requests and hasty peers out of a TCP port', async () => {
+    const { port, sockets } = await app(echo)
     const { meshPort, proxy } = await callee(port)
-    const identity = await identityOf(ca, 'caller')
-    const socket = tls.connect({
-      host: '127.0.0.1',
-      port: meshPort,
-      servername: sniOf('callee'),
-      secureContext: identity.clientContext(),
-      ALPNProtocols: ['h2'],
-      checkServerIdentity: () => undefined,
-    })
-    closers.push(() => void socket.destroy())
-    expect(await listenTo(socket).over).toBe('end')
+    const identity = await identityOf(rig.ca, 'caller')
+    const dial = (alpn: string) => {
+      const socket = tls.connect({
+        host: '127.0.0.1',
+        port: meshPort,
+        servername: sniOf('callee'),
+        secureContext: identity.clientContext(),
+        ALPNProtocols: [alpn],
+        checkServerIdentity: () => undefined,
+      })
+      closers.push(() => void socket.destroy())
+      return socket
+    }
+    expect(await listenTo(dial('http/1.1')).over).toBe('end')
     expect(proxy.count('weft_tls_handshake_failures_total', { reason: 'protocol_not_accepted' })).toBe(1)
+    const session = http2.connect('https://callee', { createConnection: () => dial('h2') })
+    closers.push(() => session.destroy())
+    const answer = async (headers: http2.OutgoingHttpHeaders) => {
+      const stream = session.request({ ':path': '/', ...headers })
+      const [head] = await once(stream, 'response')
+      return [head[':status'], head['x-weft-reason']]
+    }
+    expect(await answer({})).toEqual([421, 'misdirected'])
+    expect(await answer({ ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'https' })).toEqual([
+      421,
+      'misdirected',
+    ])
+    expect(sockets).toHaveLength(0)
+    // A peer that does not wait for the answer, which says whether it may.
+    const hasty = session.request({ ':method': 'CONNECT', ':protocol': 'weft-tcp', ':scheme': 'https', ':path': '/' })
+    hasty.write('early')
+    const [head] = await once(hasty, 'response')
+    expect([head[':status'], head['x-weft-reason']]).toEqual([400, 'bad_request'])
+    expect(proxy.count('weft_tcp_failures_total', { reason: 'misdirected' })).toBe(2)
   })
 })
 
@@ -361,7 +340,7 @@ describe('the end of TCP connections', () => {
     socket.write('2')
     await expect.poll(heard.text).toBe('12')
     await proxy.close()
-    expect(await heard.over).toBe('end')
+    expect(await heard.over).toBe('ECONNRESET')
   })
 
   it('writes one line to the access log', async () => {

@@ -75,7 +75,7 @@ async function edge(mode: 'strict' | 'permissive' = 'strict', accessLogs: Snapsh
       accessLogs,
     })
   const proxy = await startServing(snapshotWith({}), { identity: await identityOf(ca, 'gate') })
-  const sidecar = { port: callee.meshPort, protocols: ['weft-tcp'], version: '0' }
+  const sidecar = { port: callee.meshPort, protocols: ['h2'], version: '0' }
   proxy.serving.updateEndpoints({
     node: 'db',
     revision: '1',

@@ -5,6 +5,8 @@ import { REASON_FIELD } from '../attempts/retry.ts'
 import type { DownstreamStream } from '../codec/stream.ts'
 import { internalError, ProxyError, STATUS } from '../errors.ts'
 import { Exchange, type ExchangeHome } from '../exchange.ts'
+import type { RequestTaker } from '../listen/door.ts'
+import { RefusedRequest, type Refusing } from '../listen/refused-request.ts'
 import type { LogAccess } from '../telemetry/access-log.ts'
 import type { ListenerMetrics, RequestMetrics } from '../telemetry/request-metrics.ts'
 import type { PooledEndpoint } from '../upstream/cluster.ts'
@@ -30,7 +32,7 @@ export interface ChainOptions
  * The way of a request through one listener, built once per snapshot: its filters in one fixed order, then the terminal,
  * which chooses the route and forwards.
  */
-export class HttpChain implements ExchangeHome {
+export class HttpChain implements ExchangeHome, RequestTaker {
   readonly listener: ListenerMetrics
   readonly unrouted: RequestMetrics
   readonly logAccess: LogAccess | null
@@ -50,7 +52,6 @@ export class HttpChain implements ExchangeHome {
     this.enter = throughFilters(filters, (exchange) => forward(exchange, choose))
   }
 
-  /** Takes a request whose head has arrived. */
   accept(stream: DownstreamStream): Exchange {
     const exchange = this.begin(stream)
     try {
@@ -59,6 +60,14 @@ export class HttpChain implements ExchangeHome {
       exchange.fail(internalError(error))
     }
     return exchange
+  }
+
+  refuse(error: ProxyError, connection: Refusing): string {
+    const body = this.errorBody(error, connection.peer)
+    this.listener.error(error.reason)
+    this.unrouted.record(STATUS[error.reason], 0)
+    this.logAccess?.(new RefusedRequest(connection, error, body))
+    return body
   }
 
   protected begin(stream: DownstreamStream): Exchange {

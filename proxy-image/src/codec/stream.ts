@@ -22,6 +22,8 @@ export interface DownstreamStream {
   readonly serverName: string | null
   /** Bytes of one read are being parsed; a flush follows. */
   readonly reading: boolean
+  /** `performance.now()` when its connection should be left: its certificates end. */
+  readonly retireAtMs: number
   /** Forwards an interim response (RFC 9110, section 15.2). */
   sendInformational(head: ResponseHead): void
   /** Sends the head of an upstream's answer. `bodyLength` as in ResponseHead. */
@@ -31,7 +33,7 @@ export interface DownstreamStream {
   write(chunk: Buffer, start: number, end: number): void
   /** The body is complete. */
   end(trailers: FieldSection | null): void
-  /** False: the downstream reads too slowly; stop until `onResponseDrain`. */
+  /** False: the downstream reads too slowly; stop until `onResponseDrain`. After `end`: all of it has not left yet. */
   flush(): boolean
   /** The answer can't be completed: the connection is cut so that nobody takes it for complete. */
   abort(): void
@@ -52,13 +54,15 @@ export interface RequestReceiver {
 
 /** One request on an upstream connection. */
 export interface UpstreamStream {
+  /** `performance.now()` when the first certificate of its connection ends. */
+  readonly endsAtMs: number
   /** Sends the head; call it once, before anything else. */
   begin(receiver: ResponseReceiver, request: OutgoingRequest): void
   /** In the place of `begin`: nobody wants it any more, and somebody else may have it. */
   giveBack(): void
   write(chunk: Buffer, start: number, end: number): void
   end(trailers: FieldSection | null): void
-  /** False: the upstream reads too slowly; stop until `onRequestDrain`. */
+  /** False: the upstream reads too slowly; stop until `onRequestDrain`. After `end`: all of it has not left yet. */
   flush(): boolean
   /** Gives the exchange up; the receiver hears nothing more. */
   abort(): void

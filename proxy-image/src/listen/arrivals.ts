@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Server } from 'node:tls'
 import { spiffeId } from '../../../runtime/model/identity.ts'
 import type { Log } from '../log.ts'
-import { TCP_PROTOCOL, TcpDoor } from '../tcp/door.ts'
+import { TcpDoor } from '../tcp/door.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { ListenerMetrics } from '../telemetry/request-metrics.ts'
 import type { WorkloadIdentity } from '../tls/identity.ts'
@@ -12,10 +12,8 @@ import { HttpDoor, type TlsDownstream } from './door.ts'
 import { peekHello } from './peek.ts'
 import { CLIENT_FIRST, SERVER_FIRST, sniff } from './sniff.ts'
 
-/** What clients of TLS are offered (ALPN), in order of preference. */
-const HTTP_PROTOCOLS = ['h2', 'http/1.1']
-/** What sidecars offer each other. */
-export const MESH_PROTOCOLS: readonly string[] = [...HTTP_PROTOCOLS, TCP_PROTOCOL]
+/** What peers and clients of TLS are offered (ALPN), in order of preference. */
+export const HTTP_PROTOCOLS: readonly string[] = ['h2', 'http/1.1']
 /** Label of the mesh port where no server name is known yet: handshakes that fail. */
 export const MESH_PORT = 'inbound'
 
@@ -122,19 +120,13 @@ export class Arrivals {
     const { identity, bySni } = this.options
     return createMeshServer({
       identity,
-      alpnProtocols: MESH_PROTOCOLS,
+      alpnProtocols: HTTP_PROTOCOLS,
       acceptsServerName: (name) => bySni(name) !== undefined,
-      prepare: (name, done) => {
-        const door = bySni(name)
-        if (door instanceof TcpDoor) door.prepare(done)
-        else done(null)
-      },
       onConnection: (socket, serverName, alpn, { subject, endsAtMs }) => {
         const door = bySni(serverName)!
-        const peer = spiffeId(identity.trustDomain, subject)
-        if ((alpn === TCP_PROTOCOL) === door instanceof TcpDoor) {
-          return this.enter(door, socket, { peer, serverName, endsAtMs }, alpn, true)
-        }
+        const tls = { peer: spiffeId(identity.trustDomain, subject), serverName, endsAtMs }
+        if (door instanceof HttpDoor) return door.take(socket, tls, alpn)
+        if (alpn === 'h2') return door.takePeer(socket, tls)
         this.meshMetrics.tlsFailed('protocol_not_accepted')
         socket.on('error', () => {})
         socket.destroy()
@@ -143,15 +135,8 @@ export class Arrivals {
     })
   }
 
-  /** `prepared`: a TCP door was told when the handshake began. */
-  private enter(
-    door: HttpDoor | TcpDoor,
-    socket: Socket,
-    tls: TlsDownstream | null,
-    alpn: string | false,
-    prepared = false,
-  ): void {
+  private enter(door: HttpDoor | TcpDoor, socket: Socket, tls: TlsDownstream | null, alpn: string | false): void {
     if (door instanceof HttpDoor) door.take(socket, tls, alpn)
-    else door.take(socket, tls, prepared)
+    else door.take(socket, tls)
   }
 }

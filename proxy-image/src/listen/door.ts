@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net'
-import type { HttpChain } from '../chain/chain.ts'
 import { Http1ServerConnection, type ServerConnectionOwner } from '../codec/http1/server-connection.ts'
 import type { ConnectionError } from '../codec/http2/frames.ts'
 import { Http2ServerConnection, type Http2ServerOwner } from '../codec/http2/server-connection.ts'
 import type { DownstreamStream, RequestReceiver } from '../codec/stream.ts'
-import { type ProxyError, STATUS } from '../errors.ts'
+import type { ProxyError } from '../errors.ts'
 import type { BreakReason, ConnectionBreaks } from '../telemetry/connection-breaks.ts'
-import { RefusedRequest } from './refused-request.ts'
+import type { Refusing } from './refused-request.ts'
 
 /** A request head must be complete within this time of its first byte, or the sender is too slow (Slowloris). */
 const HEAD_TIMEOUT_MS = 10_000
@@ -39,9 +38,17 @@ export interface Door {
   oust(): void
 }
 
+/** What stands behind a door for requests. */
+export interface RequestTaker {
+  /** Takes a request whose head has arrived. */
+  accept(stream: DownstreamStream): RequestReceiver
+  /** A request that can't be taken. Returns the answer's body. */
+  refuse(error: ProxyError, connection: Refusing): string
+}
+
 /** Where HTTP requests of one listener come in, in either version. It outlives snapshots; the chain behind it is swapped. */
 export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
-  chain: HttpChain
+  chain: RequestTaker
   /** What does not begin with the preface of HTTP/2 is told so, in HTTP/2. */
   http2Only = false
   private leaving = false
@@ -49,10 +56,13 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   private readonly http2 = new Set<Http2ServerConnection>()
 
   private readonly breaks: ConnectionBreaks
+  private readonly tunnels: boolean
 
-  constructor(chain: HttpChain, breaks: ConnectionBreaks) {
+  /** `tunnels`: its requests come from sidecars, and are TCP connections. */
+  constructor(chain: RequestTaker, breaks: ConnectionBreaks, tunnels = false) {
     this.chain = chain
     this.breaks = breaks
+    this.tunnels = tunnels
   }
 
   get open(): number {
@@ -96,7 +106,7 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
     tls: Omit<TlsDownstream, 'endsAtMs'> | null,
     retireAtMs: number,
   ): Http2ServerConnection {
-    const connection = new Http2ServerConnection(socket, this, tls)
+    const connection = new Http2ServerConnection(socket, this, tls, this.tunnels)
     connection.retireAtMs = retireAtMs
     this.http2.add(connection)
     if (this.leaving) connection.drain()
@@ -108,11 +118,7 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   }
 
   onInvalidRequest(error: ProxyError, connection: Http1ServerConnection | Http2ServerConnection): string {
-    const body = this.chain.errorBody(error, connection.peer)
-    this.chain.listener.error(error.reason)
-    this.chain.unrouted.record(STATUS[error.reason], 0)
-    this.chain.logAccess?.(new RefusedRequest(connection, error, body))
-    return body
+    return this.chain.refuse(error, connection)
   }
 
   onClosed(connection: Http1ServerConnection | Http2ServerConnection, fault: ConnectionError | null = null): void {
@@ -180,7 +186,8 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
   }
 }
 
-function retireAt(tls: TlsDownstream | null): number {
+/** `performance.now()` when a connection should be left, for the sake of its certificates. */
+export function retireAt(tls: TlsDownstream | null): number {
   if (tls === null) return Number.POSITIVE_INFINITY
   return performance.now() + tls.endsAtMs - Date.now() - CERTIFICATE_MARGIN_MS
 }

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { BLOCK_BYTES, giveBack, takeBlock } from './blocks.ts'
 
 /** What may wait for the peer to read before its sender is asked to stop, in bytes. Not less than a socket's high-water mark. */
@@ -20,7 +20,7 @@ function flushDirty(): void {
 export class BlockWriter {
   /** More than enough waits to be sent: stop until `onDrain`. */
   blocked = false
-  protected readonly socket: Socket
+  protected readonly socket: Duplex
   protected block: Buffer | null = null
   /** Where the content of the block ends. */
   protected at = 0
@@ -34,7 +34,7 @@ export class BlockWriter {
   private scheduled = false
 
   /** `onDrain` is called when `blocked` is over. */
-  constructor(socket: Socket, onDrain: () => void) {
+  constructor(socket: Duplex, onDrain: () => void) {
     this.socket = socket
     this.onDrain = onDrain
   }

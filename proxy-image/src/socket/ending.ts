@@ -2,6 +2,10 @@ import type { Duplex } from 'node:stream'
 
 /** How long what the peer still sends is read and thrown away. */
 const LINGER_MS = 1_000
+/** As long as a peer may take to read what it is told of its fault, */
+export const LAST_WORDS_MS = 1_000
+/** and what was answered before a farewell in peace. */
+export const LAST_ANSWERS_MS = 30_000
 
 /**
  * Ends a socket behind all that it has to send, and closes it a moment later: closing with unread bytes would reset the

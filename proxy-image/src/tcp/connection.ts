@@ -1,18 +1,22 @@
-import type { Socket } from 'node:net'
 import { Deadline, type DeadlineOwner } from '../attempts/deadline.ts'
 import { ProxyError, type Reason } from '../errors.ts'
 import type { AccessLogRecord } from '../telemetry/access-log.ts'
 import type { TcpMetrics } from '../telemetry/tcp-metrics.ts'
 import { type Dialed, Dialing, type TcpPlan } from './dialing.ts'
-import { Relay, type RelayOwner, reset } from './relay.ts'
+import type { TcpEnd } from './end.ts'
+import { Relay, type RelayOwner } from './relay.ts'
 
-/** Who is at the other end, and how long the certificates of the connection last, in milliseconds. */
+/** Who is at the other end. */
 export interface TcpPeer {
+  /** `address:port` of the far end, and of this one. */
+  readonly remoteAddress: string
+  readonly localAddress: string
   /** SPIFFE ID; null for one without. */
-  readonly id: string | null
+  readonly peer: string | null
   /** SNI; null without TLS. */
   readonly serverName: string | null
-  readonly lifeMs: number
+  /** `performance.now()` when the connection must end, for the sake of its certificates. */
+  readonly retireAtMs: number
 }
 
 /** Longer timers fire at once (setTimeout). */
@@ -37,17 +41,18 @@ export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner
   serverName: string | null
   readonly downstreamAddress: string
   readonly downstreamLocalAddress: string
-  readonly peer: TcpPeer
+  readonly peerUri: string | null
   durationMs = 0
   bytesReceived = 0
   bytesSent = 0
   reason: Reason | null = null
   route: string | null = null
   private readonly startedAtMs = performance.now()
-  private readonly downstream: Socket
+  private readonly retireAtMs: number
   private readonly onOver: (error: ProxyError | null) => void
+  private readonly relay: Relay
   private dialing: Dialing | null = null
-  private relay: Relay | null = null
+  private dialed: Dialed | null = null
   private metrics: TcpMetrics | null = null
   private idleMs = 0
   private idle: Deadline | null = null
@@ -56,51 +61,45 @@ export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner
   private over = false
 
   /** `onOver` is called once, when nothing more moves. */
-  constructor(socket: Socket, peer: TcpPeer, onOver: (error: ProxyError | null) => void) {
-    this.downstream = socket
-    this.peer = peer
+  constructor(downstream: TcpEnd, peer: TcpPeer, onOver: (error: ProxyError | null) => void) {
     this.onOver = onOver
     this.serverName = peer.serverName
-    this.downstreamAddress = `${socket.remoteAddress}:${socket.remotePort}`
-    this.downstreamLocalAddress = `${socket.localAddress}:${socket.localPort}`
-    // Either end may stop sending while the other one goes on.
-    socket.allowHalfOpen = true
-    socket.on('error', this.onEarlyError)
+    this.peerUri = peer.peer
+    this.retireAtMs = peer.retireAtMs
+    this.downstreamAddress = peer.remoteAddress
+    this.downstreamLocalAddress = peer.localAddress
+    this.relay = new Relay(downstream, this)
   }
 
-  /** Before there is an endpoint nothing is read, so that an error is rare: a write of the handshake's end. */
-  private readonly onEarlyError = (cause: Error): void => {
-    this.fail(new ProxyError('downstream_closed', 'downstream', { cause }))
-  }
-
-  /** Goes this way, over `ready` where the app was dialled already. */
-  start(plan: TcpPlan, ready: Dialed | undefined): void {
+  /** Goes this way. */
+  start(plan: TcpPlan): void {
+    // It may be over before its beginning was read.
+    if (this.over) return
     this.route = plan.route
     this.idleMs = plan.idleMs
     this.dialing = new Dialing(plan, (result) => {
       if (result instanceof ProxyError) this.fail(result)
       else this.join(result)
     })
-    if (ready === undefined) this.dialing.start()
-    else this.dialing.adopt(ready)
+    this.dialing.start()
   }
 
   private join(upstream: Dialed): void {
     this.metrics = this.dialing!.target!.metrics
     this.metrics.connections.inc()
-    this.downstream.removeListener('error', this.onEarlyError)
-    this.relay = new Relay(this.downstream, upstream.socket, this)
-    // It ended without a word while nobody listened: the relay can't hear of it any more.
-    if (this.downstream.readableEnded) upstream.socket.end()
+    this.dialed = upstream
     this.movedAtMs = performance.now()
     if (this.idleMs !== 0) {
       this.idle = new Deadline(this)
       this.idle.set(this.idleMs, this.movedAtMs)
     }
-    const lifeMs = Math.min(this.peer.lifeMs, upstream.lifeMs) - CERTIFICATE_MARGIN_MS
-    if (lifeMs === Number.POSITIVE_INFINITY) return
-    this.expiry = setTimeout(() => this.expire(), Math.min(Math.max(lifeMs, 0), MAX_TIMER_MS))
-    this.expiry.unref()
+    const retireAtMs = Math.min(this.retireAtMs, upstream.endsAtMs - CERTIFICATE_MARGIN_MS)
+    if (retireAtMs !== Number.POSITIVE_INFINITY) {
+      const lifeMs = retireAtMs - performance.now()
+      this.expiry = setTimeout(() => this.expire(), Math.min(Math.max(lifeMs, 0), MAX_TIMER_MS))
+      this.expiry.unref()
+    }
+    this.relay.join(upstream.end)
   }
 
   private expire(): void {
@@ -132,21 +131,20 @@ export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner
 
   // ---- the end ----------------------------------------------------------------------------------------------------
 
-  onRelayed(error: ProxyError | null): void {
-    this.finish(error)
-  }
-
   /** Ends the connection with a reset: its ends must not take what they got for all there is. */
   fail(error: ProxyError): void {
-    if (this.relay !== null) return this.relay.cut(error)
     this.dialing?.cancel()
-    reset(this.downstream)
-    this.finish(error)
+    this.relay.cut(error)
   }
 
-  private finish(error: ProxyError | null): void {
+  onUpstreamClosed(): void {
+    this.dialed!.release()
+  }
+
+  onRelayed(error: ProxyError | null): void {
     if (this.over) return
     this.over = true
+    this.dialing?.cancel()
     this.idle?.cancel()
     if (this.expiry !== null) clearTimeout(this.expiry)
     this.reason = error?.reason ?? null
@@ -166,10 +164,6 @@ export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner
 
   get upstreamCluster(): string | null {
     return this.dialing?.target?.cluster.spec.name ?? null
-  }
-
-  get peerUri(): string | null {
-    return this.peer.id
   }
 
   requestHeader(): null {

@@ -1,8 +1,8 @@
-import type { Socket } from 'node:net'
-import { ProxyError } from '../errors.ts'
+import { ProxyError, type Reason } from '../errors.ts'
 import type { TcpMetrics } from '../telemetry/tcp-metrics.ts'
 import type { PooledEndpoint, UpstreamCluster } from '../upstream/cluster.ts'
-import { dial } from '../upstream/connect.ts'
+import type { TcpEnd } from './end.ts'
+import { reach } from './reach.ts'
 
 /** One weighted target of a route. */
 export interface TcpTarget {
@@ -21,16 +21,21 @@ export interface TcpPlan {
   readonly idleMs: number
 }
 
-/** A connection to an endpoint. It counts under the limits of its cluster until it is closed. */
+/** A connection to an endpoint. It counts under the limits of its cluster until it is released. */
 export interface Dialed {
-  readonly socket: Socket
-  readonly endpoint: PooledEndpoint
-  /** How long its certificates last, in milliseconds. */
-  readonly lifeMs: number
+  readonly end: TcpEnd
+  /** `performance.now()` when the first certificate of the way to it ends. */
+  readonly endsAtMs: number
+  /** Call it once, when the end is closed. */
+  readonly release: () => void
 }
 
 /** Endpoints that one connection is tried at. */
 const MAX_ATTEMPTS = 3
+/** What a peer's sidecar says of itself or of us is no fault of the way to it. */
+const SAID_NO: ReadonlySet<Reason> = new Set(['unauthorized_caller', 'overflow', 'draining'])
+/** The stream met the end of what carries it: another one to the same endpoint may do. */
+const LOST: ReadonlySet<Reason> = new Set(['upstream_closed', 'upstream_reset'])
 
 /**
  * The way of one connection to its endpoint: a target by weight, an endpoint by load, and another one where it can't be
@@ -46,7 +51,7 @@ export class Dialing {
   private readonly tried: PooledEndpoint[] = []
   private cancelDial: (() => void) | null = null
 
-  /** `done` is called once, maybe before {@link start} returns. */
+  /** `done` is called once, unless it is cancelled before; maybe before {@link start} returns. */
   constructor(plan: TcpPlan, done: (result: Dialed | ProxyError) => void) {
     this.plan = plan
     this.done = done
@@ -67,16 +72,10 @@ export class Dialing {
     this.tryAt(endpoint, target.cluster)
   }
 
-  /** Takes a connection that another way to the same targets has opened. */
-  adopt(dialed: Dialed): void {
-    this.attempts = 1
-    this.endpoint = dialed.endpoint
-    this.done(dialed)
-  }
-
-  /** Nobody waits for it any more. */
+  /** Nobody waits for it any more, if anybody did. */
   cancel(): void {
     this.cancelDial?.()
+    this.cancelDial = null
   }
 
   private tryAt(endpoint: PooledEndpoint, cluster: UpstreamCluster): void {
@@ -90,40 +89,32 @@ export class Dialing {
     }
     endpoint.active++
     endpoint.requests++
-    const closed = (): void => {
+    const release = (): void => {
       endpoint.active--
       cluster.connectionClosed()
     }
-    const cancel = dial(
-      endpoint.pool!.plan,
-      cluster.connectTimeoutMs,
-      (result) => {
-        this.cancelDial = null
-        if (result instanceof ProxyError) {
-          closed()
-          return this.failed(result, endpoint, cluster)
-        }
-        // Either end may stop sending while the other one goes on.
-        result.socket.allowHalfOpen = true
-        result.socket.once('close', closed)
-        cluster.metrics.connected()
-        cluster.outlier?.onSuccess(endpoint)
-        this.done({ ...result, endpoint })
-      },
-      null,
-    )
+    const cancel = reach(endpoint.pool!, cluster.connectTimeoutMs, (result) => {
+      this.cancelDial = null
+      if (result instanceof ProxyError) {
+        release()
+        return this.failed(result, endpoint, cluster)
+      }
+      cluster.metrics.connected()
+      cluster.outlier?.onSuccess(endpoint)
+      this.done({ ...result, release })
+    })
     this.cancelDial = () => {
       cancel()
-      closed()
+      release()
     }
   }
 
   private failed(error: ProxyError, endpoint: PooledEndpoint, cluster: UpstreamCluster): void {
     endpoint.failures++
     cluster.metrics.failed(error.reason)
-    cluster.outlier?.onConnectFailure(endpoint, Date.now())
-    const next = this.attempts < MAX_ATTEMPTS ? cluster.pick(this.tried) : undefined
-    if (next === undefined || this.tried.includes(next)) this.done(error)
+    if (!SAID_NO.has(error.reason)) cluster.outlier?.onConnectFailure(endpoint, Date.now())
+    const next = error.retry === 'unsent' && this.attempts < MAX_ATTEMPTS ? cluster.pick(this.tried) : undefined
+    if (next === undefined || (this.tried.includes(next) && !LOST.has(error.reason))) this.done(error)
     else this.tryAt(next, cluster)
   }
 }

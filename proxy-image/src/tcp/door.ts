@@ -1,18 +1,18 @@
 import type { Socket } from 'node:net'
 import type { Authorizer } from '../chain/authorize.ts'
+import type { DownstreamStream, RequestReceiver } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
-import type { Door, TlsDownstream } from '../listen/door.ts'
+import { type Door, HttpDoor, type RequestTaker, retireAt, type TlsDownstream } from '../listen/door.ts'
 import { helloError, peekHello } from '../listen/peek.ts'
+import { RefusedRequest, type Refusing } from '../listen/refused-request.ts'
 import { SERVER_FIRST } from '../listen/sniff.ts'
 import type { LogAccess } from '../telemetry/access-log.ts'
+import type { ConnectionBreaks } from '../telemetry/connection-breaks.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { TcpConnection } from './connection.ts'
-import type { Dialed, TcpPlan } from './dialing.ts'
-import { EarlyDials } from './early-dials.ts'
+import { TcpConnection, type TcpPeer } from './connection.ts'
+import { SocketEnd, type TcpEnd } from './end.ts'
 import type { TcpRoutes } from './plans.ts'
-
-/** ALPN between sidecars. */
-export const TCP_PROTOCOL = 'weft-tcp'
+import { DownstreamTunnel, TCP_PROTOCOL } from './tunnel.ts'
 
 /** What stands behind a door: swapped by each snapshot. */
 export interface TcpWay {
@@ -24,19 +24,23 @@ export interface TcpWay {
   readonly logAccess: LogAccess | null
 }
 
-/** Where connections of one TCP listener come in. It outlives snapshots. */
-export class TcpDoor implements Door {
+/**
+ * Where connections of one TCP listener come in: each by itself, or, from the sidecars of peers, as streams of their HTTP/2
+ * connections. It outlives snapshots.
+ */
+export class TcpDoor implements Door, RequestTaker {
   private readonly metrics: Metrics
   private readonly label: string
   private readonly connections = new Set<TcpConnection>()
-  private readonly early = new EarlyDials()
+  private readonly peers: HttpDoor
   private way: TcpWay
 
   /** `label` is how metrics call the listener. */
-  constructor(way: TcpWay, metrics: Metrics, label: string) {
+  constructor(way: TcpWay, metrics: Metrics, breaks: ConnectionBreaks, label: string) {
     this.way = way
     this.metrics = metrics
     this.label = label
+    this.peers = new HttpDoor(this, breaks, true)
   }
 
   get open(): number {
@@ -54,29 +58,17 @@ export class TcpDoor implements Door {
     this.way = way
     if (!judgeAgain) return
     for (const connection of [...this.connections]) {
-      const denied = authorize(connection.peer.id)
+      const denied = authorize(connection.peerUri)
       if (denied !== null) connection.fail(denied)
     }
   }
 
-  /** Dials the app for a peer whose handshake has begun; `done` says whether it may go on. */
-  prepare(done: (error: ProxyError | null) => void): void {
-    const plan = this.way.routes.plan(null)
-    if (plan instanceof ProxyError) return done(plan)
-    this.early.prepare(plan, (error) => {
-      if (error !== null) this.failed(error)
-      done(error)
-    })
-  }
-
-  /** Takes a connection. `prepared`: {@link prepare} was called for it. */
-  take(socket: Socket, tls: TlsDownstream | null, prepared = false): void {
-    const connection = this.admit(socket, tls)
+  /** Takes a connection that is what it carries. */
+  take(socket: Socket, tls: TlsDownstream | null): void {
+    const connection = this.admitSocket(socket, tls)
     if (connection === null) return
     const { routes } = this.way
-    if (!routes.byServerName) {
-      return this.start(connection, routes.plan(null), prepared ? this.early.take() : undefined)
-    }
+    if (!routes.byServerName) return this.start(connection, null)
     peekHello(socket, SERVER_FIRST.ms, (beginning) => {
       const error = helloError(beginning)
       if (error !== null) return connection.fail(error)
@@ -86,22 +78,51 @@ export class TcpDoor implements Door {
 
   /** Takes a connection whose ClientHello, still in the socket, asks for this name. */
   takeNamed(socket: Socket, serverName: string): void {
-    const connection = this.admit(socket, null)
+    const connection = this.admitSocket(socket, null)
     if (connection !== null) this.startAs(connection, serverName)
   }
 
+  /** Takes the HTTP/2 connection of a peer's sidecar. */
+  takePeer(socket: Socket, tls: TlsDownstream): void {
+    this.peers.take(socket, tls, 'h2')
+  }
+
+  /** One stream of such a connection. */
+  accept(stream: DownstreamStream): RequestReceiver {
+    const tunnel = new DownstreamTunnel(stream)
+    const connection = this.admit(tunnel, stream)
+    if (connection === null) return tunnel
+    if (stream.head.upgrade === TCP_PROTOCOL) this.start(connection, null)
+    else connection.fail(new ProxyError('misdirected', 'downstream', { message: 'a request to a TCP port' }))
+    return tunnel
+  }
+
+  refuse(error: ProxyError, connection: Refusing): string {
+    this.failed(error)
+    this.way.logAccess?.(new RefusedRequest(connection, error, ''))
+    return ''
+  }
+
+  private admitSocket(socket: Socket, tls: TlsDownstream | null): TcpConnection | null {
+    return this.admit(new SocketEnd(socket, 'downstream_closed'), {
+      remoteAddress: `${socket.remoteAddress}:${socket.remotePort}`,
+      localAddress: `${socket.localAddress}:${socket.localPort}`,
+      peer: tls?.peer ?? null,
+      serverName: tls?.serverName ?? null,
+      retireAtMs: retireAt(tls),
+    })
+  }
+
   /** Null for whom the policy does not let in. */
-  private admit(socket: Socket, tls: TlsDownstream | null): TcpConnection | null {
-    const lifeMs = tls === null ? Number.POSITIVE_INFINITY : tls.endsAtMs - Date.now()
-    const peer = { id: tls?.peer ?? null, serverName: tls?.serverName ?? null, lifeMs }
+  private admit(end: TcpEnd, from: TcpPeer): TcpConnection | null {
     const { logAccess, authorize } = this.way
-    const connection = new TcpConnection(socket, peer, (error) => {
+    const connection = new TcpConnection(end, from, (error) => {
       this.connections.delete(connection)
       if (error !== null) this.failed(error)
       logAccess?.(connection)
     })
     this.connections.add(connection)
-    const denied = authorize === null ? null : authorize(peer.id)
+    const denied = authorize === null ? null : authorize(from.peer)
     if (denied === null) return connection
     connection.fail(denied)
     return null
@@ -109,24 +130,32 @@ export class TcpDoor implements Door {
 
   private startAs(connection: TcpConnection, serverName: string | null): void {
     connection.serverName = serverName
-    this.start(connection, this.way.routes.plan(serverName))
+    this.start(connection, serverName)
   }
 
-  private start(connection: TcpConnection, plan: TcpPlan | ProxyError, ready?: Dialed): void {
+  /** `asked`: the server name that its client asks for, where that was looked at. */
+  private start(connection: TcpConnection, asked: string | null): void {
+    const plan = this.way.routes.plan(asked)
     if (plan instanceof ProxyError) connection.fail(plan)
-    else connection.start(plan, ready)
+    else connection.start(plan)
   }
 
   private failed({ reason }: ProxyError): void {
     this.metrics.counter('weft_tcp_failures_total', { listener: this.label, reason }).inc()
   }
 
-  /** Nothing in a connection could tell its client to go elsewhere: all go on, until {@link closeAll}. */
-  drain(): void {}
+  /** Nothing in a connection could tell its client to go elsewhere: all go on, until {@link closeAll}. Sidecars are told. */
+  drain(): void {
+    this.peers.drain()
+  }
 
-  closeIdle(): void {}
+  closeIdle(): void {
+    this.peers.closeIdle()
+  }
 
-  sweep(): void {}
+  sweep(now: number): void {
+    this.peers.sweep(now)
+  }
 
   /** Whoever came in by a rule that holds no more does not stay. */
   oust(): void {
@@ -135,8 +164,8 @@ export class TcpDoor implements Door {
 
   /** Ends every connection. */
   closeAll(): void {
-    this.early.close()
     const error = new ProxyError('draining', 'mesh', { message: 'the listener is closed' })
     for (const connection of [...this.connections]) connection.fail(error)
+    this.peers.closeAll()
   }
 }

@@ -1,80 +1,90 @@
-import type { Socket } from 'node:net'
-import { ProxyError } from '../errors.ts'
-import { BlockWriter } from '../socket/block-writer.ts'
-import { readInto } from '../socket/reads.ts'
+import type { ProxyError } from '../errors.ts'
+import type { EndListener, TcpEnd } from './end.ts'
 
 /** Whom a relay reports to. */
 export interface RelayOwner {
   onReceived(bytes: number): void
   onSent(bytes: number): void
-  /** Both sides are closed: in peace (null), or for this reason. */
+  onUpstreamClosed(): void
+  /** Both ends are closed, in peace (null) or for this reason, or the only one breaks. */
   onRelayed(error: ProxyError | null): void
 }
 
 /**
- * Passes bytes both ways until both sides have ended. The end of one direction is passed on and leaves the other one open
- * (RFC 9293, section 3.6); a side that reads slowly stops the one that writes; a reset becomes a reset where
- * there is no TLS.
+ * Passes bytes both ways until both ends are closed. The end of one direction is passed on and leaves the other one open
+ * (RFC 9293, section 3.6); an end that reads slowly stops the one that writes; what breaks one end resets the other.
  */
 export class Relay {
   private readonly owner: RelayOwner
-  private readonly downstream: Socket
-  private readonly upstream: Socket
-  private open = 2
+  private readonly downstream: Side
+  private upstream: Side | null = null
+  private open = 1
   private fault: ProxyError | null = null
 
-  constructor(downstream: Socket, upstream: Socket, owner: RelayOwner) {
+  /** Of the downstream nothing is read yet; it may break. */
+  constructor(downstream: TcpEnd, owner: RelayOwner) {
     this.owner = owner
-    this.downstream = downstream
+    this.downstream = new Side(this, downstream, (bytes) => owner.onReceived(bytes))
+  }
+
+  /** From here on bytes move. */
+  join(end: TcpEnd): void {
+    this.open++
+    const { downstream, owner } = this
+    const upstream = new Side(this, end, (bytes) => owner.onSent(bytes))
     this.upstream = upstream
-    this.pass(downstream, upstream, 'downstream_closed', (bytes) => owner.onReceived(bytes))
-    this.pass(upstream, downstream, 'upstream_reset', (bytes) => owner.onSent(bytes))
+    downstream.other = end
+    upstream.other = downstream.end
+    upstream.end.open()
+    downstream.end.open()
   }
 
-  private pass(
-    socket: Socket,
-    to: Socket,
-    broken: 'downstream_closed' | 'upstream_reset',
-    count: (bytes: number) => void,
-  ) {
-    const output = new BlockWriter(to, () => socket.resume())
-    let ended = false
-    socket.on('end', () => {
-      ended = true
-      output.finish()
-      to.end()
-    })
-    socket.on('error', (cause) => {
-      const source = broken === 'downstream_closed' ? 'downstream' : 'upstream'
-      this.cut(new ProxyError(broken, source, { cause, message: cause.message }))
-    })
-    socket.on('close', () => {
-      // It was destroyed, and nobody will send its end.
-      if (!ended) to.destroy()
-      if (--this.open === 0) this.owner.onRelayed(this.fault)
-    })
-    readInto(socket, (chunk, start, end) => {
-      count(end - start)
-      output.copy(chunk, start, end)
-      if (output.blocked) socket.pause()
-    })
+  onClosed(side: Side, error: ProxyError | null): void {
+    if (error !== null) this.cut(error)
+    if (side === this.upstream) this.owner.onUpstreamClosed()
+    if (--this.open === 0) this.owner.onRelayed(this.fault)
   }
 
-  /** Ends both sides at once, so that neither takes what it got for all there is. */
+  /** Breaks both ends off at once, so that neither takes what it got for all there is. */
   cut(error: ProxyError): void {
     this.fault ??= error
-    reset(this.downstream)
-    reset(this.upstream)
+    this.downstream.end.reset(error)
+    if (this.upstream === null) this.owner.onRelayed(this.fault)
+    else this.upstream.end.reset(error)
   }
 }
 
-/**
- * Resets a connection: its other end sees an error, not an end. With TLS it just ends: node lets nobody reset the socket
- * under one of TLS without a crash (seen with Node 24.21).
- */
-export function reset(socket: Socket): void {
-  // Nobody is left to hear what the socket says of its end.
-  if (socket.listenerCount('error') === 0) socket.on('error', () => {})
-  if ('encrypted' in socket) socket.destroy()
-  else socket.resetAndDestroy()
+/** One end, as its relay listens to it. */
+class Side implements EndListener {
+  readonly end: TcpEnd
+  /** Where its bytes go. */
+  other: TcpEnd | null = null
+  private readonly relay: Relay
+  private readonly count: (bytes: number) => void
+
+  constructor(relay: Relay, end: TcpEnd, count: (bytes: number) => void) {
+    this.relay = relay
+    this.end = end
+    this.count = count
+    end.attach(this)
+  }
+
+  onData(chunk: Buffer, start: number, end: number): void {
+    const other = this.other!
+    this.count(end - start)
+    other.write(chunk, start, end)
+    if (!other.flush()) this.end.pause()
+  }
+
+  onEnd(): void {
+    this.other!.end()
+  }
+
+  onDrain(): void {
+    this.other!.resume()
+  }
+
+  onClosed(error: ProxyError | null): void {
+    this.relay.onClosed(this, error)
+  }
 }

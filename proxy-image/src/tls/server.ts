@@ -1,6 +1,5 @@
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { Subject } from '../../../runtime/model/reference.ts'
-import { ProxyError } from '../errors.ts'
 import type { WorkloadIdentity } from './identity.ts'
 import { memberOf } from './peer.ts'
 
@@ -13,7 +12,6 @@ export type Rejection =
   | 'name_not_accepted'
   | 'unknown_server_name'
   | 'protocol_not_accepted'
-  | 'app_unreachable'
   | 'handshake_timeout'
   | 'handshake_failed'
 
@@ -23,8 +21,6 @@ interface MeshServerOptions {
   readonly alpnProtocols: readonly string[]
   /** Asked for each connection, so that a new snapshot changes the answer. `name` is lower case. */
   readonly acceptsServerName: (name: string) => boolean
-  /** Called when a handshake has begun, before its answer; an error ends it. Nobody has proven anything by then. */
-  readonly prepare?: (name: string, done: (error: Error | null) => void) => void
   /** A verified member of the mesh, `servername` accepted. `socket` has no error listener yet. */
   readonly onConnection: (socket: TLSSocket, servername: string, alpn: string | false, peer: MeshPeer) => void
   readonly onRejected: (reason: Rejection) => void
@@ -46,10 +42,9 @@ export const HANDSHAKE_TIMEOUT_MS = 10_000
  * new handshakes at once; connections that stand go on. Not listening yet; call `listen`, and `close` at the end.
  */
 export function createMeshServer(options: MeshServerOptions): Server {
-  const { identity, onConnection, onRejected, prepare } = options
+  const { identity, onConnection, onRejected } = options
   const server = createServer({
     ...identity.serverOptions(),
-    SNICallback: (name, done) => (prepare === undefined ? done(null) : prepare(name.toLowerCase(), done)),
     requestCert: true,
     rejectUnauthorized: true,
     ALPNProtocols: [...options.alpnProtocols],
@@ -86,7 +81,6 @@ export function createMeshServer(options: MeshServerOptions): Server {
 
 /** Node says only "socket hang up" for a refused client; the verdict on its certificate is kept on the socket. */
 export function handshakeRejection(error: Error, socket: TLSSocket): Rejection {
-  if (error instanceof ProxyError) return 'app_unreachable'
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'handshake_timeout'
   if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') return 'no_certificate'

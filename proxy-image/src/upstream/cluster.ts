@@ -1,13 +1,15 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Endpoint, EndpointSet } from '../../../runtime/model/endpoints.ts'
 import type { Cluster } from '../../../runtime/model/snapshot.ts'
 import type { Log } from '../log.ts'
+import { EndStream } from '../tcp/end-stream.ts'
+import { reach } from '../tcp/reach.ts'
 import { type BreakReason, ConnectionBreaks } from '../telemetry/connection-breaks.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { ClusterMetrics } from '../telemetry/request-metrics.ts'
 import type { WorkloadIdentity } from '../tls/identity.ts'
 import { pick } from './balancer.ts'
-import { dial } from './connect.ts'
+import { type DialResult, dial } from './connect.ts'
 import { planDial } from './dial-plan.ts'
 import { DnsResolver } from './dns.ts'
 import { UpstreamEndpoint } from './endpoint.ts'
@@ -38,6 +40,8 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
   readonly metrics: ClusterMetrics
   readonly outlier: OutlierDetector | null
   endpoints: PooledEndpoint[] = []
+  /** Pools of endpoints that went, over which something is still under way. */
+  private readonly retired = new Set<EndpointPool>()
   /** Requests in flight. */
   active = 0
   private readonly context: ClusterContext
@@ -129,27 +133,32 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
       kept.sidecar = endpoint.sidecar
       return kept
     })
-    for (const gone of former.values()) gone.pool?.retire()
+    for (const { pool } of former.values()) this.retire(pool!)
     this.health?.update(this.endpoints)
   }
 
   private createEndpoint(endpoint: Endpoint): PooledEndpoint {
     const created: PooledEndpoint = new UpstreamEndpoint<EndpointPool>(endpoint)
     const http2 = this.speaksHttp2(created)
-    const alpn = this.spec.protocol === 'tcp' ? 'weft-tcp' : http2 ? 'h2' : 'http/1.1'
-    const plan = planDial(this.spec, created, this.context.identity, alpn)
+    const plan = planDial(this.spec, created, this.context.identity, http2 ? 'h2' : 'http/1.1')
     const address = `${created.address}:${created.sidecar?.port ?? created.port}`
     created.pool = http2
-      ? new Http2Pool(plan, address, this)
+      ? new Http2Pool(plan, address, this, this.spec.protocol === 'tcp')
       : new Http1Pool(plan, address, this, created.sidecar !== null)
     return created
   }
 
   /** Between sidecars everything travels on HTTP/2, where both can; to an app goes what it said it speaks. */
   private speaksHttp2({ sidecar }: Pick<Endpoint, 'sidecar'>): boolean {
-    if (this.spec.protocol === 'tcp') return false
-    if (sidecar !== null && this.spec.tls.mesh !== null) return sidecar.protocols.includes('h2')
-    return this.spec.protocol === 'http2' || this.spec.protocol === 'grpc'
+    const { protocol, tls } = this.spec
+    if (sidecar !== null && tls.mesh !== null) return protocol === 'tcp' || sidecar.protocols.includes('h2')
+    return protocol === 'http2' || protocol === 'grpc'
+  }
+
+  /** What is under way at it ends in peace, and is looked after until then. */
+  private retire(pool: EndpointPool): void {
+    pool.retire()
+    this.retired.add(pool)
   }
 
   /** The endpoint of an egress address, remembered for its connections. */
@@ -159,7 +168,7 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
     if (known !== undefined) return known
     const created = this.createEndpoint({ id, address: host, port, sidecar: null, state: 'ready' })
     this.endpoints.push(created)
-    if (this.endpoints.length > MAX_PASSTHROUGH) this.endpoints.shift()?.pool?.retire()
+    if (this.endpoints.length > MAX_PASSTHROUGH) this.retire(this.endpoints.shift()!.pool!)
     return created
   }
 
@@ -170,21 +179,23 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
   }
 
   /** A connection of its own for an active check. Behind a sidecar there is one way in, whatever port the policy names. */
-  private connectForCheck(endpoint: PooledEndpoint, port: number | null, signal: AbortSignal): Promise<Socket> {
-    const asked = this.spec.healthCheck?.protocol
-    const alpn = asked === 'http2' || asked === 'grpc' ? 'h2' : 'http/1.1'
-    const plan = planDial(this.spec, endpoint, this.context.identity, this.spec.protocol === 'tcp' ? 'weft-tcp' : alpn)
-    const target = port === null || plan.kind === 'refused' || endpoint.sidecar !== null ? plan : { ...plan, port }
+  private connectForCheck(endpoint: PooledEndpoint, port: number | null, signal: AbortSignal): Promise<Duplex> {
+    const { connectTimeoutMs, healthCheck, protocol } = this.spec
+    const alpn = healthCheck?.protocol === 'http2' || healthCheck?.protocol === 'grpc' ? 'h2' : 'http/1.1'
     return new Promise((resolve, reject) => {
-      const cancel = dial(
-        target,
-        this.spec.connectTimeoutMs,
-        (result) => {
-          if (result instanceof Error) reject(result)
-          else resolve(result.socket)
-        },
-        null,
-      )
+      const start = (): (() => void) => {
+        if (protocol === 'tcp' && endpoint.pool instanceof Http2Pool) {
+          return reach(endpoint.pool, connectTimeoutMs, (result) => {
+            if (result instanceof Error) reject(result)
+            else resolve(new EndStream(result.end))
+          })
+        }
+        const plan = planDial(this.spec, endpoint, this.context.identity, alpn)
+        const target = port === null || plan.kind === 'refused' || endpoint.sidecar !== null ? plan : { ...plan, port }
+        const done = (result: DialResult): void => (result instanceof Error ? reject(result) : resolve(result.socket))
+        return dial(target, connectTimeoutMs, done, null)
+      }
+      const cancel = start()
       signal.addEventListener('abort', () => {
         cancel()
         reject(signal.reason)
@@ -212,12 +223,13 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
     if (next !== undefined && this.openConnection()) next.pool.dial(next.waiter)
   }
 
+  /** Of TCP each connection is counted for itself, by whoever opens it, and not what carries it. */
   connectionOpened(): void {
-    this.connections++
+    if (this.spec.protocol !== 'tcp') this.connections++
   }
 
   connectionEnded(): void {
-    this.connections--
+    if (this.spec.protocol !== 'tcp') this.connections--
   }
 
   connectionBroken(address: string, reason: BreakReason, detail: string): void {
@@ -246,14 +258,23 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
 
   /** Housekeeping; call about once a second. */
   sweep(now: number): void {
-    for (const endpoint of this.endpoints) endpoint.pool?.sweep(now)
+    for (const { pool } of this.endpoints) pool!.sweep(now)
+    for (const pool of this.retired) {
+      pool.sweep(now)
+      if (pool.quiet) this.retired.delete(pool)
+    }
   }
 
-  /** Exchanges under way end in peace. */
+  /** No connection is left. */
+  get quiet(): boolean {
+    return this.retired.size === 0 && this.endpoints.every(({ pool }) => pool!.quiet)
+  }
+
+  /** Exchanges under way end in peace; until it is quiet they need {@link sweep}. */
   close(): void {
     this.health?.stop()
     this.resolver?.close()
-    for (const endpoint of this.endpoints) endpoint.pool?.retire()
+    for (const { pool } of this.endpoints) pool!.retire()
   }
 
   private exportGauges(): void {
@@ -284,6 +305,7 @@ export class UpstreamCluster implements PoolOwner, Http2PoolOwner {
   }
 
   private idleConnections(): number {
+    if (this.spec.protocol === 'tcp') return 0
     return this.endpoints.reduce((sum, endpoint) => sum + (endpoint.pool?.idleCount ?? 0), 0)
   }
 }

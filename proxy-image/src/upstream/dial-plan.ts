@@ -10,7 +10,7 @@ import { carriesName, expectPeer } from '../tls/peer.ts'
 import type { UpstreamEndpoint } from './endpoint.ts'
 
 /** What is spoken inside of TLS. */
-export type Alpn = 'h2' | 'http/1.1' | 'weft-tcp'
+type Alpn = 'h2' | 'http/1.1'
 
 type TlsOptions = tls.ConnectionOptions & { readonly secureContext: tls.SecureContext }
 

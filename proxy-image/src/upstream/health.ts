@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { HealthCheck } from '../../../runtime/model/snapshot.ts'
 import { http } from '../node-http.ts'
 import type { UpstreamEndpoint } from './endpoint.ts'
@@ -18,7 +18,7 @@ export interface HealthCheckerOptions<E extends UpstreamEndpoint> {
    * Opens a connection that is ready to use (for TLS: after the handshake), to `port`, or when that is null to where
    * requests to this endpoint go. Must reject once `signal` aborts.
    */
-  readonly connect: (endpoint: E, port: number | null, signal: AbortSignal) => Promise<Socket>
+  readonly connect: (endpoint: E, port: number | null, signal: AbortSignal) => Promise<Duplex>
   /** Told after `endpoint.healthy` changed. */
   readonly onChange?: (endpoint: E) => void
   /** Uniform in [0, 1); spreads the first checks. */
@@ -107,7 +107,7 @@ export class HealthChecker<E extends UpstreamEndpoint = UpstreamEndpoint> {
 
   async #passes(endpoint: E, signal: AbortSignal): Promise<boolean> {
     const { policy, connect } = this.#options
-    let socket: Socket | undefined
+    let socket: Duplex | undefined
     try {
       socket = await connect(endpoint, policy.port, signal)
       // Its end is no news here: the check has its result by then, or a listener of its own.
@@ -121,7 +121,7 @@ export class HealthChecker<E extends UpstreamEndpoint = UpstreamEndpoint> {
     }
   }
 
-  #answers(socket: Socket, signal: AbortSignal): boolean | Promise<boolean> {
+  #answers(socket: Duplex, signal: AbortSignal): boolean | Promise<boolean> {
     const { policy, host } = this.#options
     const path = policy.path ?? '/'
     switch (policy.protocol) {
@@ -150,7 +150,7 @@ export class HealthChecker<E extends UpstreamEndpoint = UpstreamEndpoint> {
 }
 
 /** Whether GET on a fresh connection is answered with 200. Rejects when it is not answered at all, or on `signal`. */
-function answersOk(socket: Socket, host: string, path: string, signal: AbortSignal): Promise<boolean> {
+function answersOk(socket: Duplex, host: string, path: string, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const check = http.request({
       createConnection: () => socket,

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { FieldSection } from '../codec/field-section.ts'
 import { Http2ClientConnection } from '../codec/http2/client-connection.ts'
 import { Http2Fields } from '../codec/http2/fields.ts'
@@ -24,7 +24,7 @@ interface CheckAnswer {
 
 /** Whether GET is answered with 200. Rejects when it is not answered at all, or on `signal`. */
 export async function answersOkByHttp2(
-  socket: Socket,
+  socket: Duplex,
   authority: string,
   path: string,
   signal: AbortSignal,
@@ -37,7 +37,7 @@ export async function answersOkByHttp2(
  * Whether the server says of itself, by grpc.health.v1.Health/Check, that it is serving
  * (https://github.com/grpc/grpc/blob/master/doc/health-checking.md). Rejects as {@link answersOkByHttp2}.
  */
-export async function isServingGrpc(socket: Socket, authority: string, signal: AbortSignal): Promise<boolean> {
+export async function isServingGrpc(socket: Duplex, authority: string, signal: AbortSignal): Promise<boolean> {
   const fields = { te: 'trailers', 'content-type': 'application/grpc' }
   const request = requestOf('POST', authority, '/grpc.health.v1.Health/Check', fields)
   const { status, body, grpcStatus } = await ask(socket, request, GRPC_CHECK, signal)
@@ -56,10 +56,10 @@ function requestOf(
   return { method, target, authority, hostField: null, scheme: 'http', fields, bodyLength, upgrade: null }
 }
 
-function ask(socket: Socket, request: OutgoingRequest, body: Buffer | null, signal: AbortSignal): Promise<CheckAnswer> {
+function ask(socket: Duplex, request: OutgoingRequest, body: Buffer | null, signal: AbortSignal): Promise<CheckAnswer> {
   return new Promise((resolve, reject) => {
     const owner = { onRoom() {}, onLeaving() {}, onClosed() {} }
-    const connection = new Http2ClientConnection(socket, owner)
+    const connection = new Http2ClientConnection(socket, owner, false)
     socket.on('data', (chunk: Buffer) => connection.onData(chunk, 0, chunk.length))
     signal.addEventListener('abort', () => reject(signal.reason))
     const stream = connection.reserve()

@@ -1,5 +1,6 @@
 import { Http2ClientConnection, type Http2ClientOwner } from '../codec/http2/client-connection.ts'
 import type { ConnectionError } from '../codec/http2/frames.ts'
+import { MAX_TUNNELS } from '../codec/http2/receive-window.ts'
 import { ProxyError } from '../errors.ts'
 import type { ReadSink } from '../socket/reads.ts'
 import type { BreakReason } from '../telemetry/connection-breaks.ts'
@@ -22,20 +23,35 @@ const IDLE_MS = 60_000
 /** Connections end this long before the first of their certificates does. */
 const CERTIFICATE_MARGIN_MS = 1_000
 
-/** The HTTP/2 connections to one endpoint: one as a rule, and another where the peer allows no more streams on it. */
+/** Connections up to which another one is opened where slow readers keep all of them from sending. */
+const MAX_CONNECTIONS = 8
+
+/**
+ * Of a connection's life, the part in which it takes new tunnels. They may stand for as long as it does, and must not get
+ * one whose certificates end in a minute; requests may have it to its end.
+ */
+const TUNNELS_LIFE = 0.1
+
+/**
+ * The HTTP/2 connections to one endpoint: one as a rule, and another where the peer allows no more streams on it.
+ * `tunnels`: they carry TCP connections.
+ */
 export class Http2Pool implements EndpointPool, Http2ClientOwner {
   readonly plan: DialPlan
   readonly address: string
   private readonly owner: Http2PoolOwner
   private readonly connections: Http2ClientConnection[] = []
   private readonly waiting: StreamWaiter[] = []
-  private cancelDial: (() => void) | null = null
+  private readonly tunnels: boolean
+  /** Connections that are being opened. */
+  private dials = 0
   private retired = false
 
-  constructor(plan: DialPlan, address: string, owner: Http2PoolOwner) {
+  constructor(plan: DialPlan, address: string, owner: Http2PoolOwner, tunnels: boolean) {
     this.plan = plan
     this.address = address
     this.owner = owner
+    this.tunnels = tunnels
   }
 
   get idleCount(): number {
@@ -46,6 +62,10 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
     return this.connections.length - this.idleCount
   }
 
+  get quiet(): boolean {
+    return this.connections.length === 0 && this.dials === 0
+  }
+
   acquire(waiter: StreamWaiter): (() => void) | null {
     const connection = this.pick()
     if (connection !== undefined) {
@@ -53,34 +73,54 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
       return null
     }
     this.waiting.push(waiter)
-    if (this.cancelDial === null) this.dial()
+    this.dialForWaiting()
     return () => {
       const at = this.waiting.indexOf(waiter)
       if (at >= 0) this.waiting.splice(at, 1)
     }
   }
 
-  /** The connection with room that has the least to do. */
-  private pick(): Http2ClientConnection | undefined {
+  /**
+   * The connection with room that has the least to do. One that is stalled by slow readers counts while there is no other,
+   * and there can't be.
+   */
+  private pick(stalledToo = this.connections.length >= MAX_CONNECTIONS): Http2ClientConnection | undefined {
     let best: Http2ClientConnection | undefined
+    let stalled: Http2ClientConnection | undefined
     const now = performance.now()
     for (const connection of this.connections) {
       if (!connection.hasRoom || now > connection.retireAtMs) continue
-      if (best === undefined || connection.load < best.load) best = connection
+      if (connection.bodies.isStalled(now)) stalled ??= connection
+      else if (best === undefined || connection.load < best.load) best = connection
     }
-    return best
+    return best ?? (stalledToo ? stalled : undefined)
+  }
+
+  /** Of requests, which end soon, one connection takes very many; of tunnels, as many as everybody knows. */
+  private dialForWaiting(): void {
+    if (this.waiting.length > 0 && this.dials === 0) this.dial()
+    while (this.tunnels && this.waiting.length > this.dials * MAX_TUNNELS) this.dial()
   }
 
   private dial(): void {
+    this.dials++
     let connection: Http2ClientConnection | null = null
     const done = (result: DialResult): void => {
-      this.cancelDial = null
+      this.dials--
       if (result instanceof ProxyError) {
-        for (const waiter of this.waiting.splice(0)) waiter.onConnectFailure(result)
+        const waiters = this.waiting.splice(0, this.tunnels ? MAX_TUNNELS : this.waiting.length)
+        for (const waiter of waiters) {
+          const stalled = this.pick(true)
+          if (stalled === undefined) waiter.onConnectFailure(result)
+          else waiter.onStream(stalled.reserve())
+        }
         return
       }
-      connection = new Http2ClientConnection(result.socket, this)
-      connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
+      connection = new Http2ClientConnection(result.socket, this, this.tunnels)
+      const now = performance.now()
+      connection.endsAtMs = now + result.lifeMs
+      connection.retireAtMs =
+        now + (this.tunnels ? result.lifeMs * TUNNELS_LIFE : result.lifeMs - CERTIFICATE_MARGIN_MS)
       this.connections.push(connection)
       this.owner.connectionOpened()
       this.serve()
@@ -88,17 +128,14 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
       if (this.retired) connection.retire()
     }
     const sink: ReadSink = (chunk, start, end) => connection?.onData(chunk, start, end)
-    this.cancelDial = dial(this.plan, this.owner.connectTimeoutMs, done, sink)
+    dial(this.plan, this.owner.connectTimeoutMs, done, sink)
   }
 
   /** Gives those who wait what room there is, and dials when some are left. */
   private serve(): void {
     while (this.waiting.length > 0) {
       const connection = this.pick()
-      if (connection === undefined) {
-        if (this.cancelDial === null) this.dial()
-        return
-      }
+      if (connection === undefined) return this.dialForWaiting()
       this.waiting.shift()!.onStream(connection.reserve())
     }
   }
@@ -126,7 +163,7 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
         connection.close()
       } else if (now > connection.retireAtMs) {
         connection.retire()
-        if (connection.closed || now <= connection.retireAtMs + CERTIFICATE_MARGIN_MS) continue
+        if (connection.closed || now <= connection.endsAtMs) continue
         this.owner.connectionBroken(this.address, 'certificate_expired', 'requests outlive its certificates')
         connection.close()
       } else if (connection.load === 0 && now - connection.idleSinceMs > IDLE_MS) connection.close()

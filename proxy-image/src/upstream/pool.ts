@@ -20,6 +20,8 @@ export interface EndpointPool {
   /** Connections without an exchange. */
   readonly idleCount: number
   readonly activeCount: number
+  /** There is no connection, and none is being opened for a stream that shares one. */
+  readonly quiet: boolean
   /** Gives a stream at once or later. Returns a function that takes the wish back, or null when there is nothing to take. */
   acquire(waiter: StreamWaiter): (() => void) | null
   /** Closes what is too old or dead. Call about once a second. */
@@ -79,6 +81,10 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
     return this.all.size - this.idle.length
   }
 
+  get quiet(): boolean {
+    return this.all.size === 0
+  }
+
   acquire(waiter: StreamWaiter): (() => void) | null {
     const now = performance.now()
     for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
@@ -107,7 +113,8 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
         return
       }
       connection = new Http1ClientConnection(result.socket, this)
-      connection.retireAtMs = performance.now() + result.lifeMs - CERTIFICATE_MARGIN_MS
+      connection.endsAtMs = performance.now() + result.lifeMs
+      connection.retireAtMs = connection.endsAtMs - CERTIFICATE_MARGIN_MS
       this.all.add(connection)
       waiter.onStream(connection)
     }
@@ -145,7 +152,7 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
   /** Closes idle connections that are too old, and any whose certificates end. Call about once a second. */
   sweep(now: number): void {
     for (const connection of this.all) {
-      if (now <= connection.retireAtMs + CERTIFICATE_MARGIN_MS) continue
+      if (now <= connection.endsAtMs) continue
       if (!this.idle.includes(connection)) {
         this.owner.connectionBroken(this.address, 'certificate_expired', 'a request outlives its certificates')
       }

@@ -31,6 +31,8 @@ export class Http1ClientConnection implements UpstreamStream {
   idleSinceMs = 0
   /** `performance.now()` after which it takes no further exchange (certificates end, or the pool is retired). */
   retireAtMs = Number.POSITIVE_INFINITY
+  /** `performance.now()` when the first of its certificates ends. */
+  endsAtMs = Number.POSITIVE_INFINITY
   /** How long the server keeps an idle connection, from its Keep-Alive field; 0 when it does not say. */
   serverIdleMs = 0
   /** Exchanges begun. A failure of the first one says something else than one of a reused connection. */

@@ -1,14 +1,15 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { ProxyError } from '../../errors.ts'
 import { type FieldSection, trailersOf } from '../field-section.ts'
 import { badResponse } from '../http1/syntax.ts'
 import type { OutgoingRequest, ResponseHead } from '../message.ts'
 import type { ResponseReceiver, UpstreamStream } from '../stream.ts'
-import { Http2Connection, STREAM_WINDOW } from './connection.ts'
+import { Http2Connection } from './connection.ts'
 import { fieldName } from './field.ts'
 import { fieldOf } from './field-cache.ts'
 import { Http2Fields } from './fields.ts'
 import { CANCEL, ConnectionError, ENABLE_PUSH, NO_ERROR, PREFACE, PROTOCOL_ERROR, STREAM_CLOSED } from './frames.ts'
+import { MAX_TUNNELS } from './receive-window.ts'
 import { responseHead } from './response.ts'
 import { Http2Stream, type StreamEnd } from './stream.ts'
 import { upgradeAnswer } from './upgrade.ts'
@@ -41,8 +42,10 @@ const MAX_INTERIM = 10
 export class Http2ClientConnection extends Http2Connection<ClientStream> {
   /** `performance.now()` of the last end of a stream; for idle timeouts. */
   idleSinceMs = performance.now()
-  /** `performance.now()` after which it takes no further exchange (certificates end). */
+  /** `performance.now()` after which it takes no further exchange. */
   retireAtMs = Number.POSITIVE_INFINITY
+  /** `performance.now()` when the first of its certificates ends. */
+  endsAtMs = Number.POSITIVE_INFINITY
   private readonly owner: Http2ClientOwner
   private nextId = 1
   /** Streams that were handed out and have not begun. */
@@ -50,10 +53,10 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   /** Who waits for the peer's settings; null: they are here. */
   private known: (() => void)[] | null = []
 
-  constructor(socket: Socket, owner: Http2ClientOwner) {
-    super(socket)
+  constructor(socket: Duplex, owner: Http2ClientOwner, tunnels: boolean) {
+    super(socket, tunnels)
     this.owner = owner
-    this.peerMaxStreams = FIRST_MAX_STREAMS
+    this.peerMaxStreams = tunnels ? MAX_TUNNELS : FIRST_MAX_STREAMS
     socket.on('end', () => this.end())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.end())
@@ -210,7 +213,7 @@ class ClientStream extends Http2Stream implements UpstreamStream {
   private receiver: ResponseReceiver | null = null
 
   constructor(connection: Http2ClientConnection) {
-    super(connection, 0, 0, STREAM_WINDOW)
+    super(connection, 0, 0)
     this.client = connection
   }
 
@@ -228,6 +231,10 @@ class ClientStream extends Http2Stream implements UpstreamStream {
 
   giveBack(): void {
     this.client.giveBack()
+  }
+
+  get endsAtMs(): number {
+    return this.client.endsAtMs
   }
 
   /** There is no connection to send on any more. */
@@ -264,6 +271,7 @@ class ClientStream extends Http2Stream implements UpstreamStream {
 
   onHead(head: ResponseHead): void {
     this.headReceived = true
+    this.allowHalfOpen = this.client.tunnels && head.status === 101
     this.expected = head.bodyLength
     this.receiver?.onResponseHead(head)
   }
@@ -279,6 +287,7 @@ class ClientStream extends Http2Stream implements UpstreamStream {
 
   override onEnd(trailers: FieldSection | null): void {
     const { receiver } = this
+    if (this.allowHalfOpen) return receiver?.onResponseEnd(trailers)
     this.receiver = null
     // The answer is complete: nobody waits for the rest of the request (section 8.1).
     this.reset(CANCEL)

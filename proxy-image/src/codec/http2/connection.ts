@@ -1,5 +1,7 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { endSocket, LAST_ANSWERS_MS, LAST_WORDS_MS } from '../../socket/ending.ts'
 import type { FieldSection } from '../field-section.ts'
+import { BodySender } from './body-sender.ts'
 import { FloodGuard } from './flood-guard.ts'
 import { FrameReader } from './frame-reader.ts'
 import { checkFrame, endOfPadded, FrameOrder, refuseOverflow, refuseSelfDependency } from './frame-rules.ts'
@@ -7,19 +9,12 @@ import { FrameWriter } from './frame-writer.ts'
 import * as frames from './frames.ts'
 import { HpackDecoder, MAX_SECTION_BYTES } from './hpack-decoder.ts'
 import { KeepAlive } from './keep-alive.ts'
-import { CONNECTION_WINDOW, ReceiveWindow } from './receive-window.ts'
+import { REQUEST_WINDOWS, ReceiveWindow, TUNNEL_WINDOWS } from './receive-window.ts'
 import { ResetStreams } from './reset-streams.ts'
 import { type Section, SectionReader } from './section-reader.ts'
 import { SectionWriter } from './section-writer.ts'
 import { readSettings } from './settings.ts'
 import type { Http2Stream } from './stream.ts'
-
-/** What one stream may send before it is credited: its share of memory when the other side is slow. */
-export const STREAM_WINDOW = 256 * 1024
-/** Until the connection is cut, after the last words. */
-const LAST_WORDS_MS = 1_000
-/** As long as a peer may take to read what was answered before a farewell. */
-const LAST_ANSWERS_MS = 30_000
 
 /** Both sides of an HTTP/2 connection have this in common (RFC 9113): frames, windows, settings, keep-alive, farewell. */
 export abstract class Http2Connection<S extends Http2Stream> {
@@ -29,30 +24,37 @@ export abstract class Http2Connection<S extends Http2Stream> {
   leaving = false
   /** `performance.now()` of the last frame of use. */
   activeAtMs = performance.now()
-  protected readonly socket: Socket
+  /** Between sidecars: every stream is a TCP connection. */
+  readonly tunnels: boolean
+  readonly windows: typeof REQUEST_WINDOWS
+  protected readonly socket: Duplex
   protected readonly decoder = new HpackDecoder()
   protected readonly writer: FrameWriter
-  protected readonly guard = new FloodGuard()
+  protected readonly guard: FloodGuard
   protected peerMaxStreams = Number.POSITIVE_INFINITY
   protected peerTakesConnect = false
   protected peerInitialWindow = frames.DEFAULT_WINDOW
   protected readonly sectionWriter: SectionWriter
+  readonly bodies: BodySender
   private readonly reader = new FrameReader(this)
   private readonly sections = new SectionReader()
-  private sendWindow = frames.DEFAULT_WINDOW
-  private readonly receiveWindow = new ReceiveWindow(CONNECTION_WINDOW)
+  private readonly receiveWindow: ReceiveWindow
   private readonly order = new FrameOrder()
   private framesRead = 0
-  private readonly waiting = new Set<S>()
   private readonly resetByUs = new ResetStreams()
   /** Streams that got something in this read. */
   private readonly touched: S[] = []
   private readonly life = new KeepAlive()
 
-  constructor(socket: Socket) {
+  constructor(socket: Duplex, tunnels: boolean) {
     this.socket = socket
-    this.writer = new FrameWriter(socket, () => this.pump())
+    this.tunnels = tunnels
+    this.windows = tunnels ? TUNNEL_WINDOWS : REQUEST_WINDOWS
+    this.receiveWindow = new ReceiveWindow(this.windows.connection, this.windows)
+    this.guard = new FloodGuard(tunnels)
+    this.writer = new FrameWriter(socket, () => this.bodies.pump())
     this.sectionWriter = new SectionWriter(this.writer)
+    this.bodies = new BodySender(this.writer, this.guard, tunnels)
   }
 
   // ---- what the sides do differently ------------------------------------------------------------------------------
@@ -78,11 +80,11 @@ export abstract class Http2Connection<S extends Http2Stream> {
   /** Says who we are; call it once, before anything else. */
   protected greet(settings: readonly (readonly [number, number])[]): void {
     this.writer.settings([
-      [frames.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
+      [frames.INITIAL_WINDOW_SIZE, this.windows.stream],
       [frames.MAX_HEADER_LIST_SIZE, MAX_SECTION_BYTES],
       ...settings,
     ])
-    this.writer.windowUpdate(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW)
+    this.writer.windowUpdate(0, this.windows.connection - frames.DEFAULT_WINDOW)
   }
 
   /** Takes what the socket read. */
@@ -181,7 +183,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
     const stream = this.streams.get(id)
     if (stream === undefined) {
       if (this.isIdle(id)) throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'RST_STREAM of an idle stream')
-      return this.guard.idleFrame('RST_STREAM')
+      return this.guard.lateFrame('RST_STREAM')
     }
     const code = frames.readUint32(from, start)
     this.forget(stream)
@@ -217,7 +219,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
       stream.sendWindow += difference
       refuseOverflow(stream.sendWindow)
     }
-    if (difference > 0) this.pump()
+    if (difference > 0) this.bodies.pump()
   }
 
   private ping(flags: number, from: Buffer, start: number): void {
@@ -231,10 +233,8 @@ export abstract class Http2Connection<S extends Http2Stream> {
     this.guard.idleFrame('WINDOW_UPDATE')
     const bytes = frames.readUint32(from, start) & 0x7fff_ffff
     if (id === 0) {
-      this.sendWindow += bytes
       if (bytes === 0) throw new frames.ConnectionError(frames.PROTOCOL_ERROR, 'WINDOW_UPDATE by 0')
-      refuseOverflow(this.sendWindow)
-      return this.pump()
+      return this.bodies.grow(bytes)
     }
     const stream = this.streams.get(id)
     if (stream === undefined) {
@@ -244,14 +244,14 @@ export abstract class Http2Connection<S extends Http2Stream> {
     stream.sendWindow += bytes
     if (bytes === 0) return this.streamFault(stream, frames.PROTOCOL_ERROR, 0)
     if (stream.sendWindow > frames.MAX_WINDOW) return this.streamFault(stream, frames.FLOW_CONTROL_ERROR, 0)
-    if (this.waiting.has(stream) && stream.pump()) this.waiting.delete(stream)
+    this.bodies.goOn(stream)
   }
 
-  /** Something for a stream that is not there (any more): what was on its way when we reset it is no fault. */
+  /** Something for a stream that is not there (any more): no fault while it was on its way when we reset it. */
   protected unknownStream(id: number, what: string): void {
     if (this.isIdle(id)) throw new frames.ConnectionError(frames.PROTOCOL_ERROR, `${what} of an idle stream`)
     if (!this.resetByUs.has(id)) throw new frames.ConnectionError(frames.STREAM_CLOSED, `${what} of a closed stream`)
-    this.guard.idleFrame(what)
+    this.guard.lateFrame(what)
   }
 
   /** The peer broke the rules of one stream. `uncredited`: bytes of the frame that did it. */
@@ -286,41 +286,9 @@ export abstract class Http2Connection<S extends Http2Stream> {
 
   // ---- sending ----------------------------------------------------------------------------------------------------
 
-  /** Sends as much as the windows and the socket take; returns where it stopped. */
-  sendData(stream: Http2Stream, chunk: Buffer, start: number, end: number): number {
-    let at = start
-    while (at < end && !this.writer.blocked) {
-      const wanted = Math.min(end - at, frames.BODY_FRAME_BYTES)
-      const bytes = Math.min(wanted, stream.sendWindow, this.sendWindow)
-      if (bytes <= 0) break
-      this.writer.data(stream.id, chunk, at, at + bytes)
-      stream.sendWindow -= bytes
-      this.sendWindow -= bytes
-      this.guard.dataSent(bytes, wanted)
-      at += bytes
-    }
-    return at
-  }
-
-  /** A stream has data that waits for a window or the socket. */
-  wait(stream: Http2Stream): void {
-    this.waiting.add(stream as S)
-  }
-
-  /** Lets waiting streams go on, in the order in which they began to wait. */
-  private pump(): void {
-    for (const stream of this.waiting) {
-      if (stream.pump()) this.waiting.delete(stream)
-      if (this.writer.blocked || this.sendWindow <= 0) return
-    }
-  }
-
-  /** Sends a small body of our own that no stream stands for. False, and nothing is sent: the windows have no room. */
-  protected sendLoose(id: number, body: Buffer): boolean {
-    if (body.length > Math.min(this.sendWindow, this.peerInitialWindow)) return false
-    this.sendWindow -= body.length
-    this.writer.data(id, body, 0, body.length)
-    return true
+  /** Whether what a tunnel reads next will leave at once, a whole read of it, and not be copied a second time. */
+  takesRead(stream: Http2Stream): boolean {
+    return !this.writer.blocked && stream.sendWindow >= this.peerInitialWindow / 16
   }
 
   /** Ends our side of a stream. */
@@ -356,7 +324,7 @@ export abstract class Http2Connection<S extends Http2Stream> {
     stream.closed = true
     stream.discard()
     this.streams.delete(stream.id)
-    this.waiting.delete(stream)
+    this.bodies.forget(stream)
     this.creditConnection(stream.held)
     stream.held = 0
     this.onStreamClosed(stream)
@@ -383,17 +351,13 @@ export abstract class Http2Connection<S extends Http2Stream> {
     this.closed = true
     const streams = [...this.streams.values()]
     this.streams.clear()
-    this.waiting.clear()
     for (const stream of streams) {
       stream.closed = true
       stream.discard()
+      this.bodies.forget(stream)
       stream.onReset('gone')
     }
-    // The peer may still be sending, or be gone: what it sends is not looked at, but our last words are to reach it, after a
-    // farewell in peace all that was answered.
-    const destroy = (): void => void this.socket.destroy()
-    this.socket.end(() => setTimeout(destroy, LAST_WORDS_MS).unref())
-    setTimeout(destroy, fault === null ? LAST_ANSWERS_MS : LAST_WORDS_MS).unref()
+    endSocket(this.socket, fault === null ? LAST_ANSWERS_MS : LAST_WORDS_MS)
     this.onClosed(fault)
   }
 }

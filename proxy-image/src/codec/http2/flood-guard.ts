@@ -16,7 +16,9 @@ const WASTE_WINDOW_MS = 10_000
 /**
  * Counts what costs the peer nothing and us something: frames that move no request (CVE-2019-9512 and others: SETTINGS,
  * PING, PRIORITY, empty DATA, WINDOW_UPDATE), and requests that are reset at once, by the peer (CVE-2023-44487) or by us on
- * its provocation (CVE-2025-8671). Who has too much of it loses the connection.
+ * its provocation (CVE-2025-8671). Who has too much of it loses the connection. Streams that are TCP connections are reset as
+ * their clients like (a port check is nothing else), which is no fault of the authenticated sidecar that carries them, and
+ * costs it a connection of its own.
  */
 export class FloodGuard {
   private budget = BURST
@@ -24,6 +26,11 @@ export class FloodGuard {
   private wasted = 0
   private served = 0
   private windowSinceMs = this.filledAtMs
+  private readonly tunnels: boolean
+
+  constructor(tunnels: boolean) {
+    this.tunnels = tunnels
+  }
 
   /** A frame that moves nothing. @throws ConnectionError. */
   idleFrame(what: string): void {
@@ -32,6 +39,11 @@ export class FloodGuard {
     this.budget = Math.min(BURST, Math.floor(((now - this.filledAtMs) / 1000) * PER_SECOND))
     this.filledAtMs = now
     if (this.budget <= 0) throw new ConnectionError(ENHANCE_YOUR_CALM, `too many ${what} frames`)
+  }
+
+  /** A frame of a stream that is reset already. @throws ConnectionError. */
+  lateFrame(what: string): void {
+    if (!this.tunnels) this.idleFrame(what)
   }
 
   /** A frame that is answered: who does not read the answers must not make more of them (CVE-2019-9517). @throws ConnectionError. */
@@ -53,6 +65,7 @@ export class FloodGuard {
 
   /** A stream was reset soon, and before its answer. @throws ConnectionError when that is all the peer does. */
   streamWasted(): void {
+    if (this.tunnels) return
     const now = performance.now()
     if (now - this.windowSinceMs > WASTE_WINDOW_MS) {
       this.windowSinceMs = now

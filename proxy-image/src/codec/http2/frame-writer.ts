@@ -15,6 +15,11 @@ import {
   WINDOW_UPDATE,
 } from './frames.ts'
 
+/** RFC 8446, section 5.1. A block is cut into records from its beginning on, and the other side decrypts whole frames. */
+const RECORD_BYTES = 16_384
+/** What is left of a record is not worth a frame if it is less. */
+const MIN_FRAME_BYTES = 64
+
 /**
  * What a connection sends: frames of all its streams are collected, and leave in one write at the end of the turn.
  */
@@ -23,6 +28,12 @@ export class FrameWriter extends BlockWriter {
   private lastBlock = 0
   private lastFlagsAt = -1
   private lastStream = 0
+
+  /** The largest payload of DATA that is sent: with its head it fills the record of TLS that it begins in. */
+  get bodyRoom(): number {
+    const left = RECORD_BYTES - (this.at % RECORD_BYTES)
+    return (left < MIN_FRAME_BYTES ? RECORD_BYTES : left) - FRAME_HEAD_BYTES
+  }
 
   data(streamId: number, chunk: Buffer, start: number, end: number): void {
     this.frame(end - start, DATA, 0, streamId)

@@ -42,11 +42,6 @@ export const ENABLE_CONNECT_PROTOCOL = 8
 export const FRAME_HEAD_BYTES = 9
 /** The largest payload that is taken: the one that every peer takes (section 4.2). */
 export const FRAME_BYTES = 16_384
-/**
- * The largest payload of DATA that is sent: with its head it fills one record of TLS (RFC 8446, section 5.1), so that the
- * other side decrypts whole frames.
- */
-export const BODY_FRAME_BYTES = FRAME_BYTES - FRAME_HEAD_BYTES
 /** Section 6.9.1. */
 export const MAX_WINDOW = 0x7fff_ffff
 export const DEFAULT_WINDOW = 65_535

@@ -5,7 +5,7 @@ import { type FieldSection, trailersOf } from '../field-section.ts'
 import { badRequest } from '../http1/syntax.ts'
 import type { RequestHead, ResponseHead } from '../message.ts'
 import type { DownstreamStream, RequestReceiver } from '../stream.ts'
-import { Http2Connection, STREAM_WINDOW } from './connection.ts'
+import { Http2Connection } from './connection.ts'
 import { fieldName } from './field.ts'
 import { fieldOf } from './field-cache.ts'
 import { Http2Fields } from './fields.ts'
@@ -22,6 +22,7 @@ import {
   REFUSED_STREAM,
   STREAM_CLOSED,
 } from './frames.ts'
+import { MAX_TUNNELS } from './receive-window.ts'
 import { MALFORMED, requestHead } from './request.ts'
 import { statusField } from './response.ts'
 import { Http2Stream } from './stream.ts'
@@ -62,12 +63,19 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
   private prefaceBytes = 0
   /** What is incomplete since {@link headSinceMs}. */
   private incomplete: number | undefined
+  private readonly maxStreams: number
   private lastId = 0
   private farewell: NodeJS.Timeout | null = null
 
-  constructor(socket: Socket, owner: Http2ServerOwner, tls: { peer: string | null; serverName: string } | null) {
-    super(socket)
+  constructor(
+    socket: Socket,
+    owner: Http2ServerOwner,
+    tls: { peer: string | null; serverName: string } | null,
+    tunnels: boolean,
+  ) {
+    super(socket, tunnels)
     this.owner = owner
+    this.maxStreams = tunnels ? MAX_TUNNELS : MAX_STREAMS
     this.peer = tls?.peer ?? null
     this.serverName = tls?.serverName ?? null
     this.remoteHost = `${socket.remoteAddress}`
@@ -78,7 +86,7 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.end())
     this.greet([
-      [MAX_CONCURRENT_STREAMS, MAX_STREAMS],
+      [MAX_CONCURRENT_STREAMS, this.maxStreams],
       [ENABLE_CONNECT_PROTOCOL, 1],
     ])
   }
@@ -118,7 +126,7 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     if (id <= this.lastId) return this.unknownStream(id, 'HEADERS')
     this.lastId = id
     // Between the two GOAWAYs what comes is still served; after them it may be repeated elsewhere.
-    if (this.farewellSaid || this.streams.size >= MAX_STREAMS) return this.refuseStream(id)
+    if (this.farewellSaid || this.streams.size >= this.maxStreams) return this.refuseStream(id)
     this.guard.answeredFrame('HEADERS', this.writer.unsentBytes)
     const { fields, oversized } = this.decoder
     const head = oversized ? badRequest('request head too large', 'head_too_large') : requestHead(fields, endStream)
@@ -150,7 +158,7 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     ])
     this.sectionWriter.send(id, [statusField(STATUS[error.reason])], fields, false)
     // Without room in the window the length still says that something is missing.
-    if (!this.sendLoose(id, body)) return this.refuse(id, CANCEL)
+    if (!this.bodies.sendLoose(id, body, this.peerInitialWindow)) return this.refuse(id, CANCEL)
     this.writer.endStream(id)
     if (!endStream) this.refuse(id, NO_ERROR)
   }
@@ -171,7 +179,7 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
   /** An answer that does not wait for the rest of its request: the client may stop (RFC 9113, section 8.1). */
   protected override endSent(stream: ServerStream): void {
     super.endSent(stream)
-    if (!stream.closed) this.resetStream(stream, NO_ERROR)
+    if (!stream.closed && !stream.allowHalfOpen) this.resetStream(stream, NO_ERROR)
   }
 
   /** A client has nothing to say by it: nothing is pushed. */
@@ -236,7 +244,7 @@ class ServerStream extends Http2Stream implements DownstreamStream {
   private answered = false
 
   constructor(connection: Http2ServerConnection, id: number, head: RequestHead, sendWindow: number) {
-    super(connection, id, sendWindow, STREAM_WINDOW)
+    super(connection, id, sendWindow)
     this.server = connection
     this.head = head
     this.openedAtMs = connection.activeAtMs
@@ -273,6 +281,10 @@ class ServerStream extends Http2Stream implements DownstreamStream {
 
   get reading(): boolean {
     return this.server.reading
+  }
+
+  get retireAtMs(): number {
+    return this.server.retireAtMs
   }
 
   // ---- the request ------------------------------------------------------------------------------------------------
@@ -315,6 +327,7 @@ class ServerStream extends Http2Stream implements DownstreamStream {
 
   sendHead(head: ResponseHead): void {
     if (this.closed) return
+    this.allowHalfOpen = this.server.tunnels && head.status === 101
     this.server.answer(this, this.head.upgrade === null ? head : connectAnswer(head, this.peer !== null))
   }
 
@@ -333,7 +346,7 @@ class ServerStream extends Http2Stream implements DownstreamStream {
 
   end(trailers: FieldSection | null): void {
     this.answered = true
-    this.receiver = null
+    if (!this.allowHalfOpen) this.receiver = null
     this.finish(trailers)
   }
 

@@ -28,6 +28,8 @@ export abstract class Http2Stream {
   /** Received, but not credited because the other side is slow. */
   held = 0
   paused = false
+  /** The end of one side leaves the other one open. */
+  allowHalfOpen = false
   /** Body bytes that must still come: what Content-Length says, none where there is no body; -1: nobody knows. */
   expected = -1
   protected readonly connection: Http2Connection<Http2Stream>
@@ -40,11 +42,11 @@ export abstract class Http2Stream {
   private wantsDrain = false
   private ending: { readonly trailers: FieldSection | null } | null = null
 
-  constructor(connection: Http2Connection<Http2Stream>, id: number, sendWindow: number, receiveBytes: number) {
+  constructor(connection: Http2Connection<Http2Stream>, id: number, sendWindow: number) {
     this.connection = connection
     this.id = id
     this.sendWindow = sendWindow
-    this.receiveWindow = new ReceiveWindow(receiveBytes)
+    this.receiveWindow = new ReceiveWindow(connection.windows.stream, connection.windows)
   }
 
   // ---- what the peer sends ----------------------------------------------------------------------------------------
@@ -64,10 +66,10 @@ export abstract class Http2Stream {
 
   write(chunk: Buffer, start: number, end: number): void {
     if (this.closed || start === end) return
-    const from = this.queue === null ? this.connection.sendData(this, chunk, start, end) : start
+    const from = this.queue === null ? this.connection.bodies.send(this, chunk, start, end) : start
     if (from === end) return
     this.enqueue(chunk, from, end)
-    this.connection.wait(this)
+    this.connection.bodies.wait(this)
   }
 
   /** What waits must outlive the read that it came from, and cost no more than it is, however small its pieces are. */
@@ -99,11 +101,17 @@ export abstract class Http2Stream {
     this.connection.sendEnd(this, this.ending!.trailers)
   }
 
-  /** False: too much waits; an `onDrain` follows. */
+  /** False: too much waits, or the end does; an `onDrain` follows. */
   flush(): boolean {
-    if (this.queuedBytes <= QUEUE_BYTES) return true
+    if (this.ending === null ? this.hasRoom : this.queue === null) return true
     this.wantsDrain = true
+    this.connection.bodies.wait(this)
     return false
+  }
+
+  private get hasRoom(): boolean {
+    const { connection, queue } = this
+    return connection.tunnels ? queue === null && connection.takesRead(this) : this.queuedBytes <= QUEUE_BYTES
   }
 
   /** Sends what waits, as far as the windows allow. True: nothing waits any more. */
@@ -111,7 +119,7 @@ export abstract class Http2Stream {
     while (this.queue !== null && !this.closed) {
       const first = this.queue[0]!
       const end = this.queue.length === 1 ? this.lastEnd : first.length
-      const sent = this.connection.sendData(this, first, this.firstAt, end)
+      const sent = this.connection.bodies.send(this, first, this.firstAt, end)
       this.queuedBytes -= sent - this.firstAt
       this.firstAt = sent
       if (sent < end) return false
