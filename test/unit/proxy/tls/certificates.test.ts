@@ -58,7 +58,8 @@ function open(part: Partial<TerminatingSource>) {
     alpnProtocols: ['http/1.1'],
     onConnection: (socket) => {
       socket.on('error', () => {})
-      socket.end('hello')
+      // In the turn of the handshake node (24.21) ends a socket without close_notify, which openssl calls an error.
+      setImmediate(() => socket.end('hello'))
     },
     onRejected: (reason) => rejected.push(reason),
     pollMs: 20,
@@ -124,9 +125,7 @@ describe('several certificates of one listener', () => {
   it('are those that openssl sees', async () => {
     const port = await listen(await threeCertificates())
     const seen = async (...args: string[]) => {
-      const child = run('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, ...args])
-      child.child.stdin!.end()
-      const { stdout } = await child
+      const { stdout } = await run('openssl', ['s_client', '-ign_eof', '-connect', `127.0.0.1:${port}`, ...args])
       const text = run('openssl', ['x509', '-noout', '-ext', 'subjectAltName'])
       text.child.stdin!.end(stdout)
       return (await text).stdout
