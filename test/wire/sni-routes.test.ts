@@ -6,72 +6,52 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Route, Snapshot } from '../../runtime/model/snapshot.ts'
-import { createTestCa, type TestCa } from '../support/certificates.ts'
 import { inRecords, nodeHello } from '../support/hellos.ts'
 import { forwardRoute } from '../support/snapshots.ts'
-import {
-  echo,
-  listenTo,
-  startTcpApp,
-  startTcpCallee,
-  startTcpCaller,
-  startTlsApp,
-  type TcpCaller,
-  VIP,
-} from '../support/tcp-pair.ts'
+import { echo, listenTo, startTlsApp, type TcpCaller, VIP } from '../support/tcp-pair.ts'
+import { tcpRig } from '../support/tcp-rig.ts'
 
 /** Routes of one TCP port that are chosen by what clients of TLS ask for; the apps end the TLS themselves. */
 
-let ca: TestCa
-beforeAll(async () => {
-  ca = await createTestCa('mesh')
-})
-
-const closers: (() => void | Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
+const rig = tcpRig()
+const { closers } = rig
 
 /** An app behind a sidecar that says its own name and which one it was asked for. */
 async function startTenant(name: string) {
-  const app = await startTlsApp(ca, ['*.example'], (heard, asked) => `${name} heard ${heard} for ${asked}\n`)
+  const app = await startTlsApp(rig.ca, ['*.example'], (heard, asked) => `${name} heard ${heard} for ${asked}\n`)
   closers.push(() => app.close())
-  const callee = await startTcpCallee(ca, app.port, { name })
-  closers.push(() => callee.proxy.close())
-  return { meshPort: callee.meshPort }
+  const { meshPort } = await rig.callee(app.port, { name })
+  return { meshPort }
 }
 
 const named = (name: string, ...serverNames: string[]): Route =>
   forwardRoute(name, name, { match: { serverNames }, timeouts: { requestMs: 0 } })
 
+const unnamed = forwardRoute('rest', 'rest', { timeouts: { requestMs: 0 } })
+
 /** A caller whose routes go to `exact`, `wild`, `deep` and, where there is one, to `rest`, all behind mTLS of sidecars. */
 async function tenants(options: { rest?: boolean; accessLogs?: Snapshot['accessLogs'] } = {}): Promise<TcpCaller> {
-  const plain = await startTcpApp(echo)
-  closers.push(() => plain.close())
-  const behind = await startTcpCallee(ca, plain.port, { name: 'rest' })
-  closers.push(() => behind.proxy.close())
-  const caller = await startTcpCaller(
-    ca,
+  const plain = await rig.app(echo)
+  const { meshPort } = await rig.callee(plain.port, { name: 'rest' })
+  return rig.caller(
     {
       exact: [await startTenant('exact')],
       wild: [await startTenant('wild')],
       deep: [await startTenant('deep')],
-      rest: [{ meshPort: behind.meshPort }],
+      rest: [{ meshPort }],
     },
     {
       routes: [
         named('wild', '*.example'),
         named('deep', '*.deep.example'),
         named('exact', 'db.deep.example', 'other.test'),
-        ...(options.rest === false ? [] : [forwardRoute('rest', 'rest', { timeouts: { requestMs: 0 } })]),
+        ...(options.rest === false ? [] : [unnamed]),
       ],
       ...(options.accessLogs === undefined ? {} : { accessLogs: options.accessLogs }),
     },
   )
-  closers.push(() => caller.proxy.close())
-  return caller
 }
 
 function socketOf(via: TcpCaller): Socket {
@@ -151,14 +131,8 @@ describe('TCP routes with server names, through a pair of sidecars', () => {
   })
 
   it('let the app speak first to a client that is silent for 200 ms', async () => {
-    const greeting = await startTcpApp((socket) => void socket.write('220 ready\r\n'))
-    closers.push(() => greeting.close())
-    const via = await startTcpCaller(
-      ca,
-      { rest: [{ appPort: greeting.port }] },
-      { routes: [named('rest', 'a.test'), forwardRoute('rest', 'rest', { timeouts: { requestMs: 0 } })] },
-    )
-    closers.push(() => via.proxy.close())
+    const greeting = await rig.app((socket) => void socket.write('220 ready\r\n'))
+    const via = await rig.caller({ rest: [{ appPort: greeting.port }] }, { routes: [named('rest', 'a.test'), unnamed] })
     const since = performance.now()
     const heard = listenTo(socketOf(via))
     await expect.poll(heard.text).toBe('220 ready\r\n')
@@ -166,14 +140,8 @@ describe('TCP routes with server names, through a pair of sidecars', () => {
   })
 
   it('keep to half-close: a client that ends without a word still hears the app', async () => {
-    const daytime = await startTcpApp((socket) => void socket.once('end', () => socket.end('noon')).resume())
-    closers.push(() => daytime.close())
-    const via = await startTcpCaller(
-      ca,
-      { rest: [{ appPort: daytime.port }] },
-      { routes: [named('rest', 'a.test'), forwardRoute('rest', 'rest', { timeouts: { requestMs: 0 } })] },
-    )
-    closers.push(() => via.proxy.close())
+    const daytime = await rig.app((socket) => void socket.once('end', () => socket.end('noon')).resume())
+    const via = await rig.caller({ rest: [{ appPort: daytime.port }] }, { routes: [named('rest', 'a.test'), unnamed] })
     const socket = socketOf(via)
     const heard = listenTo(socket)
     socket.end()

@@ -1,8 +1,9 @@
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { remainingLifeMs } from './peer.ts'
+import { SESSION_SECONDS } from './server.ts'
 
-/** The server takes a session for 300 s (SESSION_SECONDS in server.ts), and gives no new one for it. */
-const FORGET_AFTER_MS = 240_000
+/** Well before the server does, which gives no new session for an old one. */
+const FORGET_AFTER_MS = SESSION_SECONDS * 800
 /** A session whose certificates end sooner is not worth a connection. */
 const MIN_LIFE_MS = 30_000
 
