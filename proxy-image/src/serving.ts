@@ -11,7 +11,7 @@ import { CompiledTable } from './chain/tables.ts'
 import { TracedChain } from './chain/traced.ts'
 import { actualPort, type ProxyEnvironment } from './env.ts'
 import { Arrivals, MESH_PORT, type Passthrough } from './listen/arrivals.ts'
-import { HttpDoor } from './listen/door.ts'
+import { type Door, HttpDoor } from './listen/door.ts'
 import { inboundLabel, listenerLabel, passthroughLabel } from './listen/label.ts'
 import { Ports, type WantedPort } from './listen/ports.ts'
 import type { Log } from './log.ts'
@@ -62,8 +62,9 @@ export class Serving {
   readonly ports = new Ports()
   snapshot: Snapshot | null = null
   clusters: ReadonlyMap<string, UpstreamCluster> = new Map()
-  /** Clusters of former snapshots over which something is still under way. */
-  private readonly leaving = new Set<UpstreamCluster>()
+  /** Doors and clusters of former snapshots, through which something is still under way. */
+  private readonly leavingDoors = new Set<Door>()
+  private readonly leavingClusters = new Set<UpstreamCluster>()
   draining = false
   private readonly options: ServingOptions
   private readonly endpoints = new Map<string, EndpointSet>()
@@ -101,13 +102,15 @@ export class Serving {
     for (const entrance of draft.doors.values()) entrance.open()
     for (const [id, { door }] of this.doors) {
       const next = draft.doors.get(id)?.door
+      if (next === door) continue
       if (next === undefined) door.drain()
-      else if (next !== door) door.oust()
+      else door.oust()
+      this.leavingDoors.add(door)
     }
     for (const cluster of this.clusters.values()) {
       if (draft.clusters.get(cluster.spec.name) === cluster) continue
       cluster.close()
-      this.leaving.add(cluster)
+      this.leavingClusters.add(cluster)
     }
     for (const [key, one] of this.terminations) if (draft.terminations.get(key) !== one) one.close()
     this.clusters = draft.clusters
@@ -351,34 +354,36 @@ export class Serving {
 
   /** Housekeeping of every second: ends what is too old, too slow or too quiet at `now`, a time of `performance.now()`. */
   sweep(now: number): void {
-    for (const { door } of this.doors.values()) door.sweep(now)
+    for (const door of this.everyDoor()) door.sweep(now)
     for (const cluster of this.clusters.values()) cluster.sweep(now)
-    for (const cluster of this.leaving) {
-      cluster.sweep(now)
-      if (cluster.quiet) this.leaving.delete(cluster)
+    for (const cluster of this.leavingClusters) cluster.sweep(now)
+    for (const leaving of [this.leavingDoors, this.leavingClusters] as Set<{ readonly quiet: boolean }>[]) {
+      for (const one of leaving) if (one.quiet) leaving.delete(one)
     }
   }
 
+  private everyDoor(): Door[] {
+    return [...[...this.doors.values()].map(({ door }) => door), ...this.leavingDoors]
+  }
+
   get busy(): number {
-    let busy = 0
-    for (const { door } of this.doors.values()) busy += door.busy
-    return busy
+    return this.everyDoor().reduce((sum, { busy }) => sum + busy, 0)
   }
 
   /** From now on every answer ends its connection, so that peers and clients go elsewhere. */
   drain(): void {
     this.draining = true
-    for (const { door } of this.doors.values()) door.drain()
+    for (const door of this.everyDoor()) door.drain()
   }
 
   closeIdle(): void {
-    for (const { door } of this.doors.values()) door.closeIdle()
+    for (const door of this.everyDoor()) door.closeIdle()
   }
 
   close(): void {
     clearInterval(this.sweeper)
     this.ports.close()
-    for (const { door } of this.doors.values()) door.closeAll()
+    for (const door of this.everyDoor()) door.closeAll()
     for (const cluster of this.clusters.values()) cluster.close()
     for (const termination of this.terminations.values()) termination.close()
   }

@@ -15,7 +15,7 @@ export const WINDOW_UPDATE = 8
 export const CONTINUATION = 9
 export const END_STREAM = 1
 export const END_HEADERS = 4
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
+export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 export interface Frame {
   readonly type: number
@@ -138,15 +138,16 @@ export async function connectFrames(port: number, own: Buffer = settings()): Pro
   return client
 }
 
-/** One connection that a {@link FrameServer} accepted. */
+/** One connection as frames: what a {@link FrameServer} accepted, or, `toServer`, the other side of one. */
 export class FrameConnection {
   readonly socket: Socket
   readonly frames: Frame[] = []
   private rest = Buffer.alloc(0)
-  private greeted = false
+  private greeted: boolean
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, toServer = false) {
     this.socket = socket
+    this.greeted = toServer
   }
 
   send(...frames: readonly Buffer[]): void {

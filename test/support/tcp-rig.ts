@@ -43,15 +43,17 @@ export function tcpRig() {
       return socket
     },
     /** Something between two sidecars that sees their connections. */
-    async tap(port: number): Promise<{ port: number; connections: Socket[] }> {
+    async tap(port: number): Promise<{ port: number; connections: Socket[]; onward: Socket[] }> {
       const connections: Socket[] = []
+      const onward: Socket[] = []
       const server = createServer((socket) => {
         connections.push(socket)
-        const onward = connect(port, '127.0.0.1')
-        for (const one of [socket, onward]) one.on('error', () => {})
-        socket.on('close', () => onward.destroy())
-        onward.on('close', () => socket.destroy())
-        socket.pipe(onward).pipe(socket)
+        const other = connect(port, '127.0.0.1')
+        onward.push(other)
+        for (const one of [socket, other]) one.on('error', () => {})
+        socket.on('close', () => other.destroy())
+        other.on('close', () => socket.destroy())
+        socket.pipe(other).pipe(socket)
       })
       server.listen(0, '127.0.0.1')
       await once(server, 'listening')
@@ -59,7 +61,7 @@ export function tcpRig() {
         server.close()
         for (const socket of connections) socket.destroy()
       })
-      return { port: (server.address() as AddressInfo).port, connections }
+      return { port: (server.address() as AddressInfo).port, connections, onward }
     },
   }
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import http2 from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
+import { snapshot } from '../support/snapshots.ts'
 import { echo, identityOf, listenTo, type TcpCaller } from '../support/tcp-pair.ts'
 import { tcpRig } from '../support/tcp-rig.ts'
 
@@ -17,6 +18,19 @@ async function pair(onSocket: (socket: Socket) => void, options: Parameters<type
   const answering = await callee(port, options)
   const between = await tap(answering.meshPort)
   return { via: await caller({ callee: [{ meshPort: between.port }] }), answering, between, sockets }
+}
+
+/** The same with twenty clients, of whose bytes none leaves the caller's sidecar for the time being. */
+async function stalledPair(onSocket: (socket: Socket) => void) {
+  const made = await pair(onSocket)
+  const bulk = Array.from({ length: 20 }, () => client(made.via))
+  for (const socket of bulk) {
+    socket.on('error', () => {})
+    socket.write('bulk')
+  }
+  await expect.poll(() => made.sockets.length).toBe(20)
+  made.between.onward[0]!.pause()
+  return { ...made, bulk }
 }
 
 async function says(via: TcpCaller, words: string): Promise<Socket> {
@@ -253,6 +267,48 @@ describe('the connection that streams share', () => {
   })
 })
 
+describe('a connection that is busy with others', () => {
+  it('carries a request with an end behind it, and its answer', { timeout: 30_000 }, async () => {
+    const { via, between, bulk } = await stalledPair((socket) => {
+      let heard = ''
+      socket.on('data', (chunk) => {
+        if (heard.length < 7) heard += chunk.toString('latin1', 0, 7)
+      })
+      socket.on('end', () => socket.end(`answer to ${heard}`))
+    })
+    const [carrier] = between.connections
+    const small = client(via)
+    const heard = listenTo(small)
+    small.end('request')
+    await pause(300)
+    carrier!.pause()
+    for (const socket of bulk) socket.write(Buffer.alloc(1024 * 1024))
+    await pause(500)
+    between.onward[0]!.resume()
+    await pause(300)
+    carrier!.resume()
+    expect(await heard.over).toBe('end')
+    expect(heard.text()).toBe('answer to request')
+  })
+})
+
+describe('a port that the snapshot has no more', () => {
+  it('is looked after as long as somebody uses it: a peer that is gone is found', async () => {
+    const { via, answering, between, sockets } = await pair(echo)
+    await says(via, 'x')
+    const { serving } = answering.proxy
+    await serving.apply(snapshot({ listeners: [], clusters: [] }))
+    expect(serving.busy).toBe(1)
+    between.connections[0]!.unpipe()
+    between.connections[0]!.pause()
+    const now = performance.now()
+    serving.sweep(now + 16_000)
+    serving.sweep(now + 32_000)
+    await expect.poll(() => sockets[0]!.destroyed).toBe(true)
+    expect(serving.busy).toBe(0)
+  })
+})
+
 describe('health of a TCP port behind its sidecar', () => {
   const origin = { kind: 'virtual-node' as const, name: 'callee' }
   const every = { intervalMs: 30, timeoutMs: 1_000, healthyThreshold: 1, unhealthyThreshold: 1, port: null, origin }
@@ -264,12 +320,13 @@ describe('health of a TCP port behind its sidecar', () => {
     const { port, close } = await app((socket) => {
       socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'))
     })
-    const { meshPort } = await callee(port)
+    const { meshPort, proxy } = await callee(port)
     const healthCheck = { ...every, ...asked }
     const via = await caller({ callee: [{ meshPort }, { meshPort }] }, { cluster: { healthCheck } })
     const available = () => via.proxy.count('weft_endpoints', { state: 'available' })
     await pause(300)
     expect(available()).toBe(2)
+    expect(proxy.count('weft_tcp_failures_total')).toBe(0)
     close()
     await expect.poll(available).toBe(0)
   })

@@ -28,6 +28,8 @@ export interface Door {
   readonly open: number
   /** What is under way: requests, or connections that are one exchange. */
   readonly busy: number
+  /** Not even an idle connection is left. */
+  readonly quiet: boolean
   /** Call about once a second. */
   sweep(now: number): void
   /** From now on clients are asked to go elsewhere. */
@@ -67,6 +69,10 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
 
   get open(): number {
     return this.http1.size + this.http2.size
+  }
+
+  get quiet(): boolean {
+    return this.open === 0
   }
 
   /** Requests under way. */
@@ -147,7 +153,7 @@ export class HttpDoor implements Door, ServerConnectionOwner, Http2ServerOwner {
       if (this.expired(connection, now)) continue
       if (now > connection.retireAtMs) connection.drain()
       if (!connection.keepAlive(now)) {
-        this.countBreak(connection, 'keep_alive_timeout', 'no answer to a PING')
+        this.countBreak(connection, 'keep_alive_timeout', 'no sign of life')
         connection.close()
       } else if (connection.idle && now - connection.activeAtMs > IDLE_TIMEOUT_MS) connection.close()
     }

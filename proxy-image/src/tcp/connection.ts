@@ -25,8 +25,8 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 const CERTIFICATE_MARGIN_MS = 1_000
 
 /**
- * One connection of a TCP listener, from its acceptance to its last byte, and what the access log says of it. Nothing is
- * taken out of it before there is an endpoint to send it to.
+ * One connection of a TCP listener, from its acceptance to its last byte, and what the access log says of it. What
+ * its client says waits in the socket until there is an endpoint to send it to.
  */
 export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner {
   readonly startTimeMs = Date.now()
@@ -93,13 +93,16 @@ export class TcpConnection implements AccessLogRecord, RelayOwner, DeadlineOwner
       this.idle = new Deadline(this)
       this.idle.set(this.idleMs, this.movedAtMs)
     }
-    const retireAtMs = Math.min(this.retireAtMs, upstream.endsAtMs - CERTIFICATE_MARGIN_MS)
-    if (retireAtMs !== Number.POSITIVE_INFINITY) {
-      const lifeMs = retireAtMs - performance.now()
-      this.expiry = setTimeout(() => this.expire(), Math.min(Math.max(lifeMs, 0), MAX_TIMER_MS))
-      this.expiry.unref()
-    }
+    this.expireAt(Math.min(this.retireAtMs, upstream.endsAtMs - CERTIFICATE_MARGIN_MS))
     this.relay.join(upstream.end)
+  }
+
+  private expireAt(atMs: number): void {
+    if (atMs === Number.POSITIVE_INFINITY) return
+    const lifeMs = atMs - performance.now()
+    const then = () => (lifeMs > MAX_TIMER_MS ? this.expireAt(atMs) : this.expire())
+    this.expiry = setTimeout(then, Math.min(Math.max(lifeMs, 0), MAX_TIMER_MS))
+    this.expiry.unref()
   }
 
   private expire(): void {

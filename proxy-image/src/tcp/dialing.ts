@@ -32,7 +32,7 @@ export interface Dialed {
 
 /** Endpoints that one connection is tried at. */
 const MAX_ATTEMPTS = 3
-/** What a peer's sidecar says of itself or of us is no fault of the way to it. */
+/** What a peer's sidecar says of itself or of us. */
 const SAID_NO: ReadonlySet<Reason> = new Set(['unauthorized_caller', 'overflow', 'draining'])
 /** The stream met the end of what carries it: another one to the same endpoint may do. */
 const LOST: ReadonlySet<Reason> = new Set(['upstream_closed', 'upstream_reset'])
@@ -112,11 +112,16 @@ export class Dialing {
   private failed(error: ProxyError, endpoint: PooledEndpoint, cluster: UpstreamCluster): void {
     endpoint.failures++
     cluster.metrics.failed(error.reason)
-    if (!SAID_NO.has(error.reason)) cluster.outlier?.onConnectFailure(endpoint, Date.now())
+    if (!isHarmless(error)) cluster.outlier?.onConnectFailure(endpoint, Date.now())
     const next = error.retry === 'unsent' && this.attempts < MAX_ATTEMPTS ? cluster.pick(this.tried) : undefined
     if (next === undefined || (this.tried.includes(next) && !LOST.has(error.reason))) this.done(error)
     else this.tryAt(next, cluster)
   }
+}
+
+/** No fault of the way to an endpoint: its sidecar says why it does not want us, or what carries us comes to its end. */
+function isHarmless({ reason, cause }: ProxyError): boolean {
+  return SAID_NO.has(reason) || (cause instanceof ProxyError && cause.retry === 'unsent')
 }
 
 function pickTarget({ targets, totalWeight }: TcpPlan): TcpTarget | undefined {

@@ -51,6 +51,10 @@ export class TcpDoor implements Door, RequestTaker {
     return this.connections.size
   }
 
+  get quiet(): boolean {
+    return this.connections.size === 0 && this.peers.quiet
+  }
+
   /** Connections go on as they began, but for those whose peer is let in no more. */
   swap(way: TcpWay): void {
     const { authorize, policy } = way

@@ -2,6 +2,9 @@ import { Duplex } from 'node:stream'
 import { ProxyError } from '../errors.ts'
 import type { EndListener, TcpEnd } from './end.ts'
 
+/** Until an end that says no goodbye is reset. */
+const GOODBYE_MS = 1_000
+
 /** An end as a stream of Node's, for who speaks by one. It copies what it reads. */
 export class EndStream extends Duplex implements EndListener {
   private readonly own: TcpEnd
@@ -10,6 +13,8 @@ export class EndStream extends Duplex implements EndListener {
   constructor(end: TcpEnd) {
     super()
     this.own = end
+    // It may break before anybody listens to it.
+    this.on('error', () => {})
     end.attach(this)
     end.open()
   }
@@ -29,12 +34,15 @@ export class EndStream extends Duplex implements EndListener {
     done()
   }
 
+  /** Says goodbye, so that the other end does not take it for a fault, and waits a moment for the same. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.own.reset(new ProxyError('downstream_closed', 'downstream'))
+    this.own.end()
+    setTimeout(() => this.own.reset(new ProxyError('downstream_closed', 'downstream')), GOODBYE_MS).unref()
     done(error)
   }
 
   onData(chunk: Buffer, start: number, end: number): void {
+    if (this.destroyed) return
     if (!this.push(Buffer.from(chunk.subarray(start, end)))) this.own.pause()
   }
 

@@ -17,7 +17,7 @@ export interface EndListener {
 
 /** One end of a TCP connection that is passed on: a socket, or a stream to the next sidecar. */
 export interface TcpEnd {
-  /** Call it once. Nothing is read until {@link open}. */
+  /** Call it once. Nothing is handed on until {@link open}. */
   attach(listener: EndListener): void
   open(): void
   write(chunk: Buffer, start: number, end: number): void

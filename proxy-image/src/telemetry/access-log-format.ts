@@ -1,9 +1,9 @@
 import type { AccessLog } from '../../../runtime/model/snapshot.ts'
 import type { AccessLogRecord } from './access-log.ts'
-import { compileOperator, type Read } from './access-log-operators.ts'
+import { compileOperator, type Operator } from './access-log-operators.ts'
 import type { Escape, LogLine } from './log-line.ts'
 
-type Part = string | Read
+type Part = string | Operator
 /** Writes one record, or a part of one, into a line. */
 export type Render = (record: AccessLogRecord, line: LogLine) => void
 
@@ -21,7 +21,7 @@ export function compileFormat(format: AccessLog['format']): { format: Render; wa
   if (format.kind === 'text') {
     const template = bytesOf(format.template)
     const ended = template.endsWith('\n') ? template : `${template}\n`
-    return { format: compileText(parse(ended, warnings), escapeText), warnings }
+    return { format: compileText(parse(ended, warnings), escapeText, true), warnings }
   }
   const fields = format.fields.map(({ key, value }, i) => ({
     before: `${i === 0 ? '{' : ','}"${jsonText(key)}":`,
@@ -57,9 +57,9 @@ function parse(template: string, warnings: string[]): Part[] {
     const operator = compileOperator(name, argument, length === undefined ? undefined : Number(length))
     if (operator === null) {
       warnings.push(`the operator ${whole} is not known here; it is written as absent`)
-      parts.push(() => null)
+      parts.push({ read: () => null, isTemplate: false })
     } else {
-      parts.push(operator.read)
+      parts.push(operator)
       warnings.push(...operator.warnings)
     }
   }
@@ -75,24 +75,25 @@ function literal(parts: Part[], text: string): void {
   else parts.push(text)
 }
 
-/** Literals are written as they are. */
-function compileText(parts: readonly Part[], otherwise: Escape): Render {
+/** Literals are written as they are, and so is what stands in the template otherwise, where `asItIs`. */
+function compileText(parts: readonly Part[], otherwise: Escape, asItIs: boolean): Render {
   // Each step: the literal before an operator, and the operator.
-  const steps: { readonly before: string; readonly read: Read }[] = []
+  const steps: (Operator & { readonly before: string })[] = []
   let before = ''
   for (const part of parts) {
     if (typeof part === 'string') before = part
     else {
-      steps.push({ before, read: part })
+      steps.push({ before, read: part.read, isTemplate: part.isTemplate && asItIs })
       before = ''
     }
   }
   const tail = before
   return (record, line) => {
-    for (const { before, read } of steps) {
+    for (const { before, read, isTemplate } of steps) {
       line.raw(before)
       const value = read(record)
       if (typeof value === 'number') line.number(value)
+      else if (isTemplate && value !== null) line.raw(value)
       else line.text(value === null || value === '' ? '-' : value, otherwise)
     }
     line.raw(tail)
@@ -101,9 +102,9 @@ function compileText(parts: readonly Part[], otherwise: Escape): Render {
 
 function compileJsonValue(parts: readonly Part[]): Render {
   const [only] = parts
-  if (parts.length === 1 && typeof only === 'function') {
+  if (parts.length === 1 && typeof only === 'object') {
     return (record, line) => {
-      const value = only(record)
+      const value = only.read(record)
       if (value === null) line.raw('null')
       else if (typeof value === 'number') line.number(value)
       else {
@@ -119,7 +120,7 @@ function compileJsonValue(parts: readonly Part[]): Render {
     if (typeof part === 'string') literal(joined, part)
     else joined.push(part)
   }
-  return compileText(joined, escapeJson)
+  return compileText(joined, escapeJson, false)
 }
 
 /** Control and other characters become `\xHH` or `\uHHHH`, as nginx writes them. */

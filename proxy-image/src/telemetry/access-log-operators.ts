@@ -4,7 +4,14 @@ import { responseFlags } from './response-flags.ts'
 import { compileStartTime } from './start-time.ts'
 
 /** Reads one value of a record; null renders `-` in text and `null` in JSON. */
-export type Read = (record: AccessLogRecord) => string | number | null
+type Read = (record: AccessLogRecord) => string | number | null
+
+/** An operator of a template, ready to read. */
+export interface Operator {
+  readonly read: Read
+  /** What it reads stands in the template itself, but for digits: in a text it needs no escapes. */
+  readonly isTemplate: boolean
+}
 
 /** Names of gRPC statuses by number, as Envoy spells them. */
 const GRPC_STATUS = [
@@ -73,20 +80,21 @@ export function compileOperator(
   name: string,
   argument: string | undefined,
   maxLength: number | undefined,
-): { readonly read: Read; readonly warnings: string[] } | null {
+): (Operator & { readonly warnings: string[] }) | null {
   if (name === 'START_TIME') {
     const { render, unknown } = compileStartTime(argument)
     const warnings = unknown.map((conversion) => `START_TIME does not know ${conversion}; it is written as it stands`)
-    return { read: (record) => render(record.startTimeMs), warnings }
+    return { read: (record) => render(record.startTimeMs), isTemplate: true, warnings }
   }
   if (name === 'HOSTNAME') {
     const host = hostname()
-    return { read: () => host, warnings: [] }
+    return { read: () => host, isTemplate: false, warnings: [] }
   }
   const isHeader = name === 'REQ' || name === 'RESP'
   const read = isHeader ? compileHeader(name, argument) : plain(name)
   if (read === null) return null
-  return { read: maxLength === undefined ? read : (record) => cut(read(record), maxLength), warnings: [] }
+  const within = maxLength === undefined ? read : (record: AccessLogRecord) => cut(read(record), maxLength)
+  return { read: within, isTemplate: false, warnings: [] }
 }
 
 function plain(name: string): Read | null {

@@ -159,7 +159,7 @@ export class Http2Pool implements EndpointPool, Http2ClientOwner {
   sweep(now: number): void {
     for (const connection of [...this.connections]) {
       if (!connection.keepAlive(now)) {
-        this.owner.connectionBroken(this.address, 'keep_alive_timeout', 'no answer to a PING')
+        this.owner.connectionBroken(this.address, 'keep_alive_timeout', 'no sign of life')
         connection.close()
       } else if (now > connection.retireAtMs) {
         connection.retire()

@@ -20,7 +20,7 @@ export interface EndpointPool {
   /** Connections without an exchange. */
   readonly idleCount: number
   readonly activeCount: number
-  /** There is no connection, and none is being opened for a stream that shares one. */
+  /** There is no connection, and none is being opened. */
   readonly quiet: boolean
   /** Gives a stream at once or later. Returns a function that takes the wish back, or null when there is nothing to take. */
   acquire(waiter: StreamWaiter): (() => void) | null
@@ -64,6 +64,8 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
   private readonly idle: Http1ClientConnection[] = []
   private readonly all = new Set<Http1ClientConnection>()
   private readonly idleMs: number
+  /** Connections that are being opened. */
+  private dials = 0
   private retired = false
 
   constructor(plan: DialPlan, address: string, owner: PoolOwner, toSidecar: boolean) {
@@ -82,7 +84,7 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
   }
 
   get quiet(): boolean {
-    return this.all.size === 0
+    return this.all.size === 0 && this.dials === 0
   }
 
   acquire(waiter: StreamWaiter): (() => void) | null {
@@ -106,7 +108,9 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
   /** Opens a connection whose place is already taken. */
   dial(waiter: StreamWaiter): () => void {
     let connection: Http1ClientConnection | null = null
+    this.dials++
     const done = (result: DialResult): void => {
+      this.dials--
       if (result instanceof ProxyError) {
         this.owner.connectionClosed()
         waiter.onConnectFailure(result)
@@ -122,6 +126,7 @@ export class Http1Pool implements EndpointPool, ClientConnectionOwner {
     const cancel = dial(this.plan, this.owner.connectTimeoutMs, done, sink)
     return () => {
       cancel()
+      this.dials--
       this.owner.connectionClosed()
     }
   }

@@ -77,16 +77,16 @@ export class BodySender {
     this.pump()
   }
 
-  /** The peer takes more on this stream. */
+  /** The peer takes more on this stream. What it has not read yet comes first, or it could be sent more and more. */
   goOn(stream: Http2Stream): void {
-    if (this.waiting.has(stream) && stream.pump()) this.waiting.delete(stream)
+    if (!this.writer.blocked && this.waiting.has(stream) && stream.pump()) this.waiting.delete(stream)
   }
 
   /** Lets streams go on that wait. */
   pump(): void {
     for (const stream of this.waiting) {
-      if (stream.pump()) this.waiting.delete(stream)
       if (this.writer.blocked || this.window <= 0) return
+      if (stream.pump()) this.waiting.delete(stream)
     }
   }
 }

@@ -31,6 +31,8 @@ const NAMES = {
   authority: fieldName(':authority'),
   protocol: fieldName(':protocol'),
 }
+/** A peer that has not sent its settings by then never will. */
+const SETTINGS_MS = 10_000
 /** Until the peer says how many streams it takes. */
 const FIRST_MAX_STREAMS = 100
 /** Streams that a connection opens in its life; ids must not run out (RFC 9113, section 5.1.1). */
@@ -48,6 +50,7 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   endsAtMs = Number.POSITIVE_INFINITY
   private readonly owner: Http2ClientOwner
   private nextId = 1
+  private readonly openedAtMs = performance.now()
   /** Streams that were handed out and have not begun. */
   private reserved = 0
   /** Who waits for the peer's settings; null: they are here. */
@@ -75,7 +78,8 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   }
 
   get hasRoom(): boolean {
-    return !this.closed && !this.leaving && this.load < this.peerMaxStreams && this.nextId < LAST_ID
+    const most = this.tunnels ? Math.min(this.peerMaxStreams, MAX_TUNNELS) : this.peerMaxStreams
+    return !this.closed && !this.leaving && this.load < most && this.nextId < LAST_ID
   }
 
   /** A place for one exchange. Only while {@link hasRoom}. */
@@ -188,6 +192,11 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
     this.owner.onClosed(this, fault)
   }
 
+  /** As for both sides, and a peer must say who it is before long. */
+  override keepAlive(now: number): boolean {
+    return super.keepAlive(now) && (this.known === null || now - this.openedAtMs < SETTINGS_MS)
+  }
+
   /** Takes no new streams; ends with the last one. */
   retire(): void {
     this.leaving = true
@@ -224,8 +233,7 @@ class ClientStream extends Http2Stream implements UpstreamStream {
     if (!this.upgrade) return this.client.open(this, request)
     this.client.whenKnown(() => {
       // It may have been given up meanwhile.
-      if (this.closed) this.client.giveBack()
-      else this.client.open(this, request)
+      if (!this.closed) this.client.open(this, request)
     })
   }
 
@@ -253,8 +261,10 @@ class ClientStream extends Http2Stream implements UpstreamStream {
 
   abort(): void {
     this.receiver = null
-    if (this.id === 0) this.closed = true
-    else this.reset(CANCEL)
+    if (this.id !== 0) return this.reset(CANCEL)
+    if (this.closed) return
+    this.closed = true
+    this.client.giveBack()
   }
 
   pauseResponse(): void {

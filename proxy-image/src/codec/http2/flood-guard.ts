@@ -17,8 +17,8 @@ const WASTE_WINDOW_MS = 10_000
  * Counts what costs the peer nothing and us something: frames that move no request (CVE-2019-9512 and others: SETTINGS,
  * PING, PRIORITY, empty DATA, WINDOW_UPDATE), and requests that are reset at once, by the peer (CVE-2023-44487) or by us on
  * its provocation (CVE-2025-8671). Who has too much of it loses the connection. Streams that are TCP connections are reset as
- * their clients like (a port check is nothing else), which is no fault of the authenticated sidecar that carries them, and
- * costs it a connection of its own.
+ * their clients like (a port check is nothing else): they would lose the connection for all others that share it, and cost no
+ * more than connections that come to their end, which an authenticated sidecar may open as fast as it likes.
  */
 export class FloodGuard {
   private budget = BURST

@@ -125,9 +125,9 @@ export class Http2ServerConnection extends Http2Connection<ServerStream> {
     if ((id & 1) === 0) throw new ConnectionError(PROTOCOL_ERROR, 'a client opens odd streams')
     if (id <= this.lastId) return this.unknownStream(id, 'HEADERS')
     this.lastId = id
+    this.guard.answeredFrame('HEADERS', this.writer.unsentBytes)
     // Between the two GOAWAYs what comes is still served; after them it may be repeated elsewhere.
     if (this.farewellSaid || this.streams.size >= this.maxStreams) return this.refuseStream(id)
-    this.guard.answeredFrame('HEADERS', this.writer.unsentBytes)
     const { fields, oversized } = this.decoder
     const head = oversized ? badRequest('request head too large', 'head_too_large') : requestHead(fields, endStream)
     if (head === MALFORMED) {

@@ -103,7 +103,7 @@ export abstract class Http2Stream {
 
   /** False: too much waits, or the end does; an `onDrain` follows. */
   flush(): boolean {
-    if (this.ending === null ? this.hasRoom : this.queue === null) return true
+    if (this.closed || (this.ending === null ? this.hasRoom : this.queue === null)) return true
     this.wantsDrain = true
     this.connection.bodies.wait(this)
     return false
@@ -129,13 +129,13 @@ export abstract class Http2Stream {
       else this.queue.shift()
     }
     if (this.closed) return true
-    if (this.ending !== null) this.sendEnd()
-    if (this.wantsDrain) {
+    if (this.ending !== null && !this.endSent) this.sendEnd()
+    if (this.wantsDrain && (this.ending !== null || this.hasRoom)) {
       this.wantsDrain = false
       this.onDrain()
     }
     // Whoever was told may have written more at once.
-    return this.queue === null
+    return this.queue === null && !this.wantsDrain
   }
 
   /** Gives the stream up and says why. */

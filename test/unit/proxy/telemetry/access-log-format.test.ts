@@ -110,6 +110,7 @@ describe('START_TIME', () => {
     ['%START_TIME(%s.%6f %f)%', '1795446245.067000 067000000'],
     ['%START_TIME(%a %d %b %Y %I:%M %p, day %j)%', 'Mon 23 Nov 2026 03:04 PM, day 327'],
     ['%START_TIME(%F %T %%)%', '2026-11-23 15:04:05 %'],
+    ['%START_TIME("%Y" é)%', `"2026" ${Buffer.from('é').toString('latin1')}`],
   ])('formats %s', (template, expected) => {
     const { format, warnings } = text(template)
     expect(format(record())).toBe(`${expected}\n`)
