@@ -5,8 +5,8 @@ import { proxyBundle } from './proxy-bundle.ts'
  * gigabytes (measured with 64 connections under full load).
  */
 const NODE_FLAGS = [
-  // Requests live for milliseconds: a small nursery holds them all. Not with --optimize-for-size, which makes it half as
-  // large again in silence: half of what it held was alive at each collection, a quarter of all processor time.
+  // Requests live for milliseconds: a small nursery holds them all. Not with --optimize-for-size here, which halves
+  // it in silence: half of what it held was alive at each collection, a quarter of all processor time.
   '--max-semi-space-size=2',
   // The first full collection comes at 8 MB, not at hundreds.
   '--initial-old-space-size=8',

@@ -3,6 +3,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import { parseSpiffeId } from '../../../runtime/model/identity.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import type { TrustBundle } from '../../../runtime/model/sync.ts'
+import { withIssuers } from './chain.ts'
 import { CIPHERS } from './ciphers.ts'
 import { certificateSpiffeId } from './peer.ts'
 
@@ -130,7 +131,7 @@ function contextOptions({ keyPem, chainPem, trust }: Credentials): SecureContext
   for (const pem of trust.certificates) new X509Certificate(pem)
   return {
     key: keyPem,
-    cert: chainPem,
+    cert: withIssuers(chainPem, trust.certificates),
     ca: [...trust.certificates],
     minVersion: 'TLSv1.3',
     ciphers: CIPHERS,

@@ -7,10 +7,12 @@ import {
   type SecureContextOptions,
   type Server,
   type TLSSocket,
+  type TlsOptions,
 } from 'node:tls'
 import { ServerNames } from '../../../runtime/model/server-name.ts'
 import type { Certificate, ClientValidation, FileCertificate } from '../../../runtime/model/snapshot.ts'
 import type { Log } from '../log.ts'
+import { certificatesOf, withIssuers } from './chain.ts'
 import { CIPHERS } from './ciphers.ts'
 import type { WorkloadIdentity } from './identity.ts'
 import { alternativeNames, carriesName } from './peer.ts'
@@ -60,9 +62,11 @@ const POLL_MS = 10_000
 export function createTerminatingServer(options: TerminatingOptions): TerminatingServer {
   const { clientValidation, identity, log, onConnection, onRejected } = options
   const credentials = new Credentials(options, identity, log)
+  const SNICallback: TlsOptions['SNICallback'] = (name, done) => done(null, credentials.contextFor(name.toLowerCase()))
   const server = createServer({
     ...credentials.options(),
-    SNICallback: (name, done) => done(null, credentials.contextFor(name.toLowerCase())),
+    // To be asked interrupts a handshake, for nothing where there is one certificate for all names.
+    ...(credentials.isOne ? {} : { SNICallback }),
     requestCert: clientValidation !== null,
     rejectUnauthorized: clientValidation !== null,
     ALPNProtocols: [...options.alpnProtocols],
@@ -75,9 +79,11 @@ export function createTerminatingServer(options: TerminatingOptions): Terminatin
   })
   server.on('secureConnection', (socket) => {
     const certificate = clientValidation === null ? undefined : socket.getPeerX509Certificate()
-    const ownEndMs = credentials.endsAtMs(socket.servername || '')
-    const endsAtMs = Math.min(ownEndMs, certificate?.validToDate.getTime() ?? ownEndMs)
-    const rejection = clientValidation === null ? null : rejectionOf(certificate, socket.authorized, clientValidation)
+    const peerEndMs = certificate?.validToDate.getTime() ?? Number.POSITIVE_INFINITY
+    const endsAtMs = Math.min(credentials.endsAtMs(socket.servername || ''), peerEndMs)
+    const isShown = certificate !== undefined && socket.authorized
+    const rejection =
+      clientValidation === null ? null : rejectionOf(isShown ? certificate : null, peerEndMs, clientValidation)
     if (rejection === null) return onConnection(socket, endsAtMs)
     onRejected(rejection)
     // The client may reset while we close; nobody else listens for that.
@@ -109,21 +115,26 @@ export function createTerminatingServer(options: TerminatingOptions): Terminatin
  * the dates are looked at again. No names given: any certificate of the CA will do, as in App Mesh.
  */
 function rejectionOf(
-  certificate: X509Certificate | undefined,
-  authorized: boolean,
+  certificate: X509Certificate | null,
+  endsAtMs: number,
   { sans }: NonNullable<ClientValidation>,
 ): Rejection | null {
-  if (certificate === undefined || !authorized) return 'no_certificate'
-  if (certificate.validToDate.getTime() <= Date.now()) return 'certificate_expired'
+  if (certificate === null) return 'no_certificate'
+  if (endsAtMs <= Date.now()) return 'certificate_expired'
   return sans.length === 0 || carriesName(certificate, sans) ? null : 'name_not_accepted'
 }
 
 /** A certificate with its chain and key, and the names that it is for. */
 interface Pair {
-  readonly options: SecureContextOptions
+  readonly options: { readonly key: string; readonly cert: string }
   readonly names: readonly string[]
   /** Epoch milliseconds. */
   readonly endsAtMs: number
+}
+
+/** The CAs of clients, in PEM; none are asked for a certificate without. */
+interface Trust {
+  readonly ca?: string[]
 }
 
 /** What is shown to who asks for a name. */
@@ -136,7 +147,7 @@ interface Shown {
 class Credentials {
   private readonly own: Watched<Pair>
   private readonly others: readonly Watched<Pair>[]
-  private readonly trust: Watched<SecureContextOptions>
+  private readonly trust: Watched<Trust>
   private readonly isMesh: { readonly own: boolean; readonly trust: boolean }
   /** Context null: the listener's own. */
   private byName!: ServerNames<Shown>
@@ -150,13 +161,18 @@ class Credentials {
     this.own = watchedPair(certificate, identity, log)
     this.others = certificates.map((one) => watchedPair(one, identity, log, true))
     const trustFiles = clientValidation?.trust.kind === 'file' ? [clientValidation.trust.chain] : []
-    const read = () => (clientValidation === null ? {} : readTrust(clientValidation, identity))
+    const read = (): Trust => (clientValidation === null ? {} : readTrust(clientValidation, identity))
     this.trust = new Watched(trustFiles, read, log)
     this.index()
   }
 
   private get all(): readonly Watched<unknown>[] {
     return [this.own, ...this.others, this.trust]
+  }
+
+  /** There is one certificate for all names. */
+  get isOne(): boolean {
+    return this.others.length === 0
   }
 
   get hasFiles(): boolean {
@@ -195,7 +211,9 @@ class Credentials {
   }
 
   private optionsOf(pair: Pair): SecureContextOptions {
-    return { ...pair.options, ...this.trust.current, minVersion: 'TLSv1.2', ciphers: CIPHERS }
+    const { key, cert } = pair.options
+    const trust = this.trust.current
+    return { key, cert: withIssuers(cert, trust.ca ?? []), ...trust, minVersion: 'TLSv1.2', ciphers: CIPHERS }
   }
 
   /** Every context has the trust of the listener: Node takes the CAs from the one that the server name picks. */
@@ -223,7 +241,7 @@ function readPair(certificate: Certificate, identity: WorkloadIdentity, named: b
     const { keyPem: key, chainPem: cert } = identity.credentials
     return { options: { key, cert }, names: [], endsAtMs: identity.notAfterMs }
   }
-  const options = { key: readFileSync(certificate.key), cert: readFileSync(certificate.chain) }
+  const options = { key: readFileSync(certificate.key, 'utf8'), cert: readFileSync(certificate.chain, 'utf8') }
   createSecureContext(options)
   const leaf = new X509Certificate(options.cert)
   const end = leaf.validToDate
@@ -236,15 +254,13 @@ function readPair(certificate: Certificate, identity: WorkloadIdentity, named: b
   return { options, names, endsAtMs: end.getTime() }
 }
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
-
 /**
  * The CAs that clients are checked against. A bundle without any must fail here: it must never fall back to the public
  * CAs that Node brings.
  */
-function readTrust({ trust }: NonNullable<ClientValidation>, identity: WorkloadIdentity): SecureContextOptions {
-  const ca = trust.kind === 'mesh' ? identity.trust.certificates : readFileSync(trust.chain, 'utf8').match(CERTIFICATE)
-  if (ca === null || ca.length === 0) {
+function readTrust({ trust }: NonNullable<ClientValidation>, identity: WorkloadIdentity): Trust {
+  const ca = trust.kind === 'mesh' ? identity.trust.certificates : certificatesOf(readFileSync(trust.chain, 'utf8'))
+  if (ca.length === 0) {
     throw new Error(`${trust.kind === 'file' ? trust.chain : 'the trust bundle'} holds no PEM certificate`)
   }
   for (const pem of ca) new X509Certificate(pem)
