@@ -6,26 +6,19 @@ import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Cluster } from '../../runtime/model/snapshot.ts'
-import { createTestCa, type TestCa } from '../support/certificates.ts'
 import { startHttp2Server } from '../support/http2-peers.ts'
 import { connectRaw, type RawClient } from '../support/raw-client.ts'
 import { startUpstream, type UpstreamScript } from '../support/raw-upstream.ts'
 import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
 import { cluster, forwardRoute, inboundPort, oneWay, outbound, retry, snapshot, table } from '../support/snapshots.ts'
 import { identityOf } from '../support/tcp-pair.ts'
+import { tcpRig } from '../support/tcp-rig.ts'
 
-let ca: TestCa
-beforeAll(async () => {
-  ca = await createTestCa('mesh')
-})
-
-const closers: (() => void | Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
+const rig = tcpRig()
+const { closers } = rig
 
 /** A way to an app on `appPort`; requests go to `port` for the host `callee.mesh`. */
 interface Way {
@@ -70,7 +63,7 @@ async function pair(appPort: number, between: 'h2' | 'http/1.1'): Promise<Way> {
       ],
       clusters: [cluster('local', { port: appPort, discovery: { kind: 'local' } })],
     }),
-    { identity: await identityOf(ca, 'callee') },
+    { identity: await identityOf(rig.ca, 'callee') },
   )
   const caller = await startServing(
     snapshot({
@@ -85,7 +78,7 @@ async function pair(appPort: number, between: 'h2' | 'http/1.1'): Promise<Way> {
         cluster('egress', { port: 1, discovery: { kind: 'passthrough' } }),
       ],
     }),
-    { identity: await identityOf(ca, 'caller') },
+    { identity: await identityOf(rig.ca, 'caller') },
   )
   const sidecar = { port: meshPort, protocols: [between], version: '0' }
   caller.serving.updateEndpoints({

@@ -45,7 +45,7 @@ export class Deadline {
 }
 
 /** Longer timers fire at once (setTimeout); the queue looks again then, and waits for the rest. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+export const MAX_TIMER_MS = 2 ** 31 - 1
 
 class DeadlineQueue {
   /** Sentinel of a ring: `next` is the oldest member. */

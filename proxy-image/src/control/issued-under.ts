@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import type { TrustBundle } from '../../../runtime/model/sync.ts'
+import { isIssuedBy } from '../tls/chain.ts'
 
 /** Whether a chain (PEM, leaf first, with or without its root) ends at one of the CAs to trust. */
 export function issuedUnder(chainPem: string, { certificates }: TrustBundle): boolean {
@@ -8,6 +9,6 @@ export function issuedUnder(chainPem: string, { certificates }: TrustBundle): bo
   const last = new X509Certificate(end)
   return certificates.some((pem) => {
     const root = new X509Certificate(pem)
-    return last.raw.equals(root.raw) || (last.checkIssued(root) && last.verify(root.publicKey))
+    return last.raw.equals(root.raw) || isIssuedBy(last, root)
   })
 }

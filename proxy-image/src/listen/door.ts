@@ -5,14 +5,13 @@ import { Http2ServerConnection, type Http2ServerOwner } from '../codec/http2/ser
 import type { DownstreamStream, RequestReceiver } from '../codec/stream.ts'
 import type { ProxyError } from '../errors.ts'
 import type { BreakReason, ConnectionBreaks } from '../telemetry/connection-breaks.ts'
+import { CERTIFICATE_MARGIN_MS } from '../tls/peer.ts'
 import type { Refusing } from './refused-request.ts'
 
 /** A request head must be complete within this time of its first byte, or the sender is too slow (Slowloris). */
 const HEAD_TIMEOUT_MS = 10_000
 /** Idle downstream connections are closed after this time; longer than peers keep theirs, so that they close first. */
 const IDLE_TIMEOUT_MS = 300_000
-/** Connections stop taking requests this long before a certificate of theirs ends, and end with it. */
-const CERTIFICATE_MARGIN_MS = 1_000
 
 /** Who is at the other end of a TLS connection. */
 export interface TlsDownstream {

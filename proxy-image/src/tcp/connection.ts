@@ -1,7 +1,8 @@
-import { Deadline, type DeadlineOwner } from '../attempts/deadline.ts'
+import { Deadline, type DeadlineOwner, MAX_TIMER_MS } from '../attempts/deadline.ts'
 import { ProxyError, type Reason } from '../errors.ts'
 import type { AccessLogRecord } from '../telemetry/access-log.ts'
 import type { TcpMetrics } from '../telemetry/tcp-metrics.ts'
+import { CERTIFICATE_MARGIN_MS } from '../tls/peer.ts'
 import { type Dialed, Dialing, type TcpPlan } from './dialing.ts'
 import type { TcpEnd } from './end.ts'
 import { Relay, type RelayOwner } from './relay.ts'
@@ -18,11 +19,6 @@ export interface TcpPeer {
   /** `performance.now()` when the connection must end, for the sake of its certificates. */
   readonly retireAtMs: number
 }
-
-/** Longer timers fire at once (setTimeout). */
-const MAX_TIMER_MS = 2 ** 31 - 1
-/** Connections end this long before the first of their certificates does. */
-const CERTIFICATE_MARGIN_MS = 1_000
 
 /**
  * One connection of a TCP listener, from its acceptance to its last byte, and what the access log says of it. What

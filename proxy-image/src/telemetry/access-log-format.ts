@@ -1,7 +1,7 @@
 import type { AccessLog } from '../../../runtime/model/snapshot.ts'
 import type { AccessLogRecord } from './access-log.ts'
 import { compileOperator, type Operator } from './access-log-operators.ts'
-import type { Escape, LogLine } from './log-line.ts'
+import { type Escape, type LogLine, SPECIAL } from './log-line.ts'
 
 type Part = string | Operator
 /** Writes one record, or a part of one, into a line. */
@@ -126,17 +126,20 @@ function compileJsonValue(parts: readonly Part[]): Render {
 /** Control and other characters become `\xHH` or `\uHHHH`, as nginx writes them. */
 function escapeText(character: string): string {
   const code = character.charCodeAt(0)
-  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : unicodeEscape(code)
 }
 
 /** Plain ASCII out: some readers of logs take U+0085 or U+2028 for an end of line. */
 function escapeJson(character: string): string {
   const code = character.charCodeAt(0)
-  if (code >= 0x7f) return `\\u${code.toString(16).padStart(4, '0')}`
-  return JSON.stringify(character).slice(1, -1)
+  return code < 0x7f ? JSON.stringify(character).slice(1, -1) : unicodeEscape(code)
+}
+
+function unicodeEscape(code: number): string {
+  return `\\u${code.toString(16).padStart(4, '0')}`
 }
 
 /** What stands between the quotes of a JSON string. */
 function jsonText(value: string): string {
-  return value.replace(/[^ !#-[\]-~]/g, escapeJson)
+  return value.replace(SPECIAL, escapeJson)
 }

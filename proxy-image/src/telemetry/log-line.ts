@@ -1,6 +1,8 @@
-/** Characters that stand for themselves in a log: printable ASCII without quotes and backslashes. */
+/** Characters that do not stand for themselves in a log: all but printable ASCII, quotes and backslashes. */
+export const SPECIAL = /[^ !#-[\]-~]/g
+/** The others, by their code. */
 const PLAIN = new Uint8Array(0x10000)
-for (let code = 0x20; code < 0x7f; code++) if (code !== 0x22 && code !== 0x5c) PLAIN[code] = 1
+for (let code = 0; code < 0x80; code++) if (String.fromCharCode(code).search(SPECIAL) < 0) PLAIN[code] = 1
 
 /** Longer texts are written by native code, shorter ones in a loop: the crossing costs more than they do. */
 const SHORT = 16

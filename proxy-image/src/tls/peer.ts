@@ -4,6 +4,9 @@ import { parseSpiffeId } from '../../../runtime/model/identity.ts'
 import type { Subject } from '../../../runtime/model/reference.ts'
 import { ProxyError } from '../errors.ts'
 
+/** This long before the first certificate of a connection ends it takes no further request, and TCP on it ends. */
+export const CERTIFICATE_MARGIN_MS = 1_000
+
 /**
  * The subject alternative names of a certificate, such as `['DNS', 'shop.example']`. None when they can't be told apart.
  *

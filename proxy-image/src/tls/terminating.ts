@@ -78,12 +78,11 @@ export function createTerminatingServer(options: TerminatingOptions): Terminatin
     socket.destroy()
   })
   server.on('secureConnection', (socket) => {
-    const certificate = clientValidation === null ? undefined : socket.getPeerX509Certificate()
+    const isVerified = clientValidation !== null && socket.authorized
+    const certificate = isVerified ? socket.getPeerX509Certificate() : undefined
     const peerEndMs = certificate?.validToDate.getTime() ?? Number.POSITIVE_INFINITY
     const endsAtMs = Math.min(credentials.endsAtMs(socket.servername || ''), peerEndMs)
-    const isShown = certificate !== undefined && socket.authorized
-    const rejection =
-      clientValidation === null ? null : rejectionOf(isShown ? certificate : null, peerEndMs, clientValidation)
+    const rejection = clientValidation === null ? null : rejectionOf(certificate, peerEndMs, clientValidation)
     if (rejection === null) return onConnection(socket, endsAtMs)
     onRejected(rejection)
     // The client may reset while we close; nobody else listens for that.
@@ -115,11 +114,11 @@ export function createTerminatingServer(options: TerminatingOptions): Terminatin
  * the dates are looked at again. No names given: any certificate of the CA will do, as in App Mesh.
  */
 function rejectionOf(
-  certificate: X509Certificate | null,
+  certificate: X509Certificate | undefined,
   endsAtMs: number,
   { sans }: NonNullable<ClientValidation>,
 ): Rejection | null {
-  if (certificate === null) return 'no_certificate'
+  if (certificate === undefined) return 'no_certificate'
   if (endsAtMs <= Date.now()) return 'certificate_expired'
   return sans.length === 0 || carriesName(certificate, sans) ? null : 'name_not_accepted'
 }

@@ -4,6 +4,7 @@ import { MAX_TUNNELS } from '../codec/http2/receive-window.ts'
 import { ProxyError } from '../errors.ts'
 import type { ReadSink } from '../socket/reads.ts'
 import type { BreakReason } from '../telemetry/connection-breaks.ts'
+import { CERTIFICATE_MARGIN_MS } from '../tls/peer.ts'
 import { type DialResult, dial } from './connect.ts'
 import type { DialPlan } from './dial-plan.ts'
 import type { EndpointPool, StreamWaiter } from './pool.ts'
@@ -20,8 +21,6 @@ export interface Http2PoolOwner {
 
 /** An idle connection is kept as long as common servers keep theirs. */
 const IDLE_MS = 60_000
-/** Connections end this long before the first of their certificates does. */
-const CERTIFICATE_MARGIN_MS = 1_000
 
 /** Connections up to which another one is opened where slow readers keep all of them from sending. */
 const MAX_CONNECTIONS = 8

@@ -3,6 +3,7 @@ import type { UpstreamStream } from '../codec/stream.ts'
 import { ProxyError } from '../errors.ts'
 import type { ReadSink } from '../socket/reads.ts'
 import type { BreakReason } from '../telemetry/connection-breaks.ts'
+import { CERTIFICATE_MARGIN_MS } from '../tls/peer.ts'
 import { type DialResult, dial } from './connect.ts'
 import type { DialPlan } from './dial-plan.ts'
 
@@ -53,8 +54,6 @@ export interface PoolOwner {
 const IDLE_MS = { app: 4_000, sidecar: 60_000 }
 /** Closed this long before the server would do it. */
 const IDLE_MARGIN_MS = 1_000
-/** Connections end this long before the first of their certificates does. */
-const CERTIFICATE_MARGIN_MS = 1_000
 
 /** The connections to one endpoint. Idle ones are reused last in, first out, so that surplus ones age and go. */
 export class Http1Pool implements EndpointPool, ClientConnectionOwner {

@@ -59,7 +59,7 @@ export class Http2ClientConnection extends Http2Connection<ClientStream> {
   constructor(socket: Duplex, owner: Http2ClientOwner, tunnels: boolean) {
     super(socket, tunnels)
     this.owner = owner
-    this.peerMaxStreams = tunnels ? MAX_TUNNELS : FIRST_MAX_STREAMS
+    this.peerMaxStreams = FIRST_MAX_STREAMS
     socket.on('end', () => this.end())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.end())

@@ -1,23 +1,14 @@
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { Http1ClientConnection } from '../../../../proxy-image/src/codec/http1/client-connection.ts'
 import { Fields } from '../../../../proxy-image/src/codec/http1/fields.ts'
 import { Http1ServerConnection } from '../../../../proxy-image/src/codec/http1/server-connection.ts'
 import type { DownstreamStream } from '../../../../proxy-image/src/codec/stream.ts'
-import { type SocketPair, socketPair } from '../../../support/socket-pair.ts'
+import { socketPairs } from '../../../support/socket-pair.ts'
 
 /** A writer of HTTP/1.1 goes on when what waits has become less, not at every `drain` of its socket. */
 
-const closers: (() => void)[] = []
-afterEach(() => {
-  for (const close of closers.splice(0).reverse()) close()
-})
-
 /** A socket, and its peer, which does not read. */
-async function pair(): Promise<SocketPair> {
-  const made = await socketPair()
-  closers.push(made.close)
-  return made
-}
+const pair = socketPairs()
 
 const CHUNK = Buffer.alloc(64 * 1024)
 

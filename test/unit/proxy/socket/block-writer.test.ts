@@ -1,19 +1,10 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { BlockWriter, UNSENT_BYTES } from '../../../../proxy-image/src/socket/block-writer.ts'
-import { type SocketPair, socketPair } from '../../../support/socket-pair.ts'
+import { socketPairs } from '../../../support/socket-pair.ts'
 
-const closers: (() => void)[] = []
-afterEach(() => {
-  for (const close of closers.splice(0).reverse()) close()
-})
-
-async function pair(): Promise<SocketPair> {
-  const made = await socketPair()
-  closers.push(made.close)
-  return made
-}
+const pair = socketPairs()
 
 function heard(peer: Socket): () => string {
   let text = ''
