@@ -28,7 +28,7 @@ const ODD: readonly Json[] = [
   [[]],
   [null],
   { unknown: 1 },
-  { __proto__: 1 },
+  JSON.parse('{"__proto__":1}') as Json,
 ]
 
 interface Mutation {
@@ -54,9 +54,11 @@ function places(value: Json, found: [Json[] | { [member: string]: Json }, string
   return found
 }
 
-function mutate(body: Json, { place, kind, value }: Mutation): void {
+function mutate(body: Json, { place, kind, value: chosen }: Mutation): void {
   const all = places(body)
   if (all.length === 0) return
+  // A copy: the next mutation may fall into it, with the same value again.
+  const value = structuredClone(chosen)
   const [container, key] = all[Math.floor(place * all.length)]!
   if (Array.isArray(container)) {
     if (kind === 'replace') container[key as number] = value
@@ -65,7 +67,7 @@ function mutate(body: Json, { place, kind, value }: Mutation): void {
     else container.push(...Array.from({ length: 60 }, () => structuredClone(container[key as number]!)))
   } else if (kind === 'remove') delete container[key]
   else if (kind === 'add') container[`${key}X`] = value
-  else container[key] = kind === 'repeat' ? [container[key]!, container[key]!] : value
+  else container[key] = kind === 'repeat' ? [container[key]!, structuredClone(container[key]!)] : value
 }
 
 describe('mutations of valid requests', () => {
