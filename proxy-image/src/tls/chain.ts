@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 /** Longer chains are nobody's. */
 const MAX_CERTIFICATES = 8
 
