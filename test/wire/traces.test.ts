@@ -225,19 +225,45 @@ describe('a request that is not sampled', () => {
     await delay(60)
     expect(collector.exports).toEqual([])
   })
-  it('goes on untouched when its sender decided so', async () => {
+  const UNSAMPLED = `traceparent: 00-${TRACE}-${SPAN}-00`
+  const UNSAMPLED_XRAY = `X-Amzn-Trace-Id: Root=1-${TRACE.slice(0, 8)}-${TRACE.slice(8)};Parent=${SPAN};Sampled=0`
+  it.each([
+    ['traceparent', `${UNSAMPLED}\r\ntracestate: a=1`],
+    ['X-Amzn-Trace-Id', UNSAMPLED_XRAY],
+    ['two that contradict each other', `${UNSAMPLED}\r\n${UNSAMPLED_XRAY.replace('Sampled=0', 'Sampled=1')}`],
+    ['two of different traces', `${UNSAMPLED}\r\n${UNSAMPLED_XRAY.replace(TRACE.slice(8), 'a'.repeat(24))}`],
+  ])('goes on under its parent, by either form, when its sender decided so by %s', async (_what, fields) => {
     const collector = await receiver()
     const { ask, app } = await gateTo({}, tracingTo(collector.url))
-    await ask(`${GET}\r\nTraceparent: 00-${TRACE}-${SPAN}-00\r\ntracestate: a=1`)
-    expect(app.requests[0]!.head).toContain(`\r\nTraceparent: 00-${TRACE}-${SPAN}-00\r\ntracestate: a=1`)
-    expect(app.requests[0]!.headers['x-amzn-trace-id']).toBeUndefined()
+    await ask(`${GET}\r\n${fields}`)
+    const { headers } = app.requests[0]!
+    expect(headers.traceparent).toBe(`00-${TRACE}-${SPAN}-00`)
+    expect(headers['x-amzn-trace-id']).toBe(UNSAMPLED_XRAY.slice(UNSAMPLED_XRAY.indexOf('Root')))
+    expect(headers.tracestate).toBe(fields.includes('tracestate') ? 'a=1' : undefined)
     await delay(60)
     expect(collector.exports).toEqual([])
+  })
+  it('goes on untouched when both forms say so', async () => {
+    const collector = await receiver()
+    const { ask, app } = await gateTo({}, tracingTo(collector.url))
+    const fields = `Traceparent: 00-${TRACE}-${SPAN}-00\r\n${UNSAMPLED_XRAY}`
+    await ask(`${GET}\r\n${fields}`)
+    expect(app.requests[0]!.head).toContain(`\r\n${fields}`)
+  })
+  it('is not sampled by those behind a gateway that decides by itself, whatever its sender asked for', async () => {
+    const collector = await receiver()
+    const sampling = { parentBased: false, ratio: 0 }
+    const { ask, app } = await gateTo({}, tracingTo(collector.url, { sampling }))
+    await ask(`${GET}\r\n${UNSAMPLED.replace(/00$/, '01')}\r\n${UNSAMPLED_XRAY.replace('Sampled=0', 'Sampled=1')}`)
+    expect(app.requests[0]!.headers).toMatchObject({
+      traceparent: `00-${TRACE}-${SPAN}-00`,
+      'x-amzn-trace-id': expect.stringMatching(/;Sampled=0$/),
+    })
   })
   it('costs less than a microsecond', async () => {
     const { stdout } = await run(process.execPath, [COST])
     const added: Record<string, number> = JSON.parse(stdout)
-    expect(Object.keys(added)).toEqual(['undecided', 'w3c', 'xray'])
+    expect(Object.keys(added)).toEqual(['undecided', 'w3c', 'xray', 'both'])
     for (const [head, us] of Object.entries(added)) expect(us, head).toBeLessThan(1)
   })
 })

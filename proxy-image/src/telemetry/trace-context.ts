@@ -14,6 +14,10 @@ export interface TraceContext {
   readonly parentId: string | null
   /** Null: the sender leaves it to us. */
   readonly sampled: boolean | null
+  /** Whether the sender calls the trace's id random (W3C Trace Context level 2, section 3.2.2.5.2), which travels on. */
+  readonly random: boolean
+  /** X-Ray's further fields, such as `;Self=...;Lineage=...`, which travel on. */
+  readonly further: string
   /** The field that it was read from: `tracestate` belongs to the first one only. */
   readonly form: 'w3c' | 'xray'
 }
@@ -35,6 +39,9 @@ const ZERO_SPAN = '0'.repeat(16)
 /** What a request carries of a trace, valid or not; null for nothing at all, which is what most requests carry. */
 export interface CarriedTrace {
   readonly context: TraceContext | null
+  /** The fields as they came; null where there is none. */
+  readonly w3c: string | null
+  readonly xray: string | null
   readonly hasState: boolean
 }
 
@@ -54,7 +61,7 @@ export function readTrace(fields: FieldSection): CarriedTrace | null {
   }
   if (w3c === null && xray === null && !hasState) return null
   const context = (w3c === null ? null : parseTraceparent(w3c)) ?? (xray === null ? null : parseAmznTraceId(xray))
-  return { context, hasState }
+  return { context, w3c, xray, hasState }
 }
 
 /** Null for what the specification says to ignore: version ff, zero ids, upper case, anything after version 00. */
@@ -64,14 +71,13 @@ export function parseTraceparent(value: string): TraceContext | null {
   const traceId = value.substring(3, 35)
   const parentId = value.substring(36, 52)
   if (traceId === ZERO_TRACE || parentId === ZERO_SPAN) return null
-  const flags = value.charCodeAt(54)
-  // The last bit of a hexadecimal digit: of `0`-`9` its own, of `a`-`f` the other way round.
-  return { traceId, parentId, sampled: (flags & 1) === (flags > 57 ? 0 : 1), form: 'w3c' }
+  const flags = Number.parseInt(value.charAt(54), 16)
+  return { traceId, parentId, sampled: (flags & 1) !== 0, random: (flags & 2) !== 0, further: '', form: 'w3c' }
 }
 
 /**
- * `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=<0|1|?>` in any order, other keys ignored. Null without a valid Root,
- * or with two.
+ * `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=<0|1|?>` in any order, and further fields. Null without a valid
+ * Root, or with two.
  * https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
  */
 export function parseAmznTraceId(value: string): TraceContext | null {
@@ -79,6 +85,7 @@ export function parseAmznTraceId(value: string): TraceContext | null {
   let traceId: string | null = null
   let parentId: string | null = null
   let sampled: boolean | null = null
+  let further = ''
   for (let at = 0, end = 0; at < value.length; at = end + 1) {
     end = value.indexOf(';', at)
     if (end < 0) end = value.length
@@ -93,10 +100,32 @@ export function parseAmznTraceId(value: string): TraceContext | null {
     } else if (value.startsWith('Sampled=', at)) {
       const decision = value.charCodeAt(at + 8)
       sampled = decision === 49 ? true : decision === 48 ? false : null
-    }
+    } else if (at < end) further += `;${value.substring(at, end)}`
   }
   if (traceId === null || traceId === ZERO_TRACE) return null
-  return { traceId, parentId, sampled, form: 'xray' }
+  return { traceId, parentId, sampled, random: false, further, form: 'xray' }
+}
+
+/**
+ * Lets a request go on unsampled under its sender's span, both forms saying so. What says so already stays as it came: within
+ * a mesh that is nearly every request.
+ */
+export function writeUnsampled(fields: FieldSection, carried: CarriedTrace | null, traceId: string): void {
+  const { context = null, w3c = null, xray = null, hasState = false } = carried ?? {}
+  const spanId = context?.parentId ?? newSpanId()
+  if (context?.sampled === false) {
+    if (context.form === 'xray' && w3c === null) {
+      if (hasState) fields.dropNamed(TRACESTATE)
+      fields.add(TRACEPARENT, traceparent(traceId, spanId, 0))
+      return
+    }
+    const other = amznTraceId(traceId, spanId, false)
+    if (context.form === 'w3c' && (xray === null || xray === other)) {
+      if (xray === null) fields.add(AMZN_TRACE_ID, other)
+      return
+    }
+  }
+  writeTrace(fields, carried, { traceId, spanId, sampled: false })
 }
 
 /** Takes the place of what the request carried: both forms, saying the same. */
@@ -106,15 +135,30 @@ export function writeTrace(
   span: { readonly traceId: string; readonly spanId: string; readonly sampled: boolean },
 ): void {
   const { traceId, spanId, sampled } = span
+  let random = false
+  let further = ''
   if (carried !== null) {
-    fields.dropNamed(TRACEPARENT)
-    fields.dropNamed(AMZN_TRACE_ID)
+    const { context, w3c, xray, hasState } = carried
+    random = context?.random === true
+    if (w3c !== null) fields.dropNamed(TRACEPARENT)
+    if (xray !== null) {
+      fields.dropNamed(AMZN_TRACE_ID)
+      const own = context?.form === 'xray' ? context : parseAmznTraceId(xray)
+      if (own?.traceId === traceId) further = own.further
+    }
     // The state of another trace than the one that goes on (W3C Trace Context, section 4.3).
-    if (carried.hasState && carried.context?.form !== 'w3c') fields.dropNamed(TRACESTATE)
+    if (hasState && context?.form !== 'w3c') fields.dropNamed(TRACESTATE)
   }
-  fields.add(TRACEPARENT, `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`)
-  const root = `1-${traceId.substring(0, 8)}-${traceId.substring(8)}`
-  fields.add(AMZN_TRACE_ID, `Root=${root};Parent=${spanId};Sampled=${sampled ? '1' : '0'}`)
+  fields.add(TRACEPARENT, traceparent(traceId, spanId, (random ? 2 : 0) + (sampled ? 1 : 0)))
+  fields.add(AMZN_TRACE_ID, amznTraceId(traceId, spanId, sampled) + further)
+}
+
+function traceparent(traceId: string, spanId: string, flags: number): string {
+  return `00-${traceId}-${spanId}-0${flags}`
+}
+
+function amznTraceId(traceId: string, spanId: string, sampled: boolean): string {
+  return `Root=1-${traceId.substring(0, 8)}-${traceId.substring(8)};Parent=${spanId};Sampled=${sampled ? '1' : '0'}`
 }
 
 /** The `tracestate` of the trace that goes on; undefined without one that a span can hold. */

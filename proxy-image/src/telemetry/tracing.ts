@@ -9,7 +9,7 @@ import { samples } from './sampler.ts'
 import type { SpanExporter } from './span-export.ts'
 import { SpanQueue } from './span-queue.ts'
 import { type RequestTrace, resourceOf, type SpanRecord, type SpanScope, spansOf } from './spans.ts'
-import { newSpanId, newTraceId, readTrace, traceStateOf, writeTrace } from './trace-context.ts'
+import { newSpanId, newTraceId, readTrace, traceStateOf, writeTrace, writeUnsampled } from './trace-context.ts'
 import type { TracingSettings } from './tracing-env.ts'
 
 export interface TracingOptions {
@@ -65,8 +65,8 @@ export class Tracing {
   }
 
   /**
-   * Reads where a request stands and decides. A sampled one goes on under a span of this proxy. One that its sender did
-   * not sample goes on untouched; one that nobody had decided on carries the decision, so that the next proxy keeps to it.
+   * Reads where a request stands and decides. A sampled one goes on under a span of this proxy, any other under its sender's.
+   * Either carries the decision onward in both forms, so that whoever comes next, and reads one of them, keeps to it.
    */
   begin(fields: FieldSection, gateway: boolean): RequestTrace | null {
     const carried = readTrace(fields)
@@ -74,11 +74,13 @@ export class Tracing {
     const decided = parent === null ? null : parent.sampled
     const traceId = parent === null ? newTraceId(Date.now()) : parent.traceId
     const sampled = samples(this.#options.settings.sampling, decided, traceId)
-    if (!sampled && decided !== null) return null
+    if (!sampled) {
+      writeUnsampled(fields, carried, traceId)
+      return null
+    }
     const spanId = newSpanId()
-    const traceState = sampled ? traceStateOf(fields, carried) : undefined
+    const traceState = traceStateOf(fields, carried)
     writeTrace(fields, carried, { traceId, spanId, sampled })
-    if (!sampled) return null
     const serverSpanId = gateway ? newSpanId() : null
     return {
       traceId,

@@ -25,16 +25,17 @@ function fieldsOf(...lines: readonly string[]): Fields {
 
 describe('traceparent', () => {
   it.each([
-    [`00-${TRACE}-${SPAN}-01`, true],
-    [`00-${TRACE}-${SPAN}-00`, false],
-    [`00-${TRACE}-${SPAN}-03`, true],
-    [`00-${TRACE}-${SPAN}-02`, false],
-    [`00-${TRACE}-${SPAN}-fa`, false],
-    [`00-${TRACE}-${SPAN}-ff`, true],
-    [`cc-${TRACE}-${SPAN}-01`, true],
-    [`cc-${TRACE}-${SPAN}-01-what-the-future-brings`, true],
-  ])('%s names a trace and a parent', (value, sampled) => {
-    expect(parseTraceparent(value)).toEqual({ traceId: TRACE, parentId: SPAN, sampled, form: 'w3c' })
+    [`00-${TRACE}-${SPAN}-01`, true, false],
+    [`00-${TRACE}-${SPAN}-00`, false, false],
+    [`00-${TRACE}-${SPAN}-03`, true, true],
+    [`00-${TRACE}-${SPAN}-02`, false, true],
+    [`00-${TRACE}-${SPAN}-fa`, false, true],
+    [`00-${TRACE}-${SPAN}-ff`, true, true],
+    [`cc-${TRACE}-${SPAN}-01`, true, false],
+    [`cc-${TRACE}-${SPAN}-01-what-the-future-brings`, true, false],
+  ])('%s names a trace and a parent', (value, sampled, random) => {
+    const context = { traceId: TRACE, parentId: SPAN, sampled, random, further: '', form: 'w3c' }
+    expect(parseTraceparent(value)).toEqual(context)
   })
   it.each([
     ['version ff', `ff-${TRACE}-${SPAN}-01`],
@@ -60,16 +61,18 @@ describe('X-Amzn-Trace-Id', () => {
     [`Root=${ROOT};Parent=53995c3f42cd8ad8;Sampled=?`, '53995c3f42cd8ad8', null],
     [`Root=${ROOT}`, null, null],
     [`Root=${ROOT};Sampled=1`, null, true],
-    [`Self=1-67891234-12456789abcdef012345678;Root=${ROOT}`, null, null],
-    [`Sampled=1; Parent=53995c3f42cd8ad8 ; Root=${ROOT} ;CalledFrom=app`, '53995c3f42cd8ad8', true],
+    [`Self=1-67891234-12456789abcdef012345678;Root=${ROOT}`, null, null, ';Self=1-67891234-12456789abcdef012345678'],
+    [`Sampled=1; Parent=53995c3f42cd8ad8 ; Root=${ROOT} ;CalledFrom=app`, '53995c3f42cd8ad8', true, ';CalledFrom=app'],
     [`Root=${ROOT};Parent=${'0'.repeat(16)};Sampled=1`, null, true],
     [`Root=${ROOT};Parent=nonsense;Sampled=1`, null, true],
-    [`Root=${ROOT};Lineage=a87bd80c:0|68fd508a:5;`, null, null],
-  ])('%s names a trace', (value, parentId, sampled) => {
+    [`Root=${ROOT};Lineage=a87bd80c:0|68fd508a:5;`, null, null, ';Lineage=a87bd80c:0|68fd508a:5'],
+  ])('%s names a trace', (value, parentId, sampled, further = '') => {
     expect(parseAmznTraceId(value)).toEqual({
       traceId: '5759e988bd862e3fe1be46a994272793',
       parentId,
       sampled,
+      random: false,
+      further,
       form: 'xray',
     })
   })
@@ -134,6 +137,13 @@ describe('the fields of a request', () => {
       `Host: a\r\ntracestate: a=1\r\ntraceparent: 00-${TRACE}-${'c'.repeat(16)}-01\r\n` +
         `x-amzn-trace-id: Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=${'c'.repeat(16)};Sampled=1\r\n`,
     )
+    const further = fieldsOf(`traceparent: 00-${TRACE}-${SPAN}-03`, `X-Amzn-Trace-Id: Root=${ROOT};Self=1-2`)
+    writeTrace(further, readTrace(further), { traceId: TRACE, spanId: SPAN, sampled: true })
+    expect(further.lines()).toContain(`traceparent: 00-${TRACE}-${SPAN}-03\r\n`)
+    expect(further.lines()).not.toContain('Self')
+    const xray = fieldsOf(`X-Amzn-Trace-Id: Self=1-2;Root=${ROOT};Lineage=a:0`)
+    writeTrace(xray, readTrace(xray), { traceId: ROOT.slice(2).replace('-', ''), spanId: SPAN, sampled: true })
+    expect(xray.lines()).toContain(`x-amzn-trace-id: Root=${ROOT};Parent=${SPAN};Sampled=1;Self=1-2;Lineage=a:0\r\n`)
     const other = fieldsOf('tracestate: a=1', `X-Amzn-Trace-Id: Root=${ROOT}`)
     writeTrace(other, readTrace(other), { traceId: TRACE, spanId: SPAN, sampled: false })
     expect(other.lines()).not.toContain('tracestate')

@@ -38,6 +38,7 @@ const HEADS = {
   undecided: PLAIN,
   w3c: `${PLAIN}traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n`,
   xray: `${PLAIN}X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0\r\n`,
+  both: `${PLAIN}traceparent: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-00\r\nX-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0\r\n`,
 }
 /** Short enough that a busy machine leaves many rounds alone. */
 const REQUESTS = 500
