@@ -1,4 +1,5 @@
 import { AwsClient } from 'aws4fetch'
+import { serviceHost } from '../runtime/model/aws-hosts.ts'
 import type { AwsCredentials } from './resign.ts'
 
 /** Where X-Ray puts the spans of an account and region, or why that can't be told. */
@@ -31,6 +32,5 @@ export async function traceDestination(
 
 /** X-Ray's endpoint of a region; AWS_ENDPOINT_URL_XRAY and AWS_ENDPOINT_URL win, as in every AWS client. */
 export function xrayEndpoint(region: string, env: NodeJS.ProcessEnv): string {
-  const suffix = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com'
-  return env.AWS_ENDPOINT_URL_XRAY || env.AWS_ENDPOINT_URL || `https://xray.${region}.${suffix}`
+  return env.AWS_ENDPOINT_URL_XRAY || env.AWS_ENDPOINT_URL || `https://${serviceHost('xray', region)}`
 }

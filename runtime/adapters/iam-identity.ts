@@ -11,7 +11,7 @@ const MAX_REMEMBERED = 10_000
 
 /** `arn:aws:sts::111122223333:assumed-role/orders-task/3f6d`: a session of a role, without the role's path. */
 const ASSUMED_ROLE =
-  /^arn:(?:aws|aws-cn|aws-us-gov):sts::(\d{12}):assumed-role\/([\w+=,.@-]{1,64})\/([\w+=,.@-]{1,128})$/
+  /^arn:aws(?:-cn|-us-gov|-eusc|-iso(?:-[a-z])?)?:sts::(\d{12}):assumed-role\/([\w+=,.@-]{1,64})\/([\w+=,.@-]{1,128})$/
 
 /** Callers whose SigV4 signature AWS has verified: their role decides who they are, by the bindings. */
 export class IamIdentity implements CallerIdentity {

@@ -1,3 +1,4 @@
+import { isRegion, serviceHost } from '../model/aws-hosts.ts'
 import { MeshError } from '../model/problem.ts'
 
 /**
@@ -7,7 +8,6 @@ import { MeshError } from '../model/problem.ts'
  * another host, or be one that was made for somebody else's ears.
  */
 
-const HOST = /^sts(?:\.[a-z]{2,4}(?:-[a-z]+)+-\d)?\.amazonaws\.com(?:\.cn)?$/
 const SIGNED_HEADERS = 'host;x-weft-audience'
 /** Every parameter there may be, once, and how it looks (SigV4, query parameters). */
 const PARAMETERS: Readonly<Record<string, RegExp>> = {
@@ -44,7 +44,7 @@ export function parsePresignedIdentity(
     throw refused('its audience is not this control plane; the proxy must dial it by one of its --data-plane-name')
   }
   const url = URL.parse(shown)
-  if (url === null || url.protocol !== 'https:' || !HOST.test(url.host)) throw refused('it is not for a host of STS')
+  if (url === null || url.protocol !== 'https:' || !isSts(url.host)) throw refused('it is not for a host of STS')
   if (url.username !== '' || url.password !== '' || url.hash !== '' || url.pathname !== '/') {
     throw refused('its URL has more than host and query')
   }
@@ -53,6 +53,12 @@ export function parsePresignedIdentity(
   const clean = new URL(`https://${url.host}/`)
   for (const [name, value] of values) clean.searchParams.set(name, value)
   return { url: clean, audience }
+}
+
+/** The global endpoint, or the public one of a region. */
+function isSts(host: string): boolean {
+  const region = host.split('.')[1] ?? ''
+  return host === 'sts.amazonaws.com' || (isRegion(region) && host === serviceHost('sts', region))
 }
 
 function decoded(text: string): { readonly url: string; readonly audience: string } {

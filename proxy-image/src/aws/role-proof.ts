@@ -1,3 +1,4 @@
+import { serviceHost } from '../../../runtime/model/aws-hosts.ts'
 import type { SigningScope } from '../../../runtime/model/signing-scope.ts'
 import { type Answer, createAgent, createPublicAgent } from '../control/call.ts'
 import { fetchPinnedRoot } from '../control/pinned-root.ts'
@@ -89,8 +90,7 @@ export class PresignedProof implements Proof {
       caFingerprint === null
         ? createPublicAgent()
         : createAgent({ ca: await fetchPinnedRoot(audience, caFingerprint, limits) })
-    const suffix = region?.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com'
-    const host = region === null ? 'sts.amazonaws.com' : `sts.${region}.${suffix}`
+    const host = region === null ? 'sts.amazonaws.com' : serviceHost('sts', region)
     const prove = async () => {
       const url = presignedUrl(
         {

@@ -1,3 +1,4 @@
+import { isRegion, serviceHost, serviceHosts } from '../../../runtime/model/aws-hosts.ts'
 import type { Sampling } from './sampler.ts'
 
 /** Everything that the environment says of tracing. */
@@ -77,13 +78,12 @@ function readTarget(reader: Reader): Pick<TracingSettings, 'url' | 'signing'> | 
   if (base !== undefined) return tracesAt(base, signingOf(base))
   if (!reader.isOn('ENABLE_ENVOY_XRAY_TRACING')) return null
   const region = reader.text('AWS_REGION') ?? reader.text('AWS_DEFAULT_REGION') ?? ''
-  if (!/^[a-z]{2,3}(-[a-z]+)+-\d{1,2}$/.test(region)) {
+  if (!isRegion(region)) {
     reader.warn(`ENABLE_ENVOY_XRAY_TRACING is on, but AWS_REGION is "${region}", no region; nothing is traced. Set it`)
     return null
   }
   const other = reader.url('AWS_ENDPOINT_URL_XRAY') ?? reader.url('AWS_ENDPOINT_URL')
-  const suffix = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com'
-  return tracesAt(other ?? new URL(`https://xray.${region}.${suffix}`), { region })
+  return tracesAt(other ?? new URL(`https://${serviceHost('xray', region)}`), { region })
 }
 
 function tracesAt(base: URL, signing: TracingSettings['signing']): Pick<TracingSettings, 'url' | 'signing'> {
@@ -92,10 +92,12 @@ function tracesAt(base: URL, signing: TracingSettings['signing']): Pick<TracingS
   return { url: url.href, signing }
 }
 
-/** X-Ray's endpoint is known by its name. */
+/** X-Ray's endpoints are known by their names. */
+const XRAY_HOSTS = serviceHosts('xray', String.raw`(?:vpce-[a-z0-9-]+\.)?`)
+
 function signingOf({ protocol, hostname }: URL): TracingSettings['signing'] {
-  const match = /^xray\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$/.exec(hostname)
-  return match === null || protocol !== 'https:' ? null : { region: match[1]! }
+  const region = XRAY_HOSTS.exec(hostname)?.groups?.region
+  return region === undefined || protocol !== 'https:' ? null : { region }
 }
 
 const SAMPLERS = [

@@ -20,7 +20,7 @@ function identity(bound: Readonly<Record<string, Subject>> = { [`${ACCOUNT}/orde
 }
 
 describe('an IAM caller', () => {
-  it.each(['aws', 'aws-cn', 'aws-us-gov'])(
+  it.each(['aws', 'aws-cn', 'aws-us-gov', 'aws-eusc'])(
     'is the node that its role is bound to (partition %s)',
     async (partition) => {
       const { callers } = identity()

@@ -7,6 +7,9 @@ it.each([
   ['a1b2c3.execute-api.eu-central-1.amazonaws.com', 'execute-api', 'eu-central-1'],
   ['a1b2c3.execute-api.us-gov-west-1.amazonaws.com', 'execute-api', 'us-gov-west-1'],
   ['a1b2c3.execute-api.cn-north-1.amazonaws.com.cn', 'execute-api', 'cn-north-1'],
+  ['a1b2c3.execute-api.eusc-de-east-1.amazonaws.eu', 'execute-api', 'eusc-de-east-1'],
+  ['a1b2c3.execute-api-fips.us-gov-west-1.amazonaws.com', 'execute-api', 'us-gov-west-1'],
+  ['a1b2c3.execute-api.us-west-2.api.aws', 'execute-api', 'us-west-2'],
   ['a1b2c3-vpce-0123.execute-api.us-west-2.amazonaws.com', 'execute-api', 'us-west-2'],
   ['vpce-0123-abcd.execute-api.us-west-2.vpce.amazonaws.com', 'execute-api', 'us-west-2'],
 ])('reads service and region of %s', (host, service, region) => {
@@ -18,6 +21,8 @@ it.each([
   'localhost',
   'appmesh.us-east-1.amazonaws.com',
   'abc.lambda-url.us-east-1.on.aws.evil.example',
+  'a.execute-api.us-east-1.amazonaws.com.evil.example',
+  'a.execute-api.us-east-1.amazonaws.de',
   'a.b.lambda-url.us-east-1.on.aws',
   'abc.lambda-url..on.aws',
   '',

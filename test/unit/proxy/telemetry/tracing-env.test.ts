@@ -48,6 +48,28 @@ describe('where spans go', () => {
       'https://xray.us-east-2.amazonaws.com/v1/traces',
       'us-east-2',
     ],
+    ...[
+      ['xray-fips.us-east-1.amazonaws.com', 'us-east-1'],
+      ['xray.eu-west-1.api.aws', 'eu-west-1'],
+      ['vpce-0a1b-c2d3.xray.eu-west-1.vpce.amazonaws.com', 'eu-west-1'],
+    ].map(([host, region]): [string, NodeJS.ProcessEnv, string, string] => [
+      `to X-Ray as ${host}, signed`,
+      { OTEL_EXPORTER_OTLP_ENDPOINT: `https://${host}` },
+      `https://${host}/v1/traces`,
+      region!,
+    ]),
+    [
+      'to X-Ray in the sovereign cloud',
+      { ...XRAY, AWS_REGION: 'eusc-de-east-1' },
+      'https://xray.eusc-de-east-1.amazonaws.eu/v1/traces',
+      'eusc-de-east-1',
+    ],
+    [
+      'to another host as it is',
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'https://xray.eu-west-1.amazonaws.com.evil.example' },
+      'https://xray.eu-west-1.amazonaws.com.evil.example/v1/traces',
+      undefined,
+    ],
     ['nowhere when switched off', { ...COLLECTOR, OTEL_SDK_DISABLED: 'true' }, undefined, undefined],
     ['nowhere by the exporter none', { ...COLLECTOR, OTEL_TRACES_EXPORTER: 'none' }, undefined, undefined],
     ['nowhere by 0', { ...XRAY, ENABLE_ENVOY_XRAY_TRACING: '0' }, undefined, undefined],
