@@ -40,17 +40,23 @@ export type GraphChange<R extends CompilerResource> =
   | { readonly kind: 'put'; readonly resource: R }
   | { readonly kind: 'remove'; readonly ref: ResourceRef }
 
-/** The graph after these changes; the one before stays as it is. Costs three map copies, however large the specs are. */
+/**
+ * The graph after these changes, each to a resource of its own; the one before stays as it is. Costs three map copies,
+ * however large the specs are.
+ */
 export function changeGraph<R extends CompilerResource>(graph: Graph<R>, changes: readonly GraphChange<R>[]): Graph<R> {
   const resources = new Map(graph.resources)
   const children = new Map(graph.children)
   const policies = new Map(graph.policies)
+  // All places of policies are given up first: in one commit the place of one may pass to another, in any order.
   for (const change of changes) {
-    const ref = change.kind === 'put' ? change.resource.ref : change.ref
-    if (ref.kind === 'policy') {
-      const before = resources.get(refKey(ref))
-      if (before !== undefined) policies.delete(policyKey(before.spec as Policy))
-      if (change.kind === 'put') policies.set(policyKey(change.resource.spec as Policy), change.resource)
+    const before = resources.get(refKey(refOf(change)))
+    if (before?.ref.kind === 'policy') policies.delete(policyKey(before.spec as Policy))
+  }
+  for (const change of changes) {
+    const ref = refOf(change)
+    if (change.kind === 'put' && ref.kind === 'policy') {
+      policies.set(policyKey(change.resource.spec as Policy), change.resource)
     }
     if (change.kind === 'put') resources.set(refKey(ref), change.resource)
     else resources.delete(refKey(ref))
@@ -62,6 +68,10 @@ export function changeGraph<R extends CompilerResource>(graph: Graph<R>, changes
     else children.set(refKey(parent), siblings)
   }
   return { resources, children, policies }
+}
+
+function refOf(change: GraphChange<CompilerResource>): ResourceRef {
+  return change.kind === 'put' ? change.resource.ref : change.ref
 }
 
 /** The router of a route, the gateway of a gateway route; undefined for all others. */

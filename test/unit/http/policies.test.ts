@@ -41,6 +41,18 @@ describe('the policy API', () => {
     expect((await call('GET', CALLERS)).json).toMatchObject(POLICY)
   })
 
+  it('that a rollback restores in the place of another one is in force', async () => {
+    const { call } = await shop()
+    const nobody = { ...POLICY, spec: { allow: [] } }
+    await call('PUT', `${BASE}/authorization/nobody`, nobody)
+    await call('DELETE', `${BASE}/authorization/nobody`)
+    await call('PUT', `${BASE}/authorization/nobody-v2`, nobody)
+    await call('POST', '/v1/meshes/shop/rollback', { generation: 3 })
+    const { json } = await call('GET', '/v1/meshes/shop/snapshots/virtual-node/orders')
+    const policy = { allow: [], origin: { kind: 'policy', name: 'authorization/nobody' } }
+    expect(json.snapshot.listeners[0]).toMatchObject({ kind: 'inbound', authorization: policy })
+  })
+
   it('says all that is wrong, with paths into the body', async () => {
     const { call } = await shop()
     const bad = { targetRef: { kind: 'route', name: 'x' }, mode: 'maybe', spec: { allow: [{}], deny: [] } }
