@@ -1,5 +1,5 @@
 import { buildGraph } from '../compiler/graph.ts'
-import { validatePut } from '../compiler/validate.ts'
+import { validateStanding } from '../compiler/validate.ts'
 import { MeshError, type Problem } from '../model/problem.ts'
 import { RESOURCE_KINDS, type ResourceRef, refKey } from '../model/reference.ts'
 import type { Change, ResourceStore, StoredResource } from '../ports.ts'
@@ -80,11 +80,11 @@ function refuseUnlessWhole(mesh: string, generation: number, target: readonly St
   const problems = target.flatMap((resource): Problem[] => {
     const own = checkSpec(resource.ref.kind, resource.spec)
     // What has not the shape of a spec can't be looked at beside others.
-    const found = own.length > 0 ? own : validatePut(graph, resource)
+    const found = own.length > 0 ? own : validateStanding(graph, resource)
     return found.map((problem) => ({ ...problem, path: `${refKey(resource.ref)}: ${problem.path}` }))
   })
   if (problems.length === 0) return
-  const message = `generation ${generation} of mesh '${mesh}' breaks rules of this version of Weft; nothing was changed`
+  const message = `generation ${generation} of mesh '${mesh}' has resources that this version of Weft refuses; nothing was changed. Roll back to another generation, or apply these resources mended`
   throw new MeshError('invalid', message, { problems })
 }
 

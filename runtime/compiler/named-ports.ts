@@ -1,10 +1,9 @@
 import type { Policy } from '../model/policy.ts'
 import type { Problem } from '../model/problem.ts'
-import type { ResourceKind, ResourceRef } from '../model/reference.ts'
+import { type ResourceKind, type ResourceRef, refKey } from '../model/reference.ts'
 import type { SpecOf } from '../model/resource/spec.ts'
 import { targetService } from './gateway-routes.ts'
 import { type CompilerResource, type Graph, specOf } from './graph.ts'
-import { serviceTable } from './routes.ts'
 
 /** Ports that routes and gateway routes name, checked from both sides: when a route is written, and when listeners are. */
 
@@ -25,7 +24,11 @@ export function describe({ kind, name }: ResourceRef): string {
   return `${KIND_NAMES[kind]} with name ${name}`
 }
 
-/** App Mesh user guide, Routes: with several listeners the route says which one it is for; a port it names must be there. */
+/**
+ * App Mesh user guide, Routes: with several listeners the route says which one it is for; a port it names must be there.
+ * That is a rule of writing the route. A router may get a second listener before its routes name one, which is the order
+ * of every deployment that changes both; until then a route that matches no port is for all of them.
+ */
 export function routePorts(graph: Graph, ref: ResourceRef, spec: SpecOf<'route'>): readonly Problem[] {
   const { member, weightedTargets, matchPort } = targetsOf(spec)
   const router = specOf(graph, 'virtual-router', ref.parent!)
@@ -62,36 +65,54 @@ export function gatewayRoutePorts(graph: Graph, ref: ResourceRef, spec: SpecOf<'
       : notListening(
           `spec.${member}.action.target.port`,
           port,
-          serviceTable(graph, service, '').table.ports,
+          declaredPorts(graph, graph.resources.get(`virtual-service/${service}`)!),
           `VirtualService ${service}`,
         )),
   ]
 }
 
+/** What a put may take ports away from, where it does so, and what to do instead. */
+const PORT_OWNERS: Readonly<Partial<Record<ResourceKind, { readonly path: string; readonly advice: string }>>> = {
+  'virtual-node': { path: 'spec.listeners', advice: 'keep that listener beside the new one' },
+  'virtual-router': { path: 'spec.listeners', advice: 'keep that listener beside the new one' },
+  'virtual-gateway': { path: 'spec.listeners', advice: 'keep that listener beside the new one' },
+  'virtual-service': { path: 'spec.provider', advice: 'let the new provider listen there too' },
+}
+
 /**
- * What keeps the listeners of a node, router or gateway from being changed: code `port-in-use-by-route` for each route or
- * gateway route that names a port which would be gone. Otherwise the route would send where nobody listens.
+ * What keeps listeners from being changed, or a virtual service from being provided by another: code
+ * `port-in-use-by-route` for each route, gateway route or policy that names a port which would be gone. Otherwise the route
+ * would send where nobody listens. More listeners are never refused: see {@link routePorts}.
  */
 export function lostPorts(graph: Graph, { ref, spec }: CompilerResource): readonly Problem[] {
-  const { kind, name } = ref
-  if (kind !== 'virtual-node' && kind !== 'virtual-router' && kind !== 'virtual-gateway') return []
-  const before = portsOf(specOf(graph, kind, name))
-  const after = portsOf(spec as Listening)
+  const present = graph.resources.get(refKey(ref))
+  const owner = PORT_OWNERS[ref.kind]
+  if (present === undefined || owner === undefined) return []
+  const before = declaredPorts(graph, present)
+  const after = declaredPorts(graph, { ref, spec })
   // What does not change is no reason to refuse anything else.
   if (before.length === after.length && before.every((port) => after.includes(port))) return []
   return [...graph.resources.values()].flatMap((user) => {
     const lost = new Set(namedPorts(graph, user, ref).filter((port) => !after.includes(port)))
     return [...lost].map((port) => ({
-      path: 'spec.listeners',
+      path: owner.path,
       code: 'port-in-use-by-route',
       message:
         `${describe(user.ref)} names port ${port} of ${describe(ref)}, which would not listen there any more; ` +
-        'keep that listener beside the new one until the route is changed or removed.',
+        `${owner.advice} until the route is changed or removed.`,
     }))
   })
 }
 
-/** The ports of a node, router or gateway that a route, a gateway route or a policy names. */
+/** The ports that a node, router or gateway listens on, or the provider of a virtual service. */
+function declaredPorts(graph: Graph, { ref, spec }: CompilerResource): readonly number[] {
+  if (ref.kind !== 'virtual-service') return portsOf(spec as Listening)
+  const { virtualNode, virtualRouter } = (spec as SpecOf<'virtual-service'>).provider ?? {}
+  if (virtualNode !== undefined) return portsOf(specOf(graph, 'virtual-node', virtualNode.virtualNodeName))
+  return virtualRouter === undefined ? [] : portsOf(specOf(graph, 'virtual-router', virtualRouter.virtualRouterName))
+}
+
+/** The ports of a node, router, gateway or virtual service that a route, a gateway route or a policy names. */
 function namedPorts(graph: Graph, { ref, spec }: CompilerResource, owner: ResourceRef): readonly number[] {
   const isInside = ref.parent === owner.name
   const ports: (number | undefined)[] = []
@@ -117,8 +138,9 @@ function namedPorts(graph: Graph, { ref, spec }: CompilerResource, owner: Resour
   return ports.filter((port) => port !== undefined)
 }
 
-/** Whether this node or router is the provider of a virtual service. */
+/** Whether this is the virtual service, or the node or router that is its provider. */
 function provides(graph: Graph, { kind, name }: ResourceRef, service: string): boolean {
+  if (kind === 'virtual-service') return name === service
   const provider = specOf(graph, 'virtual-service', service)?.provider
   return (
     (kind === 'virtual-router' && provider?.virtualRouter?.virtualRouterName === name) ||

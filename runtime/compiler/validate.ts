@@ -16,7 +16,7 @@ interface Reference {
 /**
  * What keeps a resource, valid in itself, from being written into this mesh: code `missing-reference` for anything it
  * names that does not exist (backends excepted, which may come later), `port-not-listening` and `missing-port` for ports
- * of routes, `port-in-use-by-route` for listeners, `one-policy` for a second policy of its kind on one target, `not-tcp` for
+ * of routes, `port-in-use-by-route` for listeners and providers, `one-policy` for a second policy of its kind on one target, `not-tcp` for
  * server names of what does not speak TCP.
  */
 export function validatePut(graph: Graph, resource: CompilerResource): readonly Problem[] {
@@ -37,6 +37,17 @@ export function validatePut(graph: Graph, resource: CompilerResource): readonly 
     return [...rivalPolicy(graph, resource.ref, policy), ...unfitTarget(graph, policy)]
   }
   return lostPorts(graph, resource)
+}
+
+/** What a resource is asked only when it is written: others may change around it, and it keeps a meaning. */
+const RULES_OF_WRITING = new Set(['missing-port', 'port-not-listening', 'not-tcp'])
+
+/**
+ * What keeps a resource from standing in a mesh as it stands there: {@link validatePut} but for the ports and protocols that
+ * it names. None in any state that writes under these rules led to, so that each of them can be restored.
+ */
+export function validateStanding(graph: Graph, resource: CompilerResource): readonly Problem[] {
+  return validatePut(graph, resource).filter(({ code }) => !RULES_OF_WRITING.has(code))
 }
 
 /** Of two policies for one target nobody could say which counts. */

@@ -308,6 +308,24 @@ describe('a rollback', () => {
     expect(await shop.head()).toBe(at + 1)
   })
 
+  it('goes back to every state that was ever accepted, also to one between two steps of a deployment', async () => {
+    const shop = makeShop()
+    await fill(shop)
+    const router = ref('virtual-router', 'r')
+    const both = { listeners: [8080, 9090].flatMap((port) => listening(port).listeners) }
+    await shop.update(router, both)
+    const between = await shop.head()
+    const ported = { httpRoute: { ...split(1).httpRoute, match: { prefix: '/', port: 8080 } } }
+    await expect(shop.update(ref('route', 'all', 'r'), split(2))).rejects.toMatchObject({ code: 'invalid' })
+    await shop.update(ref('route', 'all', 'r'), ported)
+    const done = await shop.head()
+    for (const generation of [between, done, 4, between]) {
+      await shop.back(generation)
+      const { resources } = await shop.state('shop', generation)
+      expect(contents((await shop.state('shop')).resources)).toEqual(contents(resources))
+    }
+  })
+
   it('of 500 resources is one generation', async () => {
     const shop = makeShop()
     await shop.create(MESH)

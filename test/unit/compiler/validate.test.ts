@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { buildGraph, type CompilerResource } from '../../../runtime/compiler/graph.ts'
-import { validatePut, validateRemove } from '../../../runtime/compiler/validate.ts'
+import { validatePut, validateRemove, validateStanding } from '../../../runtime/compiler/validate.ts'
 import type { ResourceKind, ResourceRef } from '../../../runtime/model/reference.ts'
 
 function resource(kind: ResourceKind, name: string, spec: unknown, parent?: string): CompilerResource {
@@ -155,6 +155,36 @@ describe('validatePut of changed listeners', () => {
     expect(codes([mesh, node, direct, gateway, toService], nodeOn(9090))).toEqual([
       'spec.listeners port-in-use-by-route',
     ])
+  })
+
+  it('keeps the ports of a virtual service that gateway routes name, whoever provides it', () => {
+    const other = resource('virtual-node', 'other', { listeners: listeners(80, 9090) })
+    const elsewhere = resource('virtual-node', 'elsewhere', { listeners: listeners(9090) })
+    const by = (name: string) =>
+      resource('virtual-service', 'orders.local', { provider: { virtualNode: { virtualNodeName: name } } })
+    const graph = [...used, other, elsewhere]
+    expect(validatePut(buildGraph(graph), by('elsewhere'))).toEqual([
+      {
+        path: 'spec.provider',
+        code: 'port-in-use-by-route',
+        message:
+          'GatewayRoute with name into-port names port 80 of VirtualService with name orders.local, which would not ' +
+          'listen there any more; let the new provider listen there too until the route is changed or removed.',
+      },
+    ])
+    expect(codes(graph, by('other'))).toEqual([])
+    const unnamed = graph.filter((one) => one !== intoPort)
+    expect(codes(unnamed, by('elsewhere'))).toEqual([])
+  })
+
+  it('lets a router have more listeners while its routes match no port, as one deployment changes it before them', () => {
+    const [one, two] = [routerOn(80), routerOn(80, 81)]
+    const plain = route('plain', { prefix: '/' })
+    expect(codes([mesh, node, one, plain], two)).toEqual([])
+    const ported = route('plain', { prefix: '/', port: 81 })
+    expect(codes([mesh, node, two, plain], ported)).toEqual([])
+    expect(codes([mesh, node, two, plain], plain)).toEqual(['spec.httpRoute.match.port missing-port'])
+    expect(validateStanding(buildGraph([mesh, node, two, plain]), plain)).toEqual([])
   })
 
   it('does not take a first listener that no route meant', () => {
