@@ -17,6 +17,7 @@ import { proxyCommand } from './commands/proxy.ts'
 import { rollbackCommand } from './commands/rollback.ts'
 import { tokenCommand } from './commands/token.ts'
 import { upCommand } from './commands/up.ts'
+import { printable } from './import-report.ts'
 import { ROOT } from './root.ts'
 
 const program = new Command('weft')
@@ -52,7 +53,7 @@ try {
     // Commander has printed what is wrong; asking for help is no error.
     process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
   } else if (error instanceof CliError) {
-    complain(`${paint('red', 'error:')} ${error.message}`)
+    complain(`${paint('red', 'error:')} ${printable(error.message)}`)
     process.exitCode = error.exitCode
   } else {
     throw error

@@ -5,7 +5,7 @@ import { label } from '../kinds.ts'
 import type { ResourceDocument } from '../resource-file.ts'
 import { readResources } from '../resource-set.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
-import { CliError, complain, EXIT, paint, say } from './output.ts'
+import { CliError, complain, EXIT, oneLine, paint, say } from './output.ts'
 
 type Outcome = 'created' | 'updated' | 'unchanged'
 
@@ -68,7 +68,7 @@ async function warn(api: ApiClient, documents: readonly ResourceDocument[]): Pro
     const { ref, file } = document
     if (ref.kind !== 'virtual-node' && ref.kind !== 'virtual-gateway') continue
     for (const { path, message } of await api.warnings(ref)) {
-      complain(`${file}:${document.lineOf(path)}: warning: ${label(ref)}: ${message}`)
+      complain(oneLine(`${file}:${document.lineOf(path)}: warning: ${label(ref)}: ${message}`))
     }
   }
 }
@@ -94,9 +94,9 @@ function reportOutcome(dryRun: boolean) {
     }
     say(`${name} ${paint('red', 'refused')}`)
     const { file } = document
-    if (outcome.problems.length === 0) complain(`${file}:${document.line}: ${outcome.message}`)
+    if (outcome.problems.length === 0) complain(oneLine(`${file}:${document.line}: ${outcome.message}`))
     for (const { path, message } of outcome.problems) {
-      complain(`${file}:${document.lineOf(path)}: ${path === '' ? '' : `${path}: `}${message}`)
+      complain(oneLine(`${file}:${document.lineOf(path)}: ${path === '' ? '' : `${path}: `}${message}`))
     }
   }
 }

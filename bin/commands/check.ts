@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { type ApiClient, ApiError } from '../api-client.ts'
 import { type Finding, onlyBehind, proxyFindings, type SeenProxy, xrayFinding } from '../findings.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
-import { CliError, complain, EXIT, messageOf, paint, say } from './output.ts'
+import { CliError, complain, EXIT, messageOf, oneLine, paint, say } from './output.ts'
 
 interface CheckOptions extends ApiOptions {
   readonly mesh?: string
@@ -114,7 +114,7 @@ const MARKS = {
 } as const
 
 function lineOf({ verdict, subject, text }: Finding): string {
-  return `${MARKS[verdict]} ${subject}: ${text}`
+  return `${MARKS[verdict]} ${oneLine(`${subject}: ${text}`)}`
 }
 
 function seconds(text: string): number {

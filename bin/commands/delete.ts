@@ -5,7 +5,7 @@ import { label } from '../kinds.ts'
 import { readResources } from '../resource-set.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { findOne, kindArgument, type PlaceOptions } from './find.ts'
-import { CliError, complain, EXIT, paint, say } from './output.ts'
+import { CliError, complain, EXIT, oneLine, paint, say } from './output.ts'
 
 export function deleteCommand(): Command {
   return withApi(new Command('delete'))
@@ -58,7 +58,7 @@ async function deleteAll(api: ApiClient, refs: readonly ResourceRef[]): Promise<
       }
       failed++
       say(`${label(ref)} ${paint('red', 'refused')}`)
-      complain(error.message)
+      complain(oneLine(error.message))
     }
   }
   return failed

@@ -5,7 +5,7 @@ import { label } from '../kinds.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { onlyMesh } from './find.ts'
 import { counter } from './generation-option.ts'
-import { complain, paint, say } from './output.ts'
+import { complain, oneLine, paint, say, sayDocument } from './output.ts'
 
 /** A change of `GET /v1/meshes/{mesh}/diff`, as far as it is printed. */
 interface Difference extends Pick<ResourceRef, 'kind' | 'name' | 'parent'> {
@@ -38,7 +38,7 @@ export function diffCommand(): Command {
     .action(async (from: number, to: number | undefined, options: DiffOptions) => {
       const api = apiClient(options)
       const diff = await readDiff(api, options.mesh ?? (await onlyMesh(api)), from, to)
-      if (options.output === 'json') say(JSON.stringify(diff, null, 2))
+      if (options.output === 'json') sayDocument(JSON.stringify(diff, null, 2))
       else if (diff.changes.length === 0) complain(`no difference between generations ${diff.from} and ${diff.to}`)
       else for (const change of diff.changes) say(describeChange(change))
     })
@@ -46,7 +46,7 @@ export function diffCommand(): Command {
 
 /** A line for a change, such as `route/catalog/split updated`. */
 export function changeLine({ change, ...ref }: Pick<Difference, 'change' | 'kind' | 'name' | 'parent'>): string {
-  return `${label({ ...ref, mesh: '' })} ${paint(COLOURS[change], change)}`
+  return `${oneLine(label({ ...ref, mesh: '' }))} ${paint(COLOURS[change], change)}`
 }
 
 async function readDiff(api: ApiClient, mesh: string, from: number, to: number | undefined): Promise<Diff> {
@@ -62,7 +62,7 @@ async function readDiff(api: ApiClient, mesh: string, from: number, to: number |
 
 function describeChange(change: Difference): string {
   const { before, after, paths } = change
-  const lines = paths.map((path) => `  ${path}: ${valueAt(before, path)} -> ${valueAt(after, path)}`)
+  const lines = paths.map((path) => oneLine(`  ${path}: ${valueAt(before, path)} -> ${valueAt(after, path)}`))
   return [changeLine(change), ...lines].join('\n')
 }
 

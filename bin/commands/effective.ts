@@ -2,7 +2,7 @@ import { Command, Option } from 'commander'
 import { type EffectiveAnswer, effectiveYaml } from '../effective-yaml.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { findOne, kindArgument, type PlaceOptions } from './find.ts'
-import { complain, say } from './output.ts'
+import { complain, oneLine, sayDocument } from './output.ts'
 
 export function effectiveCommand(): Command {
   return withApi(new Command('effective'))
@@ -19,8 +19,8 @@ export function effectiveCommand(): Command {
         const place = [kind, ...(ref.parent === undefined ? [] : [ref.parent]), ref.name].map(encodeURIComponent)
         const path = `/v1/meshes/${encodeURIComponent(mesh)}/effective/${place.join('/')}`
         const answer = (await api.request('GET', path)) as EffectiveAnswer
-        say(options.output === 'json' ? JSON.stringify(answer, null, 2) : effectiveYaml(answer))
-        for (const { message } of answer.warnings) complain(`warning: ${message}`)
+        sayDocument(options.output === 'json' ? JSON.stringify(answer, null, 2) : effectiveYaml(answer))
+        for (const { message } of answer.warnings) complain(oneLine(`warning: ${message}`))
       },
     )
 }

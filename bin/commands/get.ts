@@ -4,7 +4,7 @@ import type { DescribedResource } from '../api-client.ts'
 import { toDocument } from '../resource-file.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { findOne, findRefs, kindArgument, type PlaceOptions } from './find.ts'
-import { CliError, complain, EXIT, say, table } from './output.ts'
+import { CliError, complain, EXIT, say, sayDocument, table } from './output.ts'
 
 type Format = 'yaml' | 'json' | 'table'
 
@@ -35,15 +35,19 @@ export function getCommand(): Command {
           throw new CliError(EXIT.failed, `there is no ${kind} "${name}"; see \`weft get ${kind}\``)
         }
         if (resources.length === 0) complain(`no ${kind} yet`)
-        else say(render(resources, options.output ?? (name === undefined ? 'table' : 'yaml'), name !== undefined))
+        else show(resources, options.output ?? (name === undefined ? 'table' : 'yaml'), name !== undefined)
       },
     )
 }
 
-function render(resources: readonly DescribedResource[], format: Format, one: boolean): string {
+function show(resources: readonly DescribedResource[], format: Format, one: boolean): void {
   const documents = resources.map(({ ref, spec }) => toDocument(ref, spec))
-  if (format === 'json') return JSON.stringify(one ? documents[0] : documents, null, 2)
-  if (format === 'yaml') return documents.map((document) => stringify(document).trimEnd()).join('\n---\n')
+  if (format === 'json') sayDocument(JSON.stringify(one ? documents[0] : documents, null, 2))
+  else if (format === 'yaml') sayDocument(documents.map((document) => stringify(document).trimEnd()).join('\n---\n'))
+  else say(tableOf(resources))
+}
+
+function tableOf(resources: readonly DescribedResource[]): string {
   const withParent = resources.some(({ ref }) => ref.parent !== undefined)
   const header = ['NAME', ...(withParent ? ['IN'] : []), 'MESH', 'VERSION', 'UPDATED']
   const rows = resources.map(({ ref, version, lastUpdatedAt }) => [

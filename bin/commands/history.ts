@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util'
 import { Command, Option } from 'commander'
 import type { ResourceRef } from '../../runtime/model/reference.ts'
 import { label } from '../kinds.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { onlyMesh } from './find.ts'
 import { counter } from './generation-option.ts'
-import { complain, say, table } from './output.ts'
+import { complain, say, sayDocument, table } from './output.ts'
 
 /** An entry of `GET /v1/meshes/{mesh}/history`, as far as it is printed. */
 interface HistoryEntry extends Pick<ResourceRef, 'kind' | 'name' | 'parent'> {
@@ -13,8 +14,14 @@ interface HistoryEntry extends Pick<ResourceRef, 'kind' | 'name' | 'parent'> {
   readonly actor: string
   readonly change: string
   readonly rolledBackTo?: number
-  readonly before: { readonly version: number } | null
-  readonly after: { readonly version: number } | null
+  readonly before: Written | null
+  readonly after: Written | null
+}
+
+interface Written {
+  readonly version: number
+  readonly spec: unknown
+  readonly tags: unknown
 }
 
 interface HistoryOptions extends ApiOptions {
@@ -40,15 +47,17 @@ export function historyCommand(): Command {
         query = page.nextToken === undefined ? '' : `?nextToken=${encodeURIComponent(page.nextToken)}`
       } while (query !== '' && entries.length < options.limit)
       const shown = entries.slice(0, options.limit)
-      if (options.output === 'json') say(JSON.stringify(shown, null, 2))
+      if (options.output === 'json') sayDocument(JSON.stringify(shown, null, 2))
       else if (shown.length === 0) complain('no changes')
       else say(table(['GENERATION', 'AT', 'BY', 'CHANGE', 'RESOURCE'], shown.map(row)))
     })
 }
 
 /** A new virtual service moves a mark in its mesh; nobody changed the mesh by it. */
-function isChange({ before, after }: HistoryEntry): boolean {
-  return before === null || after === null || before.version !== after.version
+function isChange({ kind, before, after }: HistoryEntry): boolean {
+  if (kind !== 'mesh' || before === null || after === null) return true
+  const [was, is] = [before, after].map(({ version, spec, tags }) => ({ version, spec, tags }))
+  return !isDeepStrictEqual(was, is)
 }
 
 function row({ generation, at, actor, change, rolledBackTo, ...ref }: HistoryEntry): string[] {

@@ -4,7 +4,7 @@ import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { changeLine } from './diff.ts'
 import { onlyMesh } from './find.ts'
 import { counter } from './generation-option.ts'
-import { complain, say } from './output.ts'
+import { complain, oneLine, say, sayDocument } from './output.ts'
 
 interface RollbackOptions extends ApiOptions {
   readonly mesh?: string
@@ -35,12 +35,13 @@ export function rollbackCommand(): Command {
       const done = await api
         .request('POST', `/v1/meshes/${encodeURIComponent(mesh)}/rollback`, { generation, dryRun, ...expected })
         .catch((error: unknown) => {
-          if (error instanceof ApiError) for (const { path, message } of error.problems) complain(`${path}: ${message}`)
+          if (error instanceof ApiError)
+            for (const { path, message } of error.problems) complain(oneLine(`${path}: ${message}`))
           throw error
         })
       const { generation: now, changes } = done as RolledBack
       if (options.output === 'json') {
-        say(JSON.stringify(done, null, 2))
+        sayDocument(JSON.stringify(done, null, 2))
         return
       }
       for (const change of changes) say(`${changeLine(change)}${dryRun ? ' (dry run)' : ''}`)

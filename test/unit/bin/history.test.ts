@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { type ControlPlane, startControlPlane } from '../../../runtime/server.ts'
 import { ROOT, weft as run } from './cli-process.ts'
 
@@ -48,6 +49,41 @@ describe('weft history, diff, rollback', () => {
     const { stdout } = await weft('history')
     expect(stdout.match(/mesh\/shop/g)).toHaveLength(1)
     expect(stdout.match(/created/g)).toHaveLength(12)
+  })
+
+  it('show a change of tags, and nothing in a terminal but text', { timeout: 60_000 }, async () => {
+    const put = async (path: string, body: object) => {
+      const headers = { 'content-type': 'application/json' }
+      const init = { method: 'PUT', headers, body: JSON.stringify(body) }
+      expect((await fetch(`${controlPlane.apiUrl}/v20190125/${path}`, init)).status).toBe(200)
+    }
+    const arn = (resource: string) => encodeURIComponent(`arn:aws:appmesh:us-east-1:000000000000:mesh/shop${resource}`)
+    const evil = 'a\u001b[31m\u009b31m\u007f\nPWN'
+    const file = { listeners: [], logging: { accessLog: { file: { path: `/${evil}` } } } }
+    await put('meshes', { meshName: 'shop', tags: [] })
+    await put('meshes/shop/virtualNodes', { virtualNodeName: 'web', spec: file })
+    await put(`tag?resourceArn=${arn('')}`, { tags: [{ key: evil, value: evil }] })
+    await put(`tag?resourceArn=${arn('/virtualNode/web')}`, { tags: [{ key: evil, value: evil }] })
+
+    const { stdout } = await weft('history')
+    expect(stdout.match(/updated +\S+/g)).toEqual(['updated   virtual-node/web', 'updated   mesh/shop'])
+    const quoted = JSON.stringify(evil).replace(/[\u007f-\u009f]/g, '?')
+    expect((await weft('diff', '2')).stdout).toContain(`  tags.${evil.replace(/\p{Cc}/gu, '?')}: (none) -> ${quoted}\n`)
+    for (const command of [
+      ['history', '-o', 'json'],
+      ['diff', '2', '-o', 'json'],
+      ['diff', '2'],
+      ['rollback', '2', '--dry-run'],
+      ['get', 'virtual-node', 'web'],
+      ['get', 'virtual-node', 'web', '-o', 'json'],
+      ['effective', 'virtual-node', 'web'],
+      ['effective', 'virtual-node', 'web', '-o', 'json'],
+    ]) {
+      const { code, stdout, stderr } = await weft(...command)
+      expect([command, code, (stdout + stderr).match(/[^\n\P{Cc}]/gu)]).toEqual([command, 0, null])
+      if (command[0] === 'get') expect(parse(stdout).spec).toEqual(file)
+    }
+    expect((await weft('get', 'virtual-node', evil)).stderr).not.toMatch(/[^\n\P{Cc}]/u)
   })
 
   it('refuse what is no generation as wrong usage, and say so of one that is not there yet', async () => {
