@@ -100,7 +100,7 @@ export interface ResourceStore {
     atMs: number
     /** Said of a rollback in the change log. */
     rolledBackTo?: number
-    /** Kept if and only if the commit succeeds; takes the place of an expired one of the same token. */
+    /** Kept if and only if the commit succeeds; takes the place of another one of the same token. */
     receipt?: Receipt
   }): Promise<number>
   /** The receipt of a client token in a mesh; undefined when there is none or it has expired at `nowMs`. */

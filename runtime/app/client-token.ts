@@ -1,7 +1,8 @@
 import { revisionOf } from '../compiler/revision.ts'
 import { MeshError } from '../model/problem.ts'
-import type { ResourceRef } from '../model/reference.ts'
+import { type ResourceRef, refKey } from '../model/reference.ts'
 import type { Receipt, StoredResource } from '../ports.ts'
+import type { MeshState } from './mesh-states.ts'
 
 /** How long a repeated request is known again. SDKs repeat within minutes, pipelines within a day. */
 const RECEIPT_MS = 86_400_000
@@ -32,10 +33,15 @@ export function receiptOf({ token, digest }: ClientToken, written: StoredResourc
 }
 
 /**
- * The answer that the first request of this token got, whatever became of the resource since.
+ * The answer that the first request of this token got, whatever was written to the resource since; undefined when it is
+ * gone: who asks for it wants it there, and an answer must not say that it is.
  * @throws MeshError `conflict` when that was another request.
  */
-export function replay({ token, digest, request }: ClientToken, receipt: Receipt): StoredResource {
+export function replay(
+  { token, digest, request }: ClientToken,
+  receipt: Receipt,
+  { graph }: MeshState,
+): StoredResource | undefined {
   if (receipt.digest !== digest) {
     throw new MeshError(
       'conflict',
@@ -43,5 +49,6 @@ export function replay({ token, digest, request }: ClientToken, receipt: Receipt
     )
   }
   const { uid, version, createdAtMs, updatedAtMs } = receipt
+  if (graph.resources.get(refKey(request.ref))?.uid !== uid) return undefined
   return { ref: request.ref, spec: request.spec, tags: request.tags ?? {}, uid, version, createdAtMs, updatedAtMs }
 }

@@ -46,7 +46,7 @@ export function pauseAfterLostRace(attempt: number): Promise<void> {
 /**
  * Lets `decide` say on the mesh as it is what to change (it throws MeshError to refuse), commits on condition that nobody
  * else wrote meanwhile, and wakes those who wait for the mesh. Somebody else's write in between only means deciding again.
- * A request whose client token is known gets its first answer and writes nothing.
+ * A request whose client token is known gets its first answer and writes nothing, as long as what it wrote is there.
  * @throws MeshError whatever `decide` throws; `conflict` when others won the race every time, or the client token belongs to
  * another request.
  */
@@ -61,7 +61,8 @@ export async function writeMesh(
     const atMs = deps.clock.now()
     // After the state: a rival with the same token either shows here or moves the head.
     const known = clientToken && (await deps.store.receipt(mesh, clientToken.token, atMs))
-    if (clientToken !== undefined && known !== undefined) return replay(clientToken, known)
+    const first = clientToken && known && replay(clientToken, known, state)
+    if (first !== undefined) return first
     const { changes, result } = await decide(state, atMs)
     if (changes.length === 0) return result
     try {

@@ -277,8 +277,11 @@ export function resourceStoreContract(title: string, open: () => Promise<Resourc
       expect(await store.receipt('m', 't', 100)).toBeUndefined()
       expect(await store.receipt('m', 'T', 5)).toBeUndefined()
       expect(await store.receipt('other', 't', 5)).toBeUndefined()
+      const again = { ...receipt, uid: 'v' }
+      await store.commit({ ...input, expectedGeneration: 1, atMs: 50, receipt: again })
+      expect(await store.receipt('m', 't', 50)).toEqual(again)
       const later = { ...receipt, digest: 'e', expiresAtMs: 200 }
-      await store.commit({ ...input, expectedGeneration: 1, atMs: 101, receipt: later })
+      await store.commit({ ...input, expectedGeneration: 2, atMs: 101, receipt: later })
       expect(await store.receipt('m', 't', 101)).toEqual(later)
     })
 

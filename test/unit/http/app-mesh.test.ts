@@ -54,7 +54,7 @@ describe('client tokens', () => {
   const create = (spec: object, clientToken: string) => ({ virtualNodeName: 'cart', spec, clientToken })
   const listening = (port: number) => ({ listeners: [{ portMapping: { port, protocol: 'http' } }] })
 
-  it('give a repeated creation its first answer and write once, even after later changes and the deletion', async () => {
+  it('give a repeated creation its first answer and write once, even after later changes', async () => {
     const { perform, store } = await withMesh()
     const first = await perform('CreateVirtualNode', create(listening(80), 'a'))
     const generation = await store.generation('shop')
@@ -63,9 +63,21 @@ describe('client tokens', () => {
     expect(await store.generation('shop')).toBe(generation)
     await perform('UpdateVirtualNode', create(listening(90), 'b'))
     expect((await perform('CreateVirtualNode', create(listening(80), 'a'))).json).toEqual(first.json)
+  })
+
+  it('do not answer for a resource that is gone: the same request makes a new one, once, and another is refused', async () => {
+    const { perform } = await withMesh()
+    const first = (await perform('CreateVirtualNode', create(listening(80), 'a'))).json
     await perform('DeleteVirtualNode', { virtualNodeName: 'cart' })
-    expect((await perform('CreateVirtualNode', create(listening(80), 'a'))).json).toEqual(first.json)
-    expect((await perform('DescribeVirtualNode', { virtualNodeName: 'cart' })).status).toBe(404)
+    expect((await perform('CreateVirtualNode', create({}, 'a'))).exception).toBe('ConflictException')
+    const second = (await perform('CreateVirtualNode', create(listening(80), 'a'))).json
+    expect(second.metadata).toMatchObject({ version: 1, uid: expect.not.stringMatching(first.metadata.uid) })
+    expect((await perform('DescribeVirtualNode', { virtualNodeName: 'cart' })).json).toEqual(second)
+    expect((await perform('CreateVirtualNode', create(listening(80), 'a'))).json).toEqual(second)
+    const update = await perform('UpdateVirtualNode', create(listening(90), 'b'))
+    await perform('DeleteVirtualNode', { virtualNodeName: 'cart' })
+    expect(update.status).toBe(200)
+    expect((await perform('UpdateVirtualNode', create(listening(90), 'b'))).exception).toBe('NotFoundException')
   })
 
   it('count an update once, and do the same update again under another token', async () => {
