@@ -30,6 +30,12 @@ export type Change =
   | { readonly kind: 'put'; readonly resource: StoredResource }
   | { readonly kind: 'remove'; readonly ref: ResourceRef }
 
+/** What a resource was at two generations; null: not there. Not null on both sides. */
+export interface ChangedResource {
+  readonly before: StoredResource | null
+  readonly after: StoredResource | null
+}
+
 /** Who wrote what, when. `before` and `after` are null on creation and removal. */
 export interface ChangeLogEntry {
   readonly generation: number
@@ -91,6 +97,27 @@ export interface ResourceStore {
     mesh: string,
     generation?: number,
   ): Promise<{ readonly generation: number; readonly resources: readonly StoredResource[] }>
+  /**
+   * The first `limit` resources behind `after` of what {@link load} reads, by kind, parent and name. Costs what these cost,
+   * not what the mesh does.
+   */
+  loadPage(query: {
+    mesh: string
+    generation: number
+    limit: number
+    after?: ResourceRef | undefined
+  }): Promise<readonly StoredResource[]>
+  /**
+   * The first `limit` resources behind `after` that are not the same, byte for byte, at two generations, in either
+   * direction; by kind, parent and name. Costs what was written in between.
+   */
+  changed(query: {
+    mesh: string
+    from: number
+    to: number
+    limit: number
+    after?: ResourceRef | undefined
+  }): Promise<readonly ChangedResource[]>
   /** Returns the new generation. Throws MeshError `conflict` when the head moved, `not-found` as said at Change. */
   commit(input: {
     mesh: string

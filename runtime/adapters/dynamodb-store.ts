@@ -2,13 +2,24 @@ import { randomUUID } from 'node:crypto'
 import { DynamoDBClient, type DynamoDBClientConfig, GetItemCommand, QueryCommand } from '@aws-sdk/client-dynamodb'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
-import type { ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
+import type { ChangedResource, ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { BlobBatch, BlobReader, type BlobRef } from './dynamodb-blobs.ts'
 import { asMeshError, dynamoDbClient, type Item, refuseReader } from './dynamodb-calls.ts'
 import { checkRecord, discard, fitsKey, flip, key, prepare, sweep } from './dynamodb-commit.ts'
 import { addLog, type LoggedChange, readLog } from './dynamodb-log.ts'
 import { commitKey, HEADS, meshPartition, receiptKey } from './dynamodb-table.ts'
-import { type Entry, type LeafRef, leafOf, listPrefix, rewrite, runsOf, sizeOf, treeKey } from './dynamodb-tree.ts'
+import {
+  type Entry,
+  type LeafRef,
+  leafOf,
+  leavesBehind,
+  listPrefix,
+  merged,
+  rewrite,
+  runsOf,
+  sizeOf,
+  treeKey,
+} from './dynamodb-tree.ts'
 import { decodePageToken, encodePageToken } from './page-token.ts'
 import {
   checkChanges,
@@ -79,8 +90,10 @@ class DynamoDbStore implements ResourceStore {
     const prefix = listPrefix(kind, parentKey(kind, query.parent))
     const size = pageSize(query.limit)
     const after = query.after === undefined ? '' : decodePageToken('list', query.after, ['string'])[0]
-    const found = await this.#call(() =>
-      kind === 'mesh' ? this.#meshes(after, size + 1) : this.#run(mesh, prefix, after, size + 1),
+    const found = await this.#call(async () =>
+      kind === 'mesh'
+        ? this.#meshes(after, size + 1)
+        : this.#run(mesh, (await this.#stateAt(mesh, undefined)).index, prefix, after, size + 1),
     )
     const items = found.slice(0, size).map((json): StoredResource => JSON.parse(json))
     return { items, ...(found.length > size && { next: encodePageToken('list', [items.at(-1)!.ref.name]) }) }
@@ -88,12 +101,39 @@ class DynamoDbStore implements ResourceStore {
 
   async load(mesh: string, at?: number): Promise<{ generation: number; resources: StoredResource[] }> {
     return this.#call(async () => {
-      const head = await this.#head(mesh)
-      const generation = at ?? head.generation
-      checkGeneration(mesh, generation, head.generation)
-      const root = generation === head.generation ? head.index : await this.#indexAt(mesh, generation)
-      const leaves = await this.#leaves(mesh, await this.#index(mesh, root))
+      const { generation, index } = await this.#stateAt(mesh, at)
+      const leaves = await this.#leaves(mesh, index)
       return { generation, resources: leaves.flat().map(([, json]) => JSON.parse(json)) }
+    })
+  }
+
+  async loadPage(query: Parameters<ResourceStore['loadPage']>[0]): Promise<StoredResource[]> {
+    const { mesh, generation, after } = query
+    const size = pageSize(query.limit)
+    const end = after === undefined ? '' : treeKey(after)
+    return this.#call(async () => {
+      const { index } = await this.#stateAt(mesh, generation)
+      return (await this.#run(mesh, index, '', end, size)).map((json) => JSON.parse(json))
+    })
+  }
+
+  async changed(query: Parameters<ResourceStore['changed']>[0]): Promise<ChangedResource[]> {
+    const { mesh, from, to, after } = query
+    const size = pageSize(query.limit)
+    const end = after === undefined ? '' : treeKey(after)
+    return this.#call(async () => {
+      const [was, is] = [(await this.#stateAt(mesh, from)).index, (await this.#stateAt(mesh, to)).index]
+      // Leaves that both have hold nothing that differs: they are not even read.
+      const sides = [
+        this.#entries(mesh, leavesBehind(was, end, is)),
+        this.#entries(mesh, leavesBehind(is, end, was)),
+      ] as const
+      const found: ChangedResource[] = []
+      for await (const [key, before, now] of merged(...sides)) {
+        if (before === now || compareNames(key, end) <= 0) continue
+        if (found.push({ before: before && JSON.parse(before), after: now && JSON.parse(now) }) === size) break
+      }
+      return found
     })
   }
 
@@ -178,6 +218,19 @@ class DynamoDbStore implements ResourceStore {
     return root === undefined ? [] : JSON.parse((await this.blobs.read(mesh, [root]))[0]!)
   }
 
+  async #stateAt(mesh: string, at: number | undefined): Promise<{ generation: number; index: readonly LeafRef[] }> {
+    const head = await this.#head(mesh)
+    const generation = at ?? head.generation
+    checkGeneration(mesh, generation, head.generation)
+    const root = generation === head.generation ? head.index : await this.#indexAt(mesh, generation)
+    return { generation, index: await this.#index(mesh, root) }
+  }
+
+  /** The entries of leaves one after the other; a leaf is read when it is come to. */
+  async *#entries(mesh: string, leaves: readonly LeafRef[]): AsyncGenerator<Entry> {
+    for (const leaf of leaves) yield* (await this.#leaves(mesh, [leaf]))[0]!
+  }
+
   async #leaves(mesh: string, leaves: readonly LeafRef[]): Promise<Entry[][]> {
     const texts = await this.blobs.read(
       mesh,
@@ -187,8 +240,7 @@ class DynamoDbStore implements ResourceStore {
   }
 
   /** JSON of the first resources of one listing behind a name. */
-  async #run(mesh: string, prefix: string, after: string, limit: number): Promise<string[]> {
-    const index = await this.#index(mesh, (await this.#head(mesh)).index)
+  async #run(mesh: string, index: readonly LeafRef[], prefix: string, after: string, limit: number): Promise<string[]> {
     const found: string[] = []
     for (const leaf of index.slice(leafOf(index, prefix + after))) {
       for (const [at, json] of (await this.#leaves(mesh, [leaf]))[0]!) {

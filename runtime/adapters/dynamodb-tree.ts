@@ -33,6 +33,28 @@ export function leafOf(index: readonly LeafRef[], key: string): number {
   return Math.max(0, low - 1)
 }
 
+/** The leaves of an index that another one does not share, from the one on that may hold what comes behind a key. */
+export function leavesBehind(index: readonly LeafRef[], key: string, other: readonly LeafRef[]): LeafRef[] {
+  const blobKeyOf = ([, [id, first]]: LeafRef) => `${id}#${first}`
+  const shared = new Set(other.map(blobKeyOf))
+  return index.slice(leafOf(index, key)).filter((leaf) => !shared.has(blobKeyOf(leaf)))
+}
+
+/** Two runs of entries in key order as one: for each key what it is left and right, null where it is not. */
+export async function* merged(
+  left: AsyncGenerator<Entry>,
+  right: AsyncGenerator<Entry>,
+): AsyncGenerator<readonly [key: string, left: string | null, right: string | null]> {
+  let [a, b] = [await left.next(), await right.next()]
+  while (a.done !== true || b.done !== true) {
+    const order = a.done === true ? 1 : b.done === true ? -1 : compareNames(a.value[0], b.value[0])
+    const [l, r] = [order <= 0 ? (a.value as Entry) : null, order >= 0 ? (b.value as Entry) : null]
+    yield [(l ?? r)![0], l === null ? null : l[1], r === null ? null : r[1]]
+    if (l !== null) a = await left.next()
+    if (r !== null) b = await right.next()
+  }
+}
+
 /** A run of leaves (`to` excluded) to be replaced. */
 export interface Run {
   readonly from: number

@@ -1,10 +1,12 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { ResourceRef } from '../model/reference.ts'
-import type { ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
+import type { ChangedResource, ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { decodePageToken, encodePageToken } from './page-token.ts'
 import {
   checkChanges,
   checkGeneration,
   compareNames,
+  compareRefs,
   conflict,
   notThere,
   pageSize,
@@ -76,6 +78,19 @@ export class MemoryStore implements ResourceStore {
     return { generation, resources: [...texts.values()].map((json) => JSON.parse(json)) }
   }
 
+  async loadPage(query: Parameters<ResourceStore['loadPage']>[0]): Promise<StoredResource[]> {
+    const { resources } = await this.load(query.mesh, query.generation)
+    return behind(query.after, resources, ({ ref }) => ref).slice(0, pageSize(query.limit))
+  }
+
+  async changed({ mesh, from, to, limit, after }: Parameters<ResourceStore['changed']>[0]): Promise<ChangedResource[]> {
+    const [was, is] = await Promise.all([from, to].map(async (at) => byKey((await this.load(mesh, at)).resources)))
+    const pairs = [...new Set([...was!.keys(), ...is!.keys()])]
+      .map((key): ChangedResource => ({ before: was!.get(key) ?? null, after: is!.get(key) ?? null }))
+      .filter((pair) => !isDeepStrictEqual(pair.before, pair.after))
+    return behind(after, pairs, (pair) => (pair.after ?? pair.before)!.ref).slice(0, pageSize(limit))
+  }
+
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
     const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo, receipt } = input
     checkChanges(mesh, changes)
@@ -138,6 +153,17 @@ export class MemoryStore implements ResourceStore {
   }
 
   async close(): Promise<void> {}
+}
+
+function byKey(resources: readonly StoredResource[]): Map<string, StoredResource> {
+  return new Map(resources.map((resource) => [storeKey(resource.ref), resource]))
+}
+
+/** Those behind a place, in order. */
+function behind<T>(after: ResourceRef | undefined, all: readonly T[], refOf: (one: T) => ResourceRef): T[] {
+  return all
+    .filter((one) => after === undefined || compareRefs(refOf(one), after) > 0)
+    .sort((a, b) => compareRefs(refOf(a), refOf(b)))
 }
 
 function keep(receipts: Map<string, Receipt>, receipt: Receipt, nowMs: number): void {

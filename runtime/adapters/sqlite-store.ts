@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { ResourceKind, ResourceRef } from '../model/reference.ts'
-import type { ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
+import type { ChangedResource, ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { decodePageToken, encodePageToken } from './page-token.ts'
 import { asMeshError, openDatabase } from './sqlite-database.ts'
 import { checkChanges, checkGeneration, conflict, notThere, pageSize, parentKey, refOf } from './store-rules.ts'
@@ -24,6 +24,15 @@ const STATEMENTS = {
   // Of the columns beside max() SQLite takes those of the row that holds the maximum (sqlite.org/lang_select.html).
   loadAt: `SELECT body FROM (SELECT body, max(generation) FROM resource_version WHERE mesh = ? AND generation <= ?
     GROUP BY kind, parent, name) WHERE body IS NOT NULL`,
+  // Ends with the page: the order of the groups is that of the primary key.
+  loadPage: `SELECT body, max(generation) FROM resource_version
+    WHERE mesh = ? AND (kind, parent, name) > (?, ?, ?) AND generation <= ?
+    GROUP BY kind, parent, name HAVING body IS NOT NULL ORDER BY kind, parent, name LIMIT ?`,
+  changed: `SELECT kind, parent, name FROM change_log
+    WHERE mesh = ? AND generation > ? AND generation <= ? AND (kind, parent, name) > (?, ?, ?)
+    GROUP BY kind, parent, name ORDER BY kind, parent, name`,
+  bodyAt: `SELECT body FROM resource_version WHERE mesh = ? AND kind = ? AND parent = ? AND name = ? AND generation <= ?
+    ORDER BY generation DESC LIMIT 1`,
   list: `SELECT name, body ${RESOURCE} WHERE mesh = ? AND kind = ? AND parent = ? AND name > ? ORDER BY name LIMIT ?`,
   listMeshes: `SELECT name, body ${RESOURCE} WHERE kind = 'mesh' AND name > ? ORDER BY name LIMIT ?`,
   live: 'SELECT generation FROM live WHERE mesh = ? AND kind = ? AND parent = ? AND name = ?',
@@ -97,6 +106,34 @@ class SqliteStore implements ResourceStore {
       // The head has an index of its own: it is read far more often than the past.
       const rows = generation === head ? this.#sql.load.all(mesh) : this.#sql.loadAt.all(mesh, generation)
       return { generation, resources: rows.map((row) => parse(row.body)!) }
+    })
+  }
+
+  async loadPage(query: Parameters<ResourceStore['loadPage']>[0]): Promise<StoredResource[]> {
+    const { mesh, generation, after } = query
+    const size = pageSize(query.limit)
+    return this.#read(() => {
+      checkGeneration(mesh, generation, this.#generation(mesh))
+      const rows = this.#sql.loadPage.all(mesh, ...placeOf(after), generation, size)
+      return rows.map((row) => parse(row.body)!)
+    })
+  }
+
+  async changed(query: Parameters<ResourceStore['changed']>[0]): Promise<ChangedResource[]> {
+    const { mesh, from, to, after } = query
+    const size = pageSize(query.limit)
+    return this.#read(() => {
+      const head = this.#generation(mesh)
+      for (const generation of [from, to]) checkGeneration(mesh, generation, head)
+      const found: ChangedResource[] = []
+      const range = [Math.min(from, to), Math.max(from, to)] as const
+      for (const row of this.#sql.changed.iterate(mesh, ...range, ...placeOf(after))) {
+        const key = [mesh, String(row.kind), String(row.parent), String(row.name)] as const
+        const [before, is] = [from, to].map((generation) => this.#sql.bodyAt.get(...key, generation)?.body ?? null)
+        if (before !== is) found.push({ before: parse(before), after: parse(is) })
+        if (found.length === size) break
+      }
+      return found
     })
   }
 
@@ -188,6 +225,11 @@ type Row = Record<string, unknown>
 
 function columns(ref: ResourceRef): [mesh: string, kind: string, parent: string, name: string] {
   return [ref.mesh, ref.kind, parentKey(ref.kind, ref.parent), ref.name]
+}
+
+/** The key to begin behind. No kind sorts before the empty one. */
+function placeOf(after: ResourceRef | undefined): [kind: string, parent: string, name: string] {
+  return after === undefined ? ['', '', ''] : [after.kind, parentKey(after.kind, after.parent), after.name]
 }
 
 function parse(body: unknown): StoredResource | null {

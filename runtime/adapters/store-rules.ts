@@ -41,6 +41,11 @@ export function compareNames(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
+/** Order of resources in pages: by kind, parent and name. */
+export function compareRefs(a: ResourceRef, b: ResourceRef): number {
+  return compareNames(a.kind, b.kind) || compareNames(a.parent ?? '', b.parent ?? '') || compareNames(a.name, b.name)
+}
+
 /** Throws MeshError `invalid` for a commit that contradicts itself; says nothing of what is stored. */
 export function checkChanges(mesh: string, changes: readonly Change[]): void {
   if (changes.length === 0) throw new MeshError('invalid', 'A commit needs at least one change.')

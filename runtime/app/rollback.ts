@@ -50,7 +50,7 @@ export function rollback(deps: WriteDeps): (input: RollbackInput) => Promise<Rol
           `mesh '${mesh}' is at generation ${head}, not ${expectedGeneration}: somebody wrote meanwhile; look at the diff again`,
         )
       }
-      const found = differences({ resources: [...state.graph.resources.values()] }, { resources: target })
+      const found = differences([...state.graph.resources.values()], target)
       if (found.length === 0 || input.dryRun === true) return { generation: head, changes: found }
       const atMs = deps.clock.now()
       const mark = await markOf(deps.store, mesh, state.graph.resources.get(`mesh/${mesh}`), target)

@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import type { Difference } from '../app/diff.ts'
 import type { UseCases } from '../app/use-cases.ts'
-import type { ResourceRef } from '../model/reference.ts'
+import { RESOURCE_KINDS, type ResourceRef } from '../model/reference.ts'
 import type { ChangeLogEntry, StoredResource } from '../ports.ts'
 import { parseInput, readJson } from './json-body.ts'
 import { actorOf } from './management-guard.ts'
@@ -17,6 +17,13 @@ const page = {
   nextToken: v.optional(v.pipe(v.string(), v.maxLength(8192))),
 }
 const counter = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER))
+
+/** Whoever makes a token of their own is told so, as with any input. */
+const placeSchema = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.tuple([counter, counter, v.picklist(RESOURCE_KINDS), v.string(), v.optional(v.string())]),
+)
 
 export const historyQuery = v.object(page)
 export const stateQuery = v.object({ generation: v.optional(generation), ...page })
@@ -43,28 +50,23 @@ export function historyRoutes(
     return c.json({ entries: items.map(entry), ...token })
   })
   app.get('/v1/meshes/:mesh/resources', async (c) => {
-    const query = parseInput(stateQuery, c.req.query())
+    const { limit, nextToken, ...query } = parseInput(stateQuery, c.req.query())
     const mesh = c.req.param('mesh')
-    const place = placeOf(`state of ${mesh}`, query.nextToken)
-    const state = await useCases.readState(mesh, place?.to ?? query.generation)
-    const { items, token } = cut(state.resources, place?.start ?? 0, query.limit, `state of ${mesh}`, [
-      state.generation,
-      state.generation,
-    ])
-    return c.json({ generation: state.generation, resources: items.map(described), ...token })
+    const listing = `state of ${mesh}`
+    const place = nextToken === undefined ? undefined : placeOf(mesh, listing, nextToken)
+    const from = place === undefined ? query : { generation: place.to, after: place.after }
+    const { generation, resources, more } = await useCases.readState({ mesh, limit, ...from })
+    const token = tokenOf(listing, [generation, generation], more ? resources.at(-1) : undefined)
+    return c.json({ generation, resources: resources.map(described), ...token })
   })
   app.get('/v1/meshes/:mesh/diff', async (c) => {
-    const query = parseInput(diffQuery, c.req.query())
+    const { limit, nextToken, ...query } = parseInput(diffQuery, c.req.query())
     const mesh = c.req.param('mesh')
-    const place = placeOf(`diff of ${mesh}`, query.nextToken)
-    const to = place?.to ?? query.to
-    const diff = await useCases.diffGenerations({
-      mesh,
-      from: place?.from ?? query.from,
-      ...(to === undefined ? {} : { to }),
-    })
-    const { items, token } = cut(diff.changes, place?.start ?? 0, query.limit, `diff of ${mesh}`, [diff.from, diff.to])
-    return c.json({ from: diff.from, to: diff.to, changes: items.map(difference), ...token })
+    const listing = `diff of ${mesh}`
+    const place = nextToken === undefined ? query : placeOf(mesh, listing, nextToken)
+    const { from, to, changes, more } = await useCases.diffGenerations({ mesh, limit, ...place })
+    const token = tokenOf(listing, [from, to], more ? changes.at(-1) : undefined)
+    return c.json({ from, to, changes: changes.map(difference), ...token })
   })
   app.post('/v1/meshes/:mesh/rollback', async (c) => {
     const { expectedGeneration, ...wanted } = parseInput(rollbackRequestSchema, await readJson(c))
@@ -76,23 +78,22 @@ export function historyRoutes(
   return app
 }
 
-/** The past never changes, so that a place in it is two generations and a count. Later pages stay with those of the first. */
-function placeOf(listing: string, nextToken: string | undefined) {
-  if (nextToken === undefined) return undefined
-  const [from, to, start] = positionOf(listing, nextToken).split(' ').map(Number)
-  return { from: from!, to: to!, start: start! }
+/** The past never changes, so that a place in it is two generations and a resource. Later pages stay with those of the first. */
+function placeOf(mesh: string, listing: string, nextToken: string): { from: number; to: number; after: ResourceRef } {
+  const [from, to, kind, name, parent] = parseInput(placeSchema, positionOf(listing, nextToken))
+  return { from, to, after: { kind, mesh, name, ...(parent === undefined ? {} : { parent }) } }
 }
 
-function cut<T>(
-  all: readonly T[],
-  start: number,
-  limit: number,
+/** `last` is the last one of a page that another one follows. */
+function tokenOf(
   listing: string,
-  generations: readonly [number, number],
-): { items: readonly T[]; token: { nextToken?: string } } {
-  const end = start + limit
-  const token = end < all.length ? { nextToken: nextTokenOf(listing, [...generations, end].join(' ')) } : {}
-  return { items: all.slice(start, end), token }
+  generations: readonly [from: number, to: number],
+  last: { readonly ref: ResourceRef } | undefined,
+): { nextToken?: string } {
+  if (last === undefined) return {}
+  const { kind, name, parent } = last.ref
+  const position = JSON.stringify([...generations, kind, name, ...(parent === undefined ? [] : [parent])])
+  return { nextToken: nextTokenOf(listing, position) }
 }
 
 function entry({ generation, atMs, actor, ref, before, after, rolledBackTo }: ChangeLogEntry): object {

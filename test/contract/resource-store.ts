@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { compareRefs, storeKey } from '../../runtime/adapters/store-rules.ts'
 import type { MeshErrorCode } from '../../runtime/model/problem.ts'
-import type { Change, Page, ResourceStore } from '../../runtime/ports.ts'
+import type { ResourceRef } from '../../runtime/model/reference.ts'
+import type { Change, Page, ResourceStore, StoredResource } from '../../runtime/ports.ts'
 import { node, put, resource } from './stored.ts'
 
 /** Names that a careless key, page token or query would confuse. */
@@ -307,6 +309,77 @@ export function resourceStoreContract(title: string, open: () => Promise<Resourc
       }
       expect(past.map(({ resources }) => resources.length)).toEqual([0, 3, 3, 4])
       expect(await store.load('m', 5)).toEqual({ generation: 5, resources: [] })
+    })
+
+    it('pages through any past generation and through what differs between two, as whole states show it', async () => {
+      const odd = HOSTILE_NAMES.map((name) => resource({ kind: 'virtual-router', mesh: 'm', name }))
+      const spec = { text: 'x'.repeat(3_000) }
+      const many = (version: number) => Array.from({ length: 90 }, (_, n) => node('m', `n${n}`, { version, spec }))
+      await commit(put(resource({ kind: 'mesh', mesh: 'm', name: 'm' }), ...odd, ...many(1)))
+      const routes = odd.map(({ ref }) => resource({ kind: 'route', mesh: 'm', parent: ref.name, name: 'r' }))
+      await commit(put(...routes, ...many(2).slice(0, 40)))
+      await commit([...many(1).slice(20, 60)].map(({ ref }) => ({ kind: 'remove', ref }) as const))
+      // As it was, and one that is there in between only.
+      await commit(put(...many(1).slice(20, 30), node('m', 'brief')))
+      await commit([{ kind: 'remove', ref: node('m', 'brief').ref }])
+
+      const inOrder = (all: Iterable<StoredResource>) => [...all].sort((a, b) => compareRefs(a.ref, b.ref))
+      const states = await Promise.all(
+        [0, 1, 2, 3, 4, 5].map(async (at) => inOrder((await store.load('m', at)).resources)),
+      )
+      async function walk<T>(
+        read: (after: { after?: ResourceRef }) => Promise<readonly T[]>,
+        refOf: (one: T) => ResourceRef,
+      ) {
+        const found: T[] = []
+        for (;;) {
+          const page = await read(found.length === 0 ? {} : { after: refOf(found.at(-1)!) })
+          found.push(...page)
+          if (page.length < 7) return found
+          expect(page).toHaveLength(7)
+        }
+      }
+      for (const [generation, state] of states.entries()) {
+        const query = { mesh: 'm', generation, limit: 7 }
+        expect(
+          await walk(
+            (after) => store.loadPage({ ...query, ...after }),
+            ({ ref }) => ref,
+          ),
+        ).toEqual(state)
+        for (const [to, other] of states.entries()) {
+          const [was, is] = [state, other].map((all) => new Map(all.map((one) => [storeKey(one.ref), one])))
+          const either = inOrder(new Map([...was!, ...is!]).values()).map(({ ref }) => storeKey(ref))
+          const differing = either
+            .map((key) => ({ before: was!.get(key) ?? null, after: is!.get(key) ?? null }))
+            .filter(({ before, after }) => JSON.stringify(before) !== JSON.stringify(after))
+          const read = (after: { after?: ResourceRef }) =>
+            store.changed({ mesh: 'm', from: generation, to, limit: 7, ...after })
+          expect(await walk(read, ({ before, after }) => (after ?? before)!.ref)).toEqual(differing)
+        }
+      }
+    })
+
+    it('refuses pages of generations that are not there, and begins behind what never was', async () => {
+      await commit(put(node('m', 'a'), node('m', 'c')))
+      for (const [generation, code] of [
+        [2, 'not-found'],
+        [-1, 'invalid'],
+        [0.5, 'invalid'],
+      ] as const) {
+        const refusal = { code }
+        await expect(store.loadPage({ mesh: 'm', generation, limit: 1 })).rejects.toMatchObject(refusal)
+        await expect(store.changed({ mesh: 'm', from: 0, to: generation, limit: 1 })).rejects.toMatchObject(refusal)
+        await expect(store.changed({ mesh: 'm', from: generation, to: 1, limit: 1 })).rejects.toMatchObject(refusal)
+      }
+      const after = node('m', 'b').ref
+      expect((await store.loadPage({ mesh: 'm', generation: 1, limit: 9, after })).map(({ ref }) => ref.name)).toEqual([
+        'c',
+      ])
+      expect(await store.changed({ mesh: 'm', from: 1, to: 0, limit: 9, after })).toEqual([
+        { before: node('m', 'c'), after: null },
+      ])
+      expect(await store.loadPage({ mesh: 'none', generation: 0, limit: 9 })).toEqual([])
     })
 
     it.each([

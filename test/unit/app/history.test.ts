@@ -51,9 +51,9 @@ function makeShop() {
     remove: (name: ResourceRef) => remove({ ref: name, actor: 'ann', accountId: '000000000000' }),
     back: (generation: number, more: { expectedGeneration?: number; dryRun?: boolean } = {}) =>
       back({ mesh: 'shop', generation, actor: 'bob', ...more }),
-    diff: diffGenerations(deps),
+    diff: (query: { mesh: string; from: number; to?: number }) => diffGenerations(deps)({ limit: 1_000, ...query }),
     history: readHistory(deps),
-    state: readState(deps),
+    state: (mesh: string, generation?: number) => readState(deps)({ mesh, generation, limit: 1_000 }),
     head: () => store.generation('shop'),
     get: (name: ResourceRef) => store.get(name),
   }
