@@ -43,7 +43,12 @@ export function containersOf({ kind, mesh, parent }: Pick<ResourceRef, 'kind' | 
 
 /** The error that a resource is not there: what is missing in App Mesh's words, and where it was looked for. */
 export function missing(ref: ResourceRef): MeshError {
-  const around = ref.parent === undefined ? '' : ` of '${ref.parent}'`
-  const where = ref.kind === 'mesh' ? '' : ` in mesh '${ref.mesh}'`
-  return new MeshError('not-found', `${describe(ref)} is missing${around}${where}; create it first`)
+  return new MeshError('not-found', `${describe(ref)} is missing${placeOf(ref)}; create it first`)
+}
+
+function placeOf(ref: ResourceRef): string {
+  if (ref.kind === 'policy') return ` among the ${ref.parent} policies of mesh '${ref.mesh}'`
+  const around = containersOf(ref).at(-1)
+  if (around === undefined) return ''
+  return around.kind === 'mesh' ? ` in mesh '${ref.mesh}'` : ` in ${describe(around)} of mesh '${ref.mesh}'`
 }

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { UseCases } from '../app/use-cases.ts'
 import { MeshError } from '../model/problem.ts'
 import type { AppMeshKind, ResourceRef } from '../model/reference.ts'
+import { object } from '../model/resource/object.ts'
 import { validateRef } from '../model/resource/validate.ts'
 import type { StoredResource } from '../ports.ts'
 import { type ArnOwner, arnOf } from './arn.ts'
@@ -35,8 +36,8 @@ const createTagsSchema = v.pipe(tagListSchema, v.maxLength(50))
 export function envelopeSchema({ verb, wire }: Operation, spec: v.GenericSchema) {
   // The spec of a mesh is the one that may be left out.
   const common = { spec: wire.kind === 'mesh' ? v.optional(spec) : spec, clientToken: v.optional(clientTokenSchema) }
-  if (verb === 'update') return v.strictObject(common)
-  return v.strictObject({ [wire.nameMember]: v.string(), ...common, tags: v.optional(createTagsSchema) })
+  if (verb === 'update') return object(common)
+  return object({ [wire.nameMember]: v.string(), ...common, tags: v.optional(createTagsSchema) })
 }
 
 const listQuerySchema = v.object({

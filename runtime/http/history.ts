@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { Difference } from '../app/diff.ts'
 import type { UseCases } from '../app/use-cases.ts'
 import { RESOURCE_KINDS, type ResourceRef } from '../model/reference.ts'
+import { object } from '../model/resource/object.ts'
 import type { ChangeLogEntry, StoredResource } from '../ports.ts'
 import { parseInput, readJson } from './json-body.ts'
 import { actorOf } from './management-guard.ts'
@@ -28,7 +29,7 @@ const placeSchema = v.pipe(
 export const historyQuery = v.object(page)
 export const stateQuery = v.object({ generation: v.optional(generation), ...page })
 export const diffQuery = v.object({ from: generation, to: v.optional(generation), ...page })
-export const rollbackRequestSchema = v.strictObject({
+export const rollbackRequestSchema = object({
   generation: counter,
   expectedGeneration: v.optional(counter),
   /** Say what would be done and do nothing. */

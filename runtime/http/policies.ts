@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono'
 import * as v from 'valibot'
 import type { UseCases } from '../app/use-cases.ts'
 import { POLICY_KINDS, type Policy } from '../model/policy.ts'
+import { object } from '../model/resource/object.ts'
 import type { StoredResource } from '../ports.ts'
 import { parseInput, readJson } from './json-body.ts'
 import { actorOf } from './management-guard.ts'
@@ -20,7 +21,7 @@ export const policyListQuery = v.object({
 })
 
 /** What stands around the rules; these are judged by the schema of the kind. */
-const policyRequestSchema = v.strictObject({
+const policyRequestSchema = object({
   targetRef: v.unknown(),
   mode: v.optional(v.unknown()),
   spec: v.unknown(),

@@ -2,12 +2,13 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import { bindRole } from '../app/bind-role.ts'
 import { MeshError } from '../model/problem.ts'
+import { object } from '../model/resource/object.ts'
 import type { ResourceStore, RoleBinding, RoleBindings } from '../ports.ts'
 import { parseInput, readJson } from './json-body.ts'
 
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(255))
 
-export const roleBindingRequestSchema = v.strictObject({
+export const roleBindingRequestSchema = object({
   kind: v.picklist(['virtual-node', 'virtual-gateway']),
   name,
   /** Such as `arn:aws:iam::111122223333:role/orders-task`. */

@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
 import type { UseCases } from '../app/use-cases.ts'
+import { object } from '../model/resource/object.ts'
 import { type ArnOwner, refOfArn } from './arn.ts'
 import { parseInput, readJson } from './json-body.ts'
 import { actorOf } from './management-guard.ts'
@@ -16,7 +17,7 @@ const key = v.pipe(v.string(), v.minLength(1), v.maxLength(128))
 
 /** Tags in a body: keys differ. More than fifty are for the use case to refuse, by TooManyTagsException. */
 export const tagListSchema = v.pipe(
-  v.array(v.strictObject({ key, value: v.pipe(v.string(), v.maxLength(256)) })),
+  v.array(object({ key, value: v.pipe(v.string(), v.maxLength(256)) })),
   v.maxLength(1000),
   v.check(
     (tags) => new Set(tags.map((tag) => tag.key)).size === tags.length,
@@ -49,8 +50,8 @@ export const TAG_SCHEMAS = {
     ),
     nextToken: v.optional(v.string()),
   }),
-  TagResource: v.strictObject({ tags: tagListSchema }),
-  UntagResource: v.strictObject({ tagKeys: v.pipe(v.array(key), v.maxLength(50)) }),
+  TagResource: object({ tags: tagListSchema }),
+  UntagResource: object({ tagKeys: v.pipe(v.array(key), v.maxLength(50)) }),
 } as const
 
 /** TagResource, UntagResource and ListTagsForResource. */

@@ -4,12 +4,13 @@ import { DEFAULT_TOKEN_TTL_MS, MAX_TOKEN_TTL_MS } from '../app/mint-join-token.t
 import type { UseCases } from '../app/use-cases.ts'
 import { MeshError } from '../model/problem.ts'
 import { PARENT_KIND, RESOURCE_KINDS, type ResourceRef } from '../model/reference.ts'
+import { object } from '../model/resource/object.ts'
 import { parseInput, readJson } from './json-body.ts'
 
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(255))
 const subjectKind = v.picklist(['virtual-node', 'virtual-gateway'])
 
-export const joinTokenRequestSchema = v.strictObject({
+export const joinTokenRequestSchema = object({
   kind: subjectKind,
   name,
   /** Default 3600, at most 30 days. */

@@ -21,6 +21,7 @@ export function toProblem(issue: v.BaseIssue<unknown>, root: string): Problem {
 function describe(issue: v.BaseIssue<unknown>, name: string): Pick<Problem, 'code' | 'message'> {
   const limit = String(issue.requirement)
   switch (issue.type) {
+    case 'object':
     case 'strict_object':
       return object(issue, name)
     case 'picklist':

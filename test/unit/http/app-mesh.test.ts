@@ -276,6 +276,42 @@ describe('errors', () => {
     )
   })
 
+  it.each([
+    ['GET', '/v20190125/tags', undefined, 'resourceArn: resourceArn is missing; add it.'],
+    ['GET', '/v1/meshes/shop/diff', undefined, 'from: from is missing; add it.'],
+    ['PUT', '/v20190125/meshes', [1], 'body: body is a list; use an object.'],
+    ['PUT', '/v20190125/meshes/shop', [], 'body: body is a list; use an object.'],
+    ['PUT', '/v20190125/meshes/shop', 'null', 'body: body is null; use an object.'],
+    [
+      'PUT',
+      '/v20190125/tag?resourceArn=arn:aws:appmesh:us-east-1:000000000000:mesh/shop',
+      [{}],
+      'body: body is a list; use an object.',
+    ],
+    ['POST', '/v1/meshes/shop/rollback', [1], 'body: body is a list; use an object.'],
+  ])('say what is wanted where the whole of an input is wrong: %s %s %j', async (method, path, body, expected) => {
+    const { call } = await withMesh()
+    const { status, json } = await call(method, path, body)
+    expect(status).toBe(400)
+    expect(json.problems.map((one: { path: string; message: string }) => `${one.path}: ${one.message}`)).toEqual([
+      expected,
+    ])
+  })
+
+  it('say where a resource is missing', async () => {
+    const { call } = await withMesh()
+    await call('PUT', '/v20190125/meshes/shop/virtualRouters', { virtualRouterName: 'r', spec: {} })
+    const messages = ['/v20190125/meshes/none', '/v20190125/meshes/shop/virtualRouter/r/routes/x'].map(
+      async (path) => (await call('GET', path)).json.message,
+    )
+    const policy = (await call('GET', '/v1/meshes/shop/policies/retry/x')).json.detail
+    expect([...(await Promise.all(messages)), policy]).toEqual([
+      'Mesh with name none is missing; create it first',
+      "Route with name x is missing in VirtualRouter with name r of mesh 'shop'; create it first",
+      "Policy with name x is missing among the retry policies of mesh 'shop'; create it first",
+    ])
+  })
+
   it('say which resource is missing, in the words of App Mesh', async () => {
     const { perform } = await withMesh()
     await perform('CreateVirtualRouter', { virtualRouterName: 'r', spec: {} })
