@@ -8,13 +8,19 @@ const MAX_PROBLEMS = 100
 const MAX_PLACES = 3
 
 /** What stands in the way of an import, for people; undefined when nothing does. */
-export function refusal({ problems, needs, resources, taskDefinitions }: Imported): string | undefined {
+export function refusal({ problems, needs, warnings, resources, taskDefinitions }: Imported): string | undefined {
   if (problems.length > 0 || needs.length > 0) {
     const lines = problems.slice(0, MAX_PROBLEMS).map(problemLine)
     if (problems.length > MAX_PROBLEMS) lines.push(`and ${problems.length - MAX_PROBLEMS} problems more`)
     return [...lines, ...(needs.length === 0 ? [] : questions(needs)), 'Nothing was written or sent.'].join('\n')
   }
-  return resources.length + taskDefinitions.length === 0 ? 'the files hold no App Mesh resources' : undefined
+  if (resources.length + taskDefinitions.length > 0) return undefined
+  // What was left out may be what they were meant for.
+  return [...warnings.map(warningLine), 'the files hold no App Mesh resources'].join('\n')
+}
+
+function warningLine({ message, ...place }: Finding): string {
+  return problemLine({ ...place, path: place.path === '' ? 'warning' : `warning: ${place.path}`, message })
 }
 
 /** `file:line: path: message`. */
@@ -40,9 +46,7 @@ export function notes(imported: Imported): readonly string[] {
   const { warnings, taskDefinitions, missing, unusedParameters } = imported
   return [
     ...unusedParameters.map((name) => `warning: no file asks for the parameter ${name}`),
-    ...warnings.map(
-      ({ file, line, path, message }) => `${file}:${line}: warning: ${path === '' ? '' : `${path}: `}${message}`,
-    ),
+    ...warnings.map(warningLine),
     ...missing.map(
       (ref) => `warning: ${label(ref)} (mesh ${ref.mesh}) is named but in none of the files; it must be there before`,
     ),

@@ -98,6 +98,9 @@ describe('weft import app-mesh', { timeout: 60_000 }, () => {
       code: 2,
       stderr: expect.stringContaining('hold no App Mesh resources'),
     })
+    expect((await importAppMesh(file('modules.tf.json', '{"module": {"mesh": {"source": "./mesh"}}}'))).stderr).toMatch(
+      /modules\.tf\.json:1: warning: module\.mesh: is a module, [\s\S]*hold no App Mesh resources/,
+    )
   })
 
   it('applies to what is there, judged together with it', async () => {

@@ -147,8 +147,13 @@ function fill(tree: Tree, findings: Findings): Tree {
 /** Makes `{"port": ${PORT}}`, which scripts fill in before they parse it, readable: `$PORT` in the same place. */
 export function bracesOff(text: string): string {
   if (!/^\s*[[{]/.test(text)) return text
-  const pattern = /"(?:[^"\\\n]|\\.)*"|\$\{([A-Za-z_]\w*)\}/g
-  return text.replace(pattern, (whole, name?: string) => (name === undefined ? whole : `$${name}  `))
+  let isInText = false
+  return text.replace(/\\.|["\n]|\$\{([A-Za-z_]\w*)\}/g, (whole, name?: string) => {
+    if (whole === '"') isInText = !isInText
+    // A text of JSON ends where its line does.
+    if (whole === '\n') isInText = false
+    return name === undefined || isInText ? whole : `$${name}  `
+  })
 }
 
 function baseName(file: string): string {

@@ -1,11 +1,12 @@
-import { RESOURCE_KINDS } from '../../model/reference.ts'
+import { APP_MESH_KINDS } from '../../model/reference.ts'
+import { TooCostly } from './budget.ts'
 import { type Findings, nameMember, parentMember } from './draft.ts'
 import { reportTaskDefinition } from './task-definition.ts'
-import { Template, type TemplateResource, TooCostly } from './template.ts'
+import { Template, type TemplateResource } from './template.ts'
 import { finding, type MapTree, member, type Tree } from './tree.ts'
 
 /** CloudFormation's name of each kind: `AWS::AppMesh::VirtualNode`. */
-const KINDS = new Map(RESOURCE_KINDS.map((kind) => [`AWS::AppMesh::${pascal(nameMember(kind)).slice(0, -4)}`, kind]))
+const KINDS = new Map(APP_MESH_KINDS.map((kind) => [`AWS::AppMesh::${pascal(nameMember(kind)).slice(0, -4)}`, kind]))
 
 /** Whether a document is a CloudFormation template. */
 export function isTemplate(tree: Tree): tree is MapTree {

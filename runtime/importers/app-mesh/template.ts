@@ -1,4 +1,5 @@
 import type { Answers } from './answers.ts'
+import { Budget } from './budget.ts'
 import { INTRINSICS } from './intrinsics.ts'
 import { type Finding, finding, type MapTree, member, type Need, placeOnly, scalar, type Tree, textOf } from './tree.ts'
 
@@ -10,8 +11,6 @@ export interface TemplateResource {
   readonly tree: Tree
 }
 
-/** What evaluating one template may cost: values made, and a fiftieth for each character of text. */
-const BUDGET = 2_000_000
 /** References that lead to references: more is a circle or made to hurt. */
 const MAX_CHAIN = 50
 const MAX_TEXT = 100_000
@@ -30,9 +29,6 @@ const NAME_PROPERTIES: Readonly<Record<string, string>> = {
 /** Pseudo parameters that are the same everywhere but in China and GovCloud, where `--parameter` says otherwise. */
 const PSEUDO_DEFAULTS: Readonly<Record<string, string>> = { 'AWS::Partition': 'aws', 'AWS::URLSuffix': 'amazonaws.com' }
 
-/** The template costs more than {@link BUDGET} to work out. */
-export class TooCostly extends Error {}
-
 /**
  * A CloudFormation template whose expressions are worked out on demand, so that only what is looked at needs to be known.
  * What cannot be known becomes an unknown tree that says which parameter would help; what is wrong becomes a problem.
@@ -44,7 +40,7 @@ export class Template {
   readonly #exported: (name: string, at: Tree) => Tree | undefined
   readonly #memo = new Map<string, Tree | undefined>()
   readonly #busy = new Set<string>()
-  #budget = BUDGET
+  readonly #budget = new Budget()
 
   /** Other templates of the import are asked for the exports of this name. */
   constructor(root: MapTree, answers: Answers, exported: (name: string, at: Tree) => Tree | undefined) {
@@ -92,7 +88,7 @@ export class Template {
 
   /** The tree with every expression worked out; undefined for `AWS::NoValue`. @throws TooCostly */
   evaluate(tree: Tree): Tree | undefined {
-    this.#spend(1)
+    this.#budget.spend(1)
     if (tree.kind === 'list') {
       return { ...tree, items: tree.items.map((item) => this.evaluate(item)).filter((item) => item !== undefined) }
     }
@@ -186,14 +182,14 @@ export class Template {
   }
 
   text(value: string, at: Tree): Tree {
-    this.#spend(1 + value.length / 50)
+    this.#budget.spendText(value)
     return value.length > MAX_TEXT
       ? this.wrong(at, `comes to more than ${MAX_TEXT} characters; shorten it`)
       : scalar(value, at)
   }
 
   list(values: readonly string[], at: Tree): Tree {
-    this.#spend(values.length)
+    this.#budget.spend(values.length)
     return { kind: 'list', items: values.map((value) => scalar(value.trim(), at)), ...placeOnly(at) }
   }
 
@@ -254,11 +250,5 @@ export class Template {
     this.#busy.delete(key)
     this.#memo.set(key, value)
     return value
-  }
-
-  #spend(cost: number): void {
-    this.#budget -= cost
-    if (this.#budget < 0)
-      throw new TooCostly('its expressions come to more values than are read; simplify the template')
   }
 }

@@ -1,21 +1,22 @@
 import { RESOURCE_KINDS, type ResourceKind } from '../../model/reference.ts'
+import { TooCostly } from './budget.ts'
 import { type Findings, nameMember, parentMember } from './draft.ts'
 import { reportTaskDefinition } from './task-definition.ts'
-import { finding, type MapTree, member, type Need, parseTrees, placeOnly, scalar, type Tree, textOf } from './tree.ts'
+import { bodiesOf, Configuration, membersOf } from './terraform-configuration.ts'
+import { finding, type MapTree, member, type Need, parseTrees, placeOnly, type Tree, textOf } from './tree.ts'
 
 const KINDS = new Map<string, ResourceKind>(
   RESOURCE_KINDS.map((kind) => [`aws_appmesh_${snake(nameMember(kind)).slice(0, -5)}`, kind]),
 )
 const TASK_DEFINITION = 'aws_ecs_task_definition'
-/** References that lead to references. */
-const MAX_CHAIN = 50
-const MAX_TEXT = 100_000
+/** What files of a configuration may hold and App Mesh's specs do not: one of these has a member `provider`, too. */
+const BLOCKS = ['resource', 'module', 'variable', 'locals', 'output', 'data', 'terraform']
 
 /** Whether a document is Terraform's: a `.tf.json` file, or what `terraform show -json` prints of a state or plan. */
 export function isTerraform(tree: Tree): tree is MapTree {
   if (tree.kind !== 'map') return false
   if (tree.entries.has('format_version') || tree.entries.has('terraform_version')) return true
-  return ['resource', 'variable', 'locals', 'terraform'].some((block) => member(tree, block) !== undefined)
+  return BLOCKS.some((block) => tree.entries.has(block)) || tree.file.endsWith('.tf.json')
 }
 
 /** Takes the `aws_appmesh_*` resources and the task definitions with an App Mesh sidecar. */
@@ -45,22 +46,31 @@ function readShown(resource: Tree, findings: Findings): void {
 
 function readConfiguration(root: MapTree, findings: Findings): void {
   const configuration = new Configuration(root, findings)
-  // Whoever gives all variables need not know which of them matter here.
-  for (const name of mapOf(member(root, 'variable')).keys()) findings.answers.take(name)
-  for (const [type, named] of mapOf(member(root, 'resource'))) {
-    if (!KINDS.has(type) && type !== TASK_DEFINITION) continue
-    for (const [name, written] of mapOf(named)) {
-      const body = written.kind === 'list' ? written.items[0] : written
-      if (body === undefined) continue
-      const repeated = member(body, 'count') ?? member(body, 'for_each') ?? member(body, 'dynamic')
-      if (repeated !== undefined && KINDS.has(type)) {
-        const message = 'is repeated or made of a dynamic block; import what `terraform show -json` prints instead'
-        findings.problems.push(finding(repeated, message))
-        continue
-      }
-      readResource(type, `${type}.${name}`, configuration.evaluate(body, 0), findings)
-    }
+  for (const [, module] of membersOf(member(root, 'module'))) {
+    const message = 'is a module, whose resources are not read; import what `terraform show -json` prints to have them'
+    findings.warnings.push(finding(module, message))
   }
+  try {
+    for (const [type, named] of membersOf(member(root, 'resource'))) {
+      if (!KINDS.has(type) && type !== TASK_DEFINITION) continue
+      for (const [name, written] of membersOf(named)) {
+        for (const body of bodiesOf(written)) readConfigured(type, `${type}.${name}`, body, configuration, findings)
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof TooCostly)) throw error
+    findings.problems.push(finding(root, error.message))
+  }
+}
+
+function readConfigured(type: string, address: string, body: Tree, configuration: Configuration, findings: Findings) {
+  const repeated = member(body, 'count') ?? member(body, 'for_each') ?? member(body, 'dynamic')
+  if (repeated === undefined || !KINDS.has(type)) {
+    readResource(type, address, configuration.evaluate(body), findings)
+    return
+  }
+  const message = 'is repeated or made of a dynamic block; import what `terraform show -json` prints instead'
+  findings.problems.push(finding(repeated, message))
 }
 
 function readResource(type: string, address: string, values: Tree, findings: Findings): void {
@@ -105,90 +115,6 @@ function withContainers(values: Tree): Tree {
   return containers === undefined
     ? values
     : { ...values, entries: new Map([...values.entries, ['container_definitions', containers]]) }
-}
-
-/** Works out the references of a `.tf.json` file. What needs Terraform itself (functions, data sources) is asked for. */
-class Configuration {
-  readonly #root: MapTree
-  readonly #findings: Findings
-
-  constructor(root: MapTree, findings: Findings) {
-    this.#root = root
-    this.#findings = findings
-  }
-
-  evaluate(tree: Tree, chain: number): Tree {
-    if (tree.kind === 'list') return { ...tree, items: tree.items.map((item) => this.evaluate(item, chain)) }
-    if (tree.kind === 'map') {
-      return {
-        ...tree,
-        entries: new Map([...tree.entries].map(([name, value]) => [name, this.evaluate(value, chain)])),
-      }
-    }
-    return tree.kind === 'scalar' && typeof tree.value === 'string' ? this.#template(tree, tree.text, chain) : tree
-  }
-
-  /** `$${` stands for `${` (Terraform language, strings and templates). */
-  #template(at: Tree, text: string, chain: number): Tree {
-    if (!text.includes('${')) return at
-    const needs: Need[] = []
-    let isUnknown = false
-    const filled = text.replace(
-      /\$(\$\{)|\$\{([^{}]*)\}/g,
-      (whole, escaped: string | undefined, expression: string) => {
-        if (escaped !== undefined) return escaped
-        const value = this.#reference(expression.trim(), at, chain + 1)
-        if (value.kind === 'scalar') return value.text
-        isUnknown = true
-        if (value.kind === 'unknown') needs.push(...value.needs)
-        return whole
-      },
-    )
-    if (filled.length > MAX_TEXT) {
-      this.#findings.problems.push(finding(at, `comes to more than ${MAX_TEXT} characters; shorten it`))
-      return { kind: 'unknown', needs: [], text: '', ...placeOnly(at) }
-    }
-    return isUnknown ? { kind: 'unknown', needs, text: filled, ...placeOnly(at) } : scalar(filled, at)
-  }
-
-  #reference(expression: string, at: Tree, chain: number): Tree {
-    const given = this.#findings.answers.take(expression)
-    if (given !== undefined) return scalar(given, at)
-    const ask = (parameter: string, message: string): Tree => {
-      const need: Need = { ...placeOnly(at), parameter, message }
-      return { kind: 'unknown', needs: [need], text: `\${${expression}}`, ...placeOnly(at) }
-    }
-    if (chain > MAX_CHAIN) {
-      this.#findings.problems.push(
-        finding(at, `${expression} leads through more than ${MAX_CHAIN} references (to itself?)`),
-      )
-      return { kind: 'unknown', needs: [], text: '', ...placeOnly(at) }
-    }
-    const [kind = '', name = '', attribute = ''] = /^[\w.-]+$/.test(expression) ? expression.split('.') : []
-    if (kind === 'var') {
-      const value = this.#findings.answers.take(name)
-      if (value !== undefined) return scalar(value, at)
-      const declared = member(member(this.#root, 'variable'), name)
-      const fallback = member(declared?.kind === 'list' ? declared.items[0] : declared, 'default')
-      return fallback?.kind === 'scalar' && fallback.value !== null ? fallback : ask(name, 'variable')
-    }
-    const body =
-      kind === 'local' ? member(this.#root, 'locals') : member(member(member(this.#root, 'resource'), kind), name)
-    const block = body?.kind === 'list' ? body.items[0] : body
-    // The id of a mesh is its name; those of the others are no names.
-    const known = member(
-      block,
-      kind === 'local' ? name : kind === 'aws_appmesh_mesh' && attribute === 'id' ? 'name' : attribute,
-    )
-    return known?.kind === 'scalar'
-      ? this.evaluate(known, chain)
-      : ask(expression, 'expression that only Terraform can work out')
-  }
-}
-
-function mapOf(tree: Tree | undefined): ReadonlyMap<string, Tree> {
-  const only = tree?.kind === 'list' ? tree.items[0] : tree
-  return only?.kind === 'map' ? only.entries : new Map()
 }
 
 function listOf(tree: Tree | undefined): readonly Tree[] {

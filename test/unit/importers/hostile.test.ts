@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are what the formats write, not templates of ours
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
@@ -54,6 +55,29 @@ describe('input that is made to hurt', () => {
     const wide = `Parameters: { L: { Type: CommaDelimitedList, Default: '${'a,'.repeat(5000)}' } }
 Resources: { M: { Type: AWS::AppMesh::Mesh, Properties: { MeshName: m, Tags: [${long}] } } }`
     expect(problemsOf(importText(wide)).join()).toMatch(/more values than are read/)
+  })
+
+  it('is refused when references of Terraform double in every step, of texts, lists and questions', () => {
+    const doubling = (first: unknown, next: (name: string) => unknown) => {
+      const locals = Object.fromEntries(
+        Array.from({ length: 45 }, (_, n) => [`l${n}`, n === 0 ? first : next(`\${local.l${n - 1}}`)]),
+      )
+      const names = { aws_appmesh_mesh: { m: { name: '${local.l44}', spec: { x: '${local.l44}' } } } }
+      return importText(JSON.stringify({ locals, resource: names }))
+    }
+    const twice = (name: string) => name + name
+    expect(problemsOf(doubling('x', twice)).join()).toMatch(/more than 100000 characters/)
+    expect(problemsOf(doubling(['x'], (name) => [name, name])).join()).toMatch(/more values than are read/)
+    expect(asked(doubling('${var.x}', (name) => `${name}-${name}`.slice(0, 40)))).toEqual(['x'])
+    expect(problemsOf(doubling('${local.l44}', twice)).join()).toMatch(/to itself/)
+  })
+
+  it('is read in linear time, however many quotes it has', () => {
+    const started = performance.now()
+    importText(`{"a": "${'\\"'.repeat(200_000)}`)
+    importText(`{${'\\"'.repeat(200_000)}`)
+    importText(`{"meshName": "${'x'.repeat(4_000_000)}"}`)
+    expect(performance.now() - started).toBeLessThan(5_000)
   })
 
   it('is refused when it has too many resources', () => {

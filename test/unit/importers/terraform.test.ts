@@ -123,6 +123,83 @@ describe('Terraform', () => {
     expect(importText(text, given).resources).toMatchObject([{ ref: { name: '1-a-2' } }])
   })
 
+  it('reads every element where blocks are lists', () => {
+    const mesh = { aws_appmesh_mesh: { m: [{ name: 'shop' }] } }
+    const nodes = {
+      aws_appmesh_virtual_node: [
+        { a: { name: '${local.first}', mesh_name: 'shop', spec: {} } },
+        { b: { name: '${local.second}-${var.third}', mesh_name: 'shop', spec: {} } },
+      ],
+    }
+    const text = JSON.stringify({
+      locals: [{ first: 'a' }, { second: 'b' }],
+      variable: [{ other: {} }, { third: [{ default: 'c' }] }],
+      resource: [mesh, nodes],
+    })
+    const imported = importText(text)
+    expect(problemsOf(imported)).toEqual([])
+    expect(imported.resources.map(({ ref }) => ref.name)).toEqual(['shop', 'a', 'b-c'])
+    const twice = { resource: { aws_appmesh_mesh: { m: [{ name: 'shop' }, { name: 'shop' }] } } }
+    expect(problemsOf(importText(JSON.stringify(twice))).join()).toContain('stands at in.yaml:1 already')
+  })
+
+  it('names the modules that it does not read', () => {
+    const module = { mesh: { source: './mesh', name: 'x' }, net: [{ source: './net' }] }
+    const beside = importText(JSON.stringify({ resource: { aws_appmesh_mesh: { m: { name: 'shop' } } }, module }))
+    expect(problemsOf(beside)).toEqual([])
+    const message = expect.stringMatching(/module.*not read.*terraform show -json/)
+    expect(beside.warnings).toMatchObject([
+      { path: 'module.mesh', message },
+      { path: 'module.net', message },
+    ])
+    const alone = importText(JSON.stringify({ module }))
+    expect(problemsOf(alone)).toEqual([])
+    expect(alone.warnings).toMatchObject([{ message }, { message }, { message: 'holds no App Mesh resource' }])
+  })
+
+  it('follows attributes and indexes of variables and locals, and asks for what they lead to', () => {
+    const node = {
+      name: '${var.cfg.name}',
+      mesh_name: 'shop',
+      spec: {
+        listener: { port_mapping: { port: '${var.cfg["ports"][1]}', protocol: '${local.all.protocols[0]}' } },
+        backend_defaults: {
+          client_policy: {
+            tls: {
+              ports: '${var.cfg.ports}',
+              validation: { trust: { file: { certificate_chain: '${local.chain}' } } },
+            },
+          },
+        },
+      },
+    }
+    const parts = {
+      variable: { cfg: { default: { name: 'orders', ports: [80, 8080] } } },
+      locals: { all: { protocols: ['http'] }, chain: '${local.directory}/ca.pem', directory: '/keys' },
+      resource: { aws_appmesh_virtual_node: { a: node } },
+    }
+    const imported = importText(JSON.stringify(parts))
+    expect(problemsOf(imported)).toEqual([])
+    expect(imported.resources).toMatchObject([
+      {
+        ref: { name: 'orders' },
+        spec: {
+          listeners: [{ portMapping: { port: 8080, protocol: 'http' } }],
+          backendDefaults: {
+            clientPolicy: {
+              tls: { ports: [80, 8080], validation: { trust: { file: { certificateChain: '/keys/ca.pem' } } } },
+            },
+          },
+        },
+      },
+    ])
+    const open = JSON.stringify({ ...parts, variable: { cfg: {} } })
+    const names = ['var.cfg["ports"][1]', 'var.cfg.ports', 'var.cfg.name']
+    expect(asked(importText(open))).toEqual(names)
+    expect(asked(importText(open, { cfg: '8080' }))).toEqual(names)
+    expect(asked(importText(open, { 'var.cfg.name': 'n' }))).toEqual(names.slice(0, 2))
+  })
+
   it('names references that lead to themselves, and resources that are repeated', () => {
     const circle = {
       locals: { a: '${local.b}', b: '${local.a}' },
