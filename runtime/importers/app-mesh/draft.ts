@@ -2,7 +2,7 @@ import type { ResourceKind } from '../../model/reference.ts'
 import type { Answers } from './answers.ts'
 import type { Spelling } from './shape.ts'
 import type { TaskDefinitionReport } from './task-definition.ts'
-import type { Finding, Need, Tree } from './tree.ts'
+import { type Finding, finding, type Need, type Tree, textOf } from './tree.ts'
 
 /** A resource as a format's reader found it, before names and spec are checked. */
 export interface Draft {
@@ -37,4 +37,12 @@ export function nameMember(kind: ResourceKind): string {
 export function parentMember(kind: ResourceKind): string | undefined {
   if (kind === 'route') return 'virtualRouterName'
   return kind === 'gateway-route' ? 'virtualGatewayName' : undefined
+}
+
+/** Warns of a mesh that another account owns: the control plane has its own account only. */
+export function warnOfOwner(owner: Tree | undefined, resourceOwner: Tree | undefined, { warnings }: Findings): void {
+  if (owner === undefined || textOf(owner) === '' || textOf(owner) === textOf(resourceOwner)) return
+  if (owner.kind === 'scalar' && owner.value === null) return
+  const message = 'is not carried over: a mesh shared by another account becomes one of the control plane itself'
+  warnings.push(finding(owner, message))
 }

@@ -1,6 +1,6 @@
 import type { ResourceKind } from '../../model/reference.ts'
 import { SPEC_SCHEMAS } from '../../model/resource/spec.ts'
-import { type Finding, finding, type Need, type Tree } from './tree.ts'
+import { type Finding, finding, type Need, placeOnly, scalar, type Tree } from './tree.ts'
 
 /** How a format spells the members of App Mesh's shapes. `api`: as the API does, nothing is to be translated. */
 export type Spelling = 'api' | 'cloudformation' | 'terraform'
@@ -71,7 +71,7 @@ class Converter {
       return isTyped || value === null ? value : coerce(value, text, shape)
     }
     if (this.#spelling === 'terraform') {
-      const block = asBlocks(tree, shape)
+      const block = asBlocks(tree, shape, path)
       if (block === undefined) return undefined
       if (block !== tree) return this.convert(block, shape, path)
     }
@@ -110,7 +110,7 @@ class Converter {
 }
 
 /** Terraform writes what the API has as an object as a list of one, and lists of objects as repeated blocks. */
-function asBlocks(tree: Tree, shape: Shape | undefined): Tree | undefined {
+function asBlocks(tree: Tree, shape: Shape | undefined, path: string): Tree | undefined {
   const isObject = shape?.entries !== undefined
   if (tree.kind === 'list' && isObject) {
     if (tree.items.length === 0) return undefined
@@ -118,31 +118,31 @@ function asBlocks(tree: Tree, shape: Shape | undefined): Tree | undefined {
   }
   const item = unwrap(shape?.item)
   if (tree.kind !== 'map' || item === undefined) return tree
-  const { file, line, path } = tree
-  // Cloud Map attributes: a map there, a list of pairs in the API.
-  const isPairs = item.entries?.key !== undefined && item.entries.value !== undefined && !tree.entries.has('key')
-  if (!isPairs) return { kind: 'list', items: [tree], file, line, path }
+  const at = placeOnly(tree)
+  // Cloud Map attributes: a map there, a list of pairs in the API. The pairs of a log format are blocks.
+  if (!path.endsWith('.awsCloudMap.attributes')) return { kind: 'list', items: [tree], ...at }
   const items = [...tree.entries].map(([key, value]): Tree => {
-    const name: Tree = { kind: 'scalar', value: key, text: key, raw: '', file, line, path }
-    return {
-      kind: 'map',
-      entries: new Map([
-        ['key', name],
-        ['value', value],
-      ]),
-      file,
-      line,
-      path,
-    }
+    const pair: [string, Tree][] = [
+      ['key', scalar(key, at)],
+      ['value', value],
+    ]
+    return { kind: 'map', entries: new Map(pair), ...at }
   })
-  return { kind: 'list', items, file, line, path }
+  return { kind: 'list', items, ...at }
 }
 
-/** A Terraform state writes what nobody set as null, an empty text or list, and ports and limits as 0. */
+/**
+ * A Terraform state writes what nobody set as null, an empty text or list, and ports, limits and priorities as 0. The provider
+ * sends none of these, whoever wrote them.
+ */
 function isUnset(name: string, tree: Tree, isOptional: boolean): boolean {
   if (tree.kind === 'list') return isOptional && tree.items.length === 0
   if (tree.kind !== 'scalar') return false
-  return tree.value === null || tree.value === '' || (tree.value === 0 && /^(?:port|max_pending_requests)$/.test(name))
+  return (
+    tree.value === null ||
+    tree.value === '' ||
+    (tree.value === 0 && /^(?:port|priority|max_pending_requests)$/.test(name))
+  )
 }
 
 function coerce(value: string | number | boolean, text: string, shape: Shape | undefined): unknown {

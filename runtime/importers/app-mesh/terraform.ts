@@ -1,12 +1,13 @@
-import { RESOURCE_KINDS, type ResourceKind } from '../../model/reference.ts'
+import { APP_MESH_KINDS, type AppMeshKind } from '../../model/reference.ts'
 import { TooCostly } from './budget.ts'
-import { type Findings, nameMember, parentMember } from './draft.ts'
+import { type Findings, nameMember, parentMember, warnOfOwner } from './draft.ts'
 import { reportTaskDefinition } from './task-definition.ts'
 import { bodiesOf, Configuration, membersOf } from './terraform-configuration.ts'
+import { unknownOf, withUnknown } from './terraform-plan.ts'
 import { finding, type MapTree, member, type Need, parseTrees, placeOnly, type Tree, textOf } from './tree.ts'
 
-const KINDS = new Map<string, ResourceKind>(
-  RESOURCE_KINDS.map((kind) => [`aws_appmesh_${snake(nameMember(kind)).slice(0, -5)}`, kind]),
+const KINDS = new Map<string, AppMeshKind>(
+  APP_MESH_KINDS.map((kind) => [`aws_appmesh_${snake(nameMember(kind)).slice(0, -5)}`, kind]),
 )
 const TASK_DEFINITION = 'aws_ecs_task_definition'
 /** What files of a configuration may hold and App Mesh's specs do not: one of these has a member `provider`, too. */
@@ -23,25 +24,27 @@ export function isTerraform(tree: Tree): tree is MapTree {
 export function readTerraform(tree: MapTree, findings: Findings): void {
   if (tree.entries.has('resource') || !tree.entries.has('format_version')) return readConfiguration(tree, findings)
   // A plan knows more than the state before it.
-  const values = member(tree, 'planned_values') ?? member(tree, 'values')
-  const modules = [member(values, 'root_module')]
+  const planned = member(tree, 'planned_values')
+  const unknown = planned === undefined ? new Map<string, Tree>() : unknownOf(tree)
+  const modules = [member(planned ?? member(tree, 'values'), 'root_module')]
   for (let module = modules.pop(); module !== undefined; module = modules.pop()) {
-    for (const resource of listOf(member(module, 'resources'))) readShown(resource, findings)
+    for (const resource of listOf(member(module, 'resources'))) readShown(resource, unknown, findings)
     modules.push(...listOf(member(module, 'child_modules')))
   }
 }
 
-function readShown(resource: Tree, findings: Findings): void {
-  const values = member(resource, 'values')
-  if (textOf(member(resource, 'mode')) === 'data' || values === undefined) return
+function readShown(resource: Tree, unknown: ReadonlyMap<string, Tree>, findings: Findings): void {
+  const type = textOf(member(resource, 'type')) ?? ''
+  const known = member(resource, 'values')
+  if (textOf(member(resource, 'mode')) === 'data' || known === undefined || !isRead(type)) return
   const address = textOf(member(resource, 'address')) ?? ''
-  readResource(textOf(member(resource, 'type')) ?? '', address, values, findings)
-  const priority = member(listOf(member(values, 'spec'))[0], 'priority')
-  if (priority?.kind === 'scalar' && priority.value === 0) {
-    const message =
-      'is 0, which Terraform also writes where none is set; the route is tried first: check that it is meant'
-    findings.warnings.push(finding(priority, message))
-  }
+  const open = unknown.get(address)
+  const values = open === undefined ? known : (withUnknown(known, open, address, findings.answers) ?? known)
+  readResource(type, address, values, findings)
+}
+
+function isRead(type: string): boolean {
+  return KINDS.has(type) || type === TASK_DEFINITION
 }
 
 function readConfiguration(root: MapTree, findings: Findings): void {
@@ -52,7 +55,7 @@ function readConfiguration(root: MapTree, findings: Findings): void {
   }
   try {
     for (const [type, named] of membersOf(member(root, 'resource'))) {
-      if (!KINDS.has(type) && type !== TASK_DEFINITION) continue
+      if (!isRead(type)) continue
       for (const [name, written] of membersOf(named)) {
         for (const body of bodiesOf(written)) readConfigured(type, `${type}.${name}`, body, configuration, findings)
       }
@@ -64,13 +67,19 @@ function readConfiguration(root: MapTree, findings: Findings): void {
 }
 
 function readConfigured(type: string, address: string, body: Tree, configuration: Configuration, findings: Findings) {
-  const repeated = member(body, 'count') ?? member(body, 'for_each') ?? member(body, 'dynamic')
+  const repeated = member(body, 'count') ?? member(body, 'for_each') ?? dynamicIn(body)
   if (repeated === undefined || !KINDS.has(type)) {
     readResource(type, address, configuration.evaluate(body), findings)
     return
   }
   const message = 'is repeated or made of a dynamic block; import what `terraform show -json` prints instead'
   findings.problems.push(finding(repeated, message))
+}
+
+/** The first `dynamic` block, at whatever depth. */
+function dynamicIn(tree: Tree): Tree | undefined {
+  const inner = tree.kind === 'list' ? tree.items : tree.kind === 'map' ? [...tree.entries.values()] : []
+  return member(tree, 'dynamic') ?? inner.map(dynamicIn).find((found) => found !== undefined)
 }
 
 function readResource(type: string, address: string, values: Tree, findings: Findings): void {
@@ -95,16 +104,33 @@ function readResource(type: string, address: string, values: Tree, findings: Fin
   const owner = member(values, 'tags')
   if (owner?.kind === 'map' && owner.entries.size > 0)
     findings.warnings.push(finding(owner, 'tags are not carried over'))
-  const spec = member(values, 'spec')
+  // A state always says an owner, most often one's own.
+  warnOfOwner(member(values, 'mesh_owner'), member(values, 'resource_owner'), findings)
+  const written = member(values, 'spec')
+  const spec = blockOf(written) ?? { ...placeOnly(written ?? values), kind: 'map', entries: new Map() }
   findings.drafts.push({
     kind,
     mesh: kind === 'mesh' ? named('name') : member(values, 'mesh_name'),
     name: named('name'),
     ...(parent === undefined ? {} : { parent: named(snake(parent)) }),
-    spec: (spec?.kind === 'list' ? spec.items[0] : spec) ?? { ...placeOnly(values), kind: 'map', entries: new Map() },
+    spec: kind === 'route' ? withMatch(spec) : spec,
     spelling: 'terraform',
     tree: values,
   })
+}
+
+/** The provider sends an empty match for a gRPC route that has none, which the API asks for. */
+function withMatch(spec: Tree): Tree {
+  const route = blockOf(member(spec, 'grpc_route'))
+  if (spec.kind !== 'map' || route?.kind !== 'map' || blockOf(route.entries.get('match')) !== undefined) return spec
+  const match: Tree = { ...placeOnly(route), kind: 'map', entries: new Map() }
+  const matched: Tree = { ...route, entries: new Map([...route.entries, ['match', match]]) }
+  return { ...spec, entries: new Map([...spec.entries, ['grpc_route', matched]]) }
+}
+
+/** A block that stands there once at most, be it written as an object or as a list of one. */
+function blockOf(tree: Tree | undefined): Tree | undefined {
+  return tree?.kind === 'list' ? tree.items[0] : tree
 }
 
 /** Container definitions are JSON in a text. */

@@ -118,7 +118,7 @@ describe('a mesh in another format', () => {
     )
   })
 
-  it('is the same mesh from Terraform, empty texts and lists aside', () => {
+  it('is the same mesh from Terraform, empty texts and lists and priorities of 0 aside', () => {
     fc.assert(
       fc.property(randomMesh, (mesh) => {
         const resources = mesh.map((resource) => asTerraform(resource))
@@ -177,8 +177,11 @@ function withoutEmpty(value: unknown, kind: string): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutEmpty(item, kind))
   if (typeof value !== 'object' || value === null) return value
   const isEmpty = (inner: unknown) => inner === '' || (Array.isArray(inner) && inner.length === 0)
+  // The provider takes a priority of 0 for none.
+  const isUnsent = (name: string, inner: unknown) => name === 'priority' && inner === 0
   const kept = Object.entries(value).filter(
-    ([name, inner]) => !isEmpty(inner) || (kind === 'virtual-gateway' && name === 'listeners'),
+    ([name, inner]) =>
+      !(isEmpty(inner) || isUnsent(name, inner)) || (kind === 'virtual-gateway' && name === 'listeners'),
   )
   return Object.fromEntries(kept.map(([name, inner]) => [name, withoutEmpty(inner, kind)]))
 }

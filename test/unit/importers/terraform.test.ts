@@ -219,6 +219,7 @@ describe('Terraform', () => {
         name: 'g',
         mesh_name: 'shop',
         mesh_owner: '1',
+        resource_owner: '1',
         virtual_gateway_name: 'edge',
         tags: null,
         spec: [
@@ -244,10 +245,122 @@ describe('Terraform', () => {
     expect(problemsOf(imported)).toEqual([])
     expect(imported.resources).toMatchObject([{ ref: { kind: 'gateway-route', name: 'g', parent: 'edge' } }])
     expect(imported.resources[0]!.spec).toEqual({
-      priority: 0,
       httpRoute: { action: { target: { virtualService: { virtualServiceName: 's' } } }, match: { prefix: '/' } },
     })
-    expect(imported.warnings).toMatchObject([{ message: expect.stringMatching(/is 0, which Terraform also writes/) }])
+    expect(imported.warnings).toEqual([])
+  })
+
+  it('asks for what a plan does not know yet, by resource and attribute', () => {
+    const address = 'module.x.aws_appmesh_route.all'
+    const action = [{ weighted_target: [{ virtual_node: 'n', weight: 1 }] }]
+    const values = { name: 'all', virtual_router_name: 'r', spec: [{ http_route: [{ match: [{}], action }] }] }
+    const unknown = { id: true, mesh_name: true, spec: [{ http_route: [{ match: [{ prefix: true }] }] }] }
+    const node = 'aws_appmesh_virtual_node.n'
+    const health = {
+      protocol: 'tcp',
+      healthy_threshold: 2,
+      unhealthy_threshold: 2,
+      timeout_millis: 2000,
+      interval_millis: 5000,
+    }
+    const listener = [
+      { port_mapping: [{ port: 80, protocol: 'tcp' }], health_check: [health], tls: [{ mode: 'STRICT' }] },
+    ]
+    const open = { health_check: [{ port: true }], tls: [{ certificate: [{ acm: [{ certificate_arn: true }] }] }] }
+    const shown = {
+      format_version: '1.2',
+      planned_values: {
+        root_module: {
+          resources: [
+            { address: 'aws_appmesh_mesh.m', type: 'aws_appmesh_mesh', values: { name: 'shop' } },
+            {
+              address: node,
+              type: 'aws_appmesh_virtual_node',
+              values: { name: 'n', mesh_name: 'shop', spec: [{ listener }] },
+            },
+          ],
+          child_modules: [{ resources: [{ address, type: 'aws_appmesh_route', values }] }],
+        },
+      },
+      resource_changes: [
+        { address, change: { after_unknown: unknown } },
+        { address: node, change: { after_unknown: { spec: [{ listener: [open] }] } } },
+      ],
+    }
+    const text = JSON.stringify(shown)
+    const prefix = `${address}.spec[0].http_route[0].match[0].prefix`
+    const arn = `${node}.spec[0].listener[0].tls[0].certificate[0].acm[0].certificate_arn`
+    expect(problemsOf(importText(text))).toEqual([])
+    expect(asked(importText(text))).toEqual([arn, prefix])
+    const { problems, needs, resources } = importText(text, {
+      [prefix]: '/a',
+      [arn]: 'arn:aws:acm:eu-west-1:1:certificate/x',
+    })
+    expect({ problems, needs }).toEqual({ problems: [], needs: [] })
+    expect(resources).toMatchObject([
+      { ref: { kind: 'mesh' } },
+      { spec: { listeners: [{ tls: { certificate: { acm: { certificateArn: expect.stringMatching(/x$/) } } } }] } },
+      { ref: { mesh: 'shop' }, spec: { httpRoute: { match: { prefix: '/a' } } } },
+    ])
+  })
+
+  it('takes what the provider sends: no priority 0, an empty match of gRPC, attributes of whatever name', () => {
+    const route = (grpc: object) => ({
+      name: 'g',
+      mesh_name: 'shop',
+      virtual_router_name: 'r',
+      spec: { priority: 0, grpc_route: { action: { weighted_target: { virtual_node: 'n', weight: 1 } }, ...grpc } },
+    })
+    const attributes = { key: 'k', value: 'v' }
+    const node = {
+      name: 'n',
+      mesh_name: 'shop',
+      spec: {
+        service_discovery: { aws_cloud_map: { namespace_name: 'a', service_name: 'b', attributes } },
+        logging: { access_log: { file: { path: '/dev/stdout', format: { json: { key: 'k', value: 'v' } } } } },
+      },
+    }
+    const resource = {
+      aws_appmesh_route: { a: route({}), b: { ...route({ match: [] }), name: 'h' } },
+      aws_appmesh_virtual_node: { n: node },
+    }
+    const imported = importText(JSON.stringify({ resource }))
+    expect(problemsOf(imported)).toEqual([])
+    const grpcRoute = { match: {}, action: { weightedTargets: [{ virtualNode: 'n', weight: 1 }] } }
+    expect(imported.resources.map(({ spec }) => spec)).toEqual([
+      {
+        serviceDiscovery: {
+          awsCloudMap: {
+            namespaceName: 'a',
+            serviceName: 'b',
+            attributes: [
+              { key: 'key', value: 'k' },
+              { key: 'value', value: 'v' },
+            ],
+          },
+        },
+        logging: { accessLog: { file: { path: '/dev/stdout', format: { json: [{ key: 'k', value: 'v' }] } } } },
+      },
+      { grpcRoute },
+      { grpcRoute },
+    ])
+  })
+
+  it('warns of a mesh of another account, and names dynamic blocks at any depth', () => {
+    const m = { name: 'm', mesh_owner: '1' }
+    const values = { name: 'n', mesh_name: 'm', mesh_owner: '2', resource_owner: '2', spec: [{}] }
+    const node = { type: 'aws_appmesh_virtual_node', values }
+    const foreign = { type: 'aws_appmesh_virtual_node', values: { ...values, name: 'f', mesh_owner: '1' } }
+    const text = JSON.stringify({ format_version: '1.0', values: { root_module: { resources: [node, foreign] } } })
+    const message = expect.stringMatching(/^is not carried over.*another account/)
+    expect(importText(text).warnings).toMatchObject([
+      { path: expect.stringMatching(/resources\[1\].*mesh_owner$/), message },
+    ])
+    const written = importText(JSON.stringify({ resource: { aws_appmesh_mesh: { m } } }))
+    expect(written.warnings).toMatchObject([{ message }])
+    const spec = { listener: [{ dynamic: { tls: { for_each: '${var.x}' } } }] }
+    const dynamic = { resource: { aws_appmesh_virtual_node: { n: { name: 'n', mesh_name: 'm', spec } } } }
+    expect(problemsOf(importText(JSON.stringify(dynamic))).join()).toContain('terraform show -json')
   })
 
   it('reports on task definitions, whose containers are JSON in a text', () => {
