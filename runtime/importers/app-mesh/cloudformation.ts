@@ -1,9 +1,9 @@
 import { APP_MESH_KINDS } from '../../model/reference.ts'
 import { TooCostly } from './budget.ts'
-import { type Findings, nameMember, parentMember } from './draft.ts'
+import { type Findings, nameMember, parentMember, warnOfOwner } from './draft.ts'
 import { reportTaskDefinition } from './task-definition.ts'
-import { Template, type TemplateResource } from './template.ts'
-import { finding, type MapTree, member, type Tree } from './tree.ts'
+import { Template, type TemplateResource, USE_PROCESSED } from './template.ts'
+import { finding, type MapTree, member, scalar, type Tree, textOf } from './tree.ts'
 
 /** CloudFormation's name of each kind: `AWS::AppMesh::VirtualNode`. */
 const KINDS = new Map(APP_MESH_KINDS.map((kind) => [`AWS::AppMesh::${pascal(nameMember(kind)).slice(0, -4)}`, kind]))
@@ -11,8 +11,13 @@ const KINDS = new Map(APP_MESH_KINDS.map((kind) => [`AWS::AppMesh::${pascal(name
 /** Whether a document is a CloudFormation template. */
 export function isTemplate(tree: Tree): tree is MapTree {
   const resources = member(tree, 'Resources')
-  return resources?.kind === 'map' && [...resources.entries.values()].some((one) => member(one, 'Type') !== undefined)
+  if (resources?.kind !== 'map') return false
+  return [...resources.entries].some(([id, one]) => id.startsWith('Fn::') || member(one, 'Type') !== undefined)
 }
+
+/** Transforms that make no App Mesh resources, and change none. What loops they allow is found where it stands. */
+const HARMLESS_TRANSFORMS =
+  /^AWS::(?:Serverless-|LanguageExtensions$|CodeDeployBlueGreen$|CodeStar$|SecretsManager-|ServiceCatalog$)/
 
 /**
  * Takes the App Mesh resources and the task definitions with an App Mesh sidecar from CloudFormation templates. What one
@@ -30,6 +35,7 @@ export function readTemplates(roots: readonly MapTree[], findings: Findings): vo
   for (const root of roots) templates.push(new Template(root, findings.answers, exported))
   roots.forEach((root, index) => {
     const template = templates[index]!
+    refuseTransforms(member(root, 'Transform'), findings)
     try {
       for (const resource of template.resources()) readResource(resource, template, findings)
     } catch (error) {
@@ -43,18 +49,31 @@ export function readTemplates(roots: readonly MapTree[], findings: Findings): vo
   for (const { problems } of templates) findings.problems.push(...problems)
 }
 
+/** A macro may change anything, and an import that leaves some of it out would apply half a mesh. */
+function refuseTransforms(tree: Tree | undefined, findings: Findings): void {
+  for (const one of tree?.kind === 'list' ? tree.items : tree === undefined ? [] : [tree]) {
+    const name = textOf(member(one, 'Name') ?? one) ?? ''
+    if (HARMLESS_TRANSFORMS.test(name)) continue
+    findings.problems.push(finding(one, `the macro ${name} is not expanded here; ${USE_PROCESSED}`))
+  }
+}
+
 function readResource(resource: TemplateResource, template: Template, findings: Findings): void {
-  const { type, tree } = resource
+  const { type, tree, logicalId } = resource
   if (type.startsWith('AWS::AppMesh::')) {
-    if (isCreated(resource, template, findings)) readAppMesh(resource, template, findings)
+    const created = isCreated(resource, template)
+    if (created.kind === 'unknown') findings.needs.push(...created.needs)
+    if (created.kind === 'scalar' && created.value === true) readAppMesh(resource, template, findings)
   } else if (type === 'AWS::ECS::TaskDefinition') {
+    const created = template.quietly(() => isCreated(resource, template))
+    if (created.kind === 'scalar' && created.value === false) return
     const evaluated = template.quietly(() => template.evaluate(resource.properties))
-    const report = evaluated === undefined ? undefined : reportTaskDefinition(resource.logicalId, evaluated, tree)
+    const report = evaluated === undefined ? undefined : reportTaskDefinition(logicalId, evaluated, tree)
     if (report !== undefined) findings.taskDefinitions.push(report)
   } else if (type === 'AWS::CloudFormation::Stack' || type === 'AWS::CloudFormation::Module') {
     findings.warnings.push(finding(tree, 'is a nested stack; import its template as a file of its own'))
-  } else if (resource.logicalId.startsWith('Fn::')) {
-    findings.warnings.push(finding(tree, `${resource.logicalId} is not expanded; import the processed template`))
+  } else if (logicalId.startsWith('Fn::')) {
+    findings.problems.push(finding(tree, `${logicalId} is not expanded here; ${USE_PROCESSED}`))
   }
 }
 
@@ -73,10 +92,9 @@ function readAppMesh({ type, properties, tree, logicalId }: TemplateResource, te
     if (!known.includes(name))
       findings.problems.push(finding(value, `${type} has no ${name}; allowed are ${known.join(', ')}`))
   }
-  for (const name of ['Tags', 'MeshOwner']) {
-    const value = entries.get(name)
-    if (value !== undefined) findings.warnings.push(finding(value, `${name} is not carried over`))
-  }
+  warnOfOwner(entries.get('MeshOwner'), undefined, findings)
+  const tags = entries.get('Tags')
+  if (tags !== undefined) findings.warnings.push(finding(tags, 'Tags is not carried over'))
   /** Names that a template leaves out are made up by CloudFormation. */
   const named = (property: string): Tree => entries.get(property) ?? template.attribute(logicalId, property, properties)
   const spec = entries.get('Spec') ?? { ...evaluated, kind: 'map', entries: new Map() }
@@ -92,12 +110,9 @@ function readAppMesh({ type, properties, tree, logicalId }: TemplateResource, te
 }
 
 /** A resource with a condition exists where the condition holds. */
-function isCreated({ tree }: TemplateResource, template: Template, findings: Findings): boolean {
+function isCreated({ tree }: TemplateResource, template: Template): Tree {
   const condition = member(tree, 'Condition')
-  if (condition?.kind !== 'scalar') return true
-  const decided = template.condition(condition.text, condition)
-  if (decided.kind === 'unknown') findings.needs.push(...decided.needs)
-  return decided.kind === 'scalar' && decided.value === true
+  return condition?.kind === 'scalar' ? template.condition(condition.text, condition) : scalar(true, tree)
 }
 
 function pascal(name: string): string {

@@ -41,8 +41,8 @@ export function parentMember(kind: ResourceKind): string | undefined {
 
 /** Warns of a mesh that another account owns: the control plane has its own account only. */
 export function warnOfOwner(owner: Tree | undefined, resourceOwner: Tree | undefined, { warnings }: Findings): void {
-  if (owner === undefined || textOf(owner) === '' || textOf(owner) === textOf(resourceOwner)) return
-  if (owner.kind === 'scalar' && owner.value === null) return
+  if (owner === undefined || (owner.kind === 'scalar' && !owner.text)) return
+  if (owner.kind === resourceOwner?.kind && textOf(owner) === textOf(resourceOwner)) return
   const message = 'is not carried over: a mesh shared by another account becomes one of the control plane itself'
   warnings.push(finding(owner, message))
 }

@@ -63,12 +63,13 @@ function joinTexts(argument: Tree, at: Tree, template: Template): Tree | undefin
 /** One text of several; unknown when a part is, with the known parts in its text for people. */
 function concatenated(parts: readonly Tree[], between: string, at: Tree, template: Template): Tree {
   const texts: string[] = []
-  const needs: Need[] = []
+  // Each once, though parts may be made of the same: they would double with every step.
+  const needs = new Set<Need>()
   let isUnknown = false
   for (const part of parts) {
     if (part.kind === 'unknown') {
       isUnknown = true
-      needs.push(...part.needs)
+      for (const need of part.needs) needs.add(need)
       texts.push(part.text)
     } else if (part.kind === 'scalar') {
       texts.push(part.text)
@@ -77,7 +78,9 @@ function concatenated(parts: readonly Tree[], between: string, at: Tree, templat
     }
   }
   const text = template.text(texts.join(between), at)
-  return isUnknown && text.kind === 'scalar' ? { kind: 'unknown', needs, text: text.text, ...placeOnly(at) } : text
+  return isUnknown && text.kind === 'scalar'
+    ? { kind: 'unknown', needs: [...needs], text: text.text, ...placeOnly(at) }
+    : text
 }
 
 function select(argument: Tree, at: Tree, template: Template): Tree | undefined {

@@ -153,7 +153,9 @@ function coerce(value: string | number | boolean, text: string, shape: Shape | u
     case 'number':
       return typeof value === 'string' && /^-?\d{1,15}$/.test(value.trim()) ? Number(value) : value
     case 'boolean':
-      return value === 'true' || value === 'True' ? true : value === 'false' || value === 'False' ? false : value
+      // CloudFormation reads YAML 1.1.
+      if (/^(?:true|yes|on)$/i.test(text)) return true
+      return /^(?:false|no|off)$/i.test(text) ? false : value
     default:
       return value
   }

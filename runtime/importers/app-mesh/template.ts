@@ -1,7 +1,18 @@
 import type { Answers } from './answers.ts'
 import { Budget } from './budget.ts'
 import { INTRINSICS } from './intrinsics.ts'
-import { type Finding, finding, type MapTree, member, type Need, placeOnly, scalar, type Tree, textOf } from './tree.ts'
+import {
+  type Finding,
+  finding,
+  type MapTree,
+  member,
+  type Need,
+  placeOnly,
+  type ScalarTree,
+  scalar,
+  type Tree,
+  textOf,
+} from './tree.ts'
 
 /** One resource of a template, its properties not evaluated yet. */
 export interface TemplateResource {
@@ -10,6 +21,10 @@ export interface TemplateResource {
   readonly properties: Tree
   readonly tree: Tree
 }
+
+/** The way out where only CloudFormation itself can expand what is written. */
+export const USE_PROCESSED =
+  'import the processed template (aws cloudformation get-template --template-stage Processed)'
 
 /** References that lead to references: more is a circle or made to hurt. */
 const MAX_CHAIN = 50
@@ -64,7 +79,8 @@ export class Template {
       const known = this.quietly(() => this.#once(`export ${output}`, at, () => this.evaluate(exportName)))
       if (textOf(known) !== name) continue
       const found = this.#once(`output ${output}`, at, () => this.evaluate(value))
-      return found.kind === 'scalar' ? this.text(found.text, at) : found
+      if (found?.kind === 'unknown') return found
+      return found?.kind === 'scalar' ? this.text(found.text, at) : this.wrong(at, `the output ${output} is no text`)
     }
     return undefined
   }
@@ -92,16 +108,30 @@ export class Template {
     if (tree.kind === 'list') {
       return { ...tree, items: tree.items.map((item) => this.evaluate(item)).filter((item) => item !== undefined) }
     }
+    if (tree.kind === 'scalar') return this.#resolved(tree)
     if (tree.kind !== 'map') return tree
-    const [first, ...more] = tree.entries
-    if (first !== undefined && more.length === 0 && /^(?:Ref$|Fn::|Condition$)/.test(first[0])) {
-      return this.#call(first[0], first[1], tree)
+    const call = callIn(tree)
+    if (call !== undefined) {
+      const value = this.#call(...call, tree)
+      return value?.kind === 'scalar' ? this.#resolved(value) : value
     }
     const entries = [...tree.entries].flatMap(([name, inner]): [string, Tree][] => {
       const value = this.evaluate(inner)
       return value === undefined ? [] : [[name, { ...value, line: inner.line, path: inner.path }]]
     })
     return { ...tree, entries: new Map(entries) }
+  }
+
+  /** Dynamic references, `{{resolve:ssm:/name:1}}`, which CloudFormation looks up last of all. */
+  #resolved(tree: ScalarTree): Tree {
+    if (!tree.text.includes('{{resolve:')) return tree
+    const needs: Need[] = []
+    const text = tree.text.replace(/\{\{(resolve:[^{}]*)\}\}/g, (whole, parameter: string) => {
+      const given = this.#answers.take(parameter)
+      if (given === undefined) needs.push({ ...placeOnly(tree), parameter, message: 'dynamic reference' })
+      return given ?? whole
+    })
+    return needs.length > 0 ? { kind: 'unknown', needs, text, ...placeOnly(tree) } : this.text(text, tree)
   }
 
   #call(name: string, argument: Tree, at: MapTree): Tree | undefined {
@@ -113,10 +143,7 @@ export class Template {
     }
     const intrinsic = INTRINSICS[name]
     if (intrinsic !== undefined && Object.hasOwn(INTRINSICS, name)) return intrinsic(argument, at, this)
-    return this.wrong(
-      at,
-      `${name} is not worked out here; import the processed template (aws cloudformation get-template --template-stage Processed)`,
-    )
+    return this.wrong(at, `${name} is not worked out here; ${USE_PROCESSED}`)
   }
 
   /** What `Ref` returns: a parameter's value, a pseudo parameter, or a resource's ARN. Undefined for `AWS::NoValue`. */
@@ -145,12 +172,15 @@ export class Template {
     if (resource === undefined) return this.wrong(at, `there is no resource ${logicalId}; correct the name`)
     const { type, properties } = resource
     if (attribute === 'Arn' && Object.hasOwn(NAME_PROPERTIES, type)) {
-      return this.#once(`arn ${name}`, at, () => this.#arn(logicalId, type, at))
+      return this.#once(`arn ${name}`, at, () => this.#arn(logicalId, type, at)) ?? this.unknown(name, at, 'ARN')
     }
     // An attribute that is called like a property returns the property.
-    const property = /(?:^|[a-z])Name$/.test(attribute) ? member(properties, attribute) : undefined
+    const written = properties.kind !== 'map' || callIn(properties) === undefined
+    const all = written ? properties : this.#once(`properties ${logicalId}`, at, () => this.evaluate(properties))
+    const property = /(?:^|[a-z])Name$/.test(attribute) ? member(all, attribute) : undefined
     const value =
       property === undefined ? undefined : this.#once(`attribute ${name}`, at, () => this.evaluate(property))
+    // A name of no value is one that CloudFormation makes up.
     if (value !== undefined) return value.kind === 'unknown' ? value : this.text(textOf(value) ?? '', at)
     return this.unknown(name, at, `attribute of a ${type}`)
   }
@@ -178,7 +208,7 @@ export class Template {
   /** The value of a parameter under a name that no template declares. */
   asked(name: string, at: Tree, what: string): Tree {
     const given = this.#answers.take(name)
-    return given === undefined ? this.unknown(name, at, what) : this.list(given.split(','), at)
+    return given === undefined ? this.unknown(name, at, what) : this.#commaList(given, at)
   }
 
   text(value: string, at: Tree): Tree {
@@ -190,7 +220,12 @@ export class Template {
 
   list(values: readonly string[], at: Tree): Tree {
     this.#budget.spend(values.length)
-    return { kind: 'list', items: values.map((value) => scalar(value.trim(), at)), ...placeOnly(at) }
+    return { kind: 'list', items: values.map((value) => scalar(value, at)), ...placeOnly(at) }
+  }
+
+  /** The value of a list parameter. Only in these CloudFormation takes the spaces away. */
+  #commaList(value: string, at: Tree): Tree {
+    return this.list(entriesOf(value), at)
   }
 
   unknown(parameter: string, at: Tree, message: string): Tree {
@@ -217,15 +252,18 @@ export class Template {
     // The default of an SSM parameter is a name in Parameter Store, not a value.
     const value = given ?? (type.startsWith('AWS::SSM::') ? undefined : textOf(member(declared, 'Default')))
     if (value === undefined) return this.unknown(name, at, textOf(member(declared, 'Description')) ?? 'parameter')
+    const isList = /^(?:CommaDelimitedList$|List<)/.test(type)
     const allowed = member(declared, 'AllowedValues')
-    if (allowed?.kind === 'list' && !allowed.items.some((item) => textOf(item) === value)) {
-      const choices = allowed.items.map((item) => textOf(item)).join(', ')
-      return this.wrong(declared, `the parameter ${name} may be ${choices}; give one of them`)
+    if (allowed?.kind === 'list') {
+      const choices = new Set(allowed.items.map((item) => textOf(item)))
+      if (!(isList ? entriesOf(value) : [value]).every((entry) => choices.has(entry))) {
+        return this.wrong(declared, `the parameter ${name} may be ${[...choices].join(', ')}; give one of them`)
+      }
     }
     if (type === 'Number' && !Number.isFinite(Number(value))) {
       return this.wrong(declared, `the parameter ${name} must be a number; give one`)
     }
-    return /^(?:CommaDelimitedList$|List<)/.test(type) ? this.list(value.split(','), at) : this.text(value, at)
+    return isList ? this.#commaList(value, at) : this.text(value, at)
   }
 
   /** App Mesh user guide: `arn:aws:appmesh:REGION:ACCOUNT:mesh/MESH/virtualNode/NODE`. */
@@ -239,16 +277,26 @@ export class Template {
     return INTRINSICS['Fn::Sub']!(scalar(text, at), at, this)
   }
 
-  #once(key: string, at: Tree, work: () => Tree | undefined): Tree {
-    const known = this.#memo.get(key)
-    if (known !== undefined) return known
+  /** What is worked out once, for all places that ask; undefined for no value. */
+  #once(key: string, at: Tree, work: () => Tree | undefined): Tree | undefined {
+    if (this.#memo.has(key)) return this.#memo.get(key)
     if (this.#busy.has(key)) return this.wrong(at, `leads back to itself (${key}); break the circle`)
     if (this.#busy.size >= MAX_CHAIN)
       return this.wrong(at, `refers through more than ${MAX_CHAIN} others; shorten the chain`)
     this.#busy.add(key)
-    const value = work() ?? this.wrong(at, `has no value (${key})`)
+    const value = work()
     this.#busy.delete(key)
     this.#memo.set(key, value)
     return value
   }
+}
+
+/** The one member of a map that is an expression: its name and argument. */
+function callIn({ entries }: MapTree): [string, Tree] | undefined {
+  const [first, ...more] = entries
+  return first !== undefined && more.length === 0 && /^(?:Ref$|Fn::|Condition$)/.test(first[0]) ? first : undefined
+}
+
+function entriesOf(value: string): string[] {
+  return value.split(',').map((entry) => entry.trim())
 }

@@ -60,6 +60,7 @@ describe('intrinsic functions of CloudFormation', () => {
     ["!Join ['', !Ref List]", 'abc'],
     ['!Select [1, !Ref List]', 'b'],
     ["!Select ['2', !Split ['-', x-y-z]]", 'z'],
+    ["!Select [1, !Split ['|', 'a|  b ']]", '  b '],
     ['!If [Yes, !Ref Plain, !Ref Open]', 'plain'],
     ['!If [No, x, y]', 'y'],
     ['!If [Both, x, y]', 'y'],
@@ -88,6 +89,7 @@ describe('intrinsic functions of CloudFormation', () => {
     expect(namespaceOf('!GetAtt Balancer.DNSName', given)).toBe('lb.example')
     expect(namespaceOf("!Select [1, !GetAZs '']", given)).toBe('b')
     expect(namespaceOf('!Ref Stored', given)).toBe('value')
+    expect(namespaceOf("'a-{{resolve:ssm:/x}}'", { 'resolve:ssm:/x': 'value' })).toBe('a-value')
   })
 
   it.each([
@@ -97,6 +99,12 @@ describe('intrinsic functions of CloudFormation', () => {
     ['!ImportValue net:VPC', ['net:VPC']],
     ['!Ref Balancer', ['Balancer']],
     ["!Join [',', !Cidr [10.0.0.0/16, 2, 8]]", ['Fn::Cidr']],
+    ["'{{resolve:ssm:/mesh/namespace:1}}'", ['resolve:ssm:/mesh/namespace:1']],
+    [
+      "!Sub '{{resolve:ssm:/${Plain}}}-{{resolve:secretsmanager:x}}'",
+      ['resolve:ssm:/plain', 'resolve:secretsmanager:x'],
+    ],
+    ["!Join ['', ['{{resolve:ssm:/', !Ref Plain, '}}']]", ['resolve:ssm:/plain']],
   ])('%s asks for %j', (expression, expected) => {
     const imported = importText(template(expression, MORE))
     expect(asked(imported)).toEqual(expected)
@@ -135,6 +143,9 @@ describe('intrinsic functions of CloudFormation', () => {
     const declared = 'Parameters: { Stage: { Type: String, AllowedValues: [a, b] }, Size: { Type: Number } }'
     expect(problemsOf(importText(template('!Ref Stage', declared), { Stage: 'c' }))[0]).toMatch(/Stage may be a, b/)
     expect(problemsOf(importText(template('!Ref Size', declared), { Size: 'x' }))[0]).toMatch(/Size must be a number/)
+    const list = `Parameters: { L: { Type: CommaDelimitedList, Default: 'a, b', AllowedValues: [a, b] } }`
+    expect(problemsOf(importText(template('!Select [1, !Ref L]', list)))).toEqual([])
+    expect(problemsOf(importText(template('!Select [1, !Ref L]', list), { L: 'a,c' }))[0]).toMatch(/L may be a, b/)
   })
 })
 
@@ -214,6 +225,77 @@ Resources:
     const text = 'Resources: { N: { Type: AWS::AppMesh::VirtualNode, Properties: { MeshName: shop, Spec: {} } } }'
     expect(asked(importText(text))).toEqual(['N.VirtualNodeName'])
     expect(importText(text, { 'N.VirtualNodeName': 'n' }).resources).toMatchObject([{ ref: { name: 'n' } }])
+    const conditional = `Conditions: { No: !Equals [a, b] }
+${text.replace('Spec', "VirtualNodeName: !If [No, x, !Ref 'AWS::NoValue'], Spec")}`
+    expect(problemsOf(importText(conditional))).toEqual([])
+    expect(asked(importText(conditional))).toEqual(['N.VirtualNodeName'])
+  })
+
+  it('may have all of their properties from Fn::If', () => {
+    const text = `
+Conditions: { Yes: !Equals [a, a] }
+Resources:
+  Mesh: { Type: AWS::AppMesh::Mesh, Properties: !If [Yes, { MeshName: shop }, { MeshName: other }] }
+  Node:
+    Type: AWS::AppMesh::VirtualNode
+    Properties: { MeshName: !GetAtt Mesh.MeshName, VirtualNodeName: n, Spec: {} }
+`
+    expect(importText(text).resources.map(({ ref }) => ref.mesh)).toEqual(['shop', 'shop'])
+  })
+
+  it('may have the truth values of YAML 1.1', () => {
+    const tls = (enforce: string) => `
+Resources:
+  Node:
+    Type: AWS::AppMesh::VirtualNode
+    Properties:
+      MeshName: shop
+      VirtualNodeName: yes
+      Spec:
+        BackendDefaults:
+          ClientPolicy:
+            TLS: { Enforce: ${enforce}, Validation: { Trust: { File: { CertificateChain: /ca.pem } } } }
+`
+    for (const [written, enforce] of Object.entries({ no: false, Off: false, YES: true, on: true })) {
+      const imported = importText(tls(written))
+      expect(problemsOf(imported)).toEqual([])
+      expect(imported.resources).toMatchObject([
+        { ref: { name: 'yes' }, spec: { backendDefaults: { clientPolicy: { tls: { enforce } } } } },
+      ])
+    }
+    expect(problemsOf(importText(tls('maybe')))).toHaveLength(1)
+  })
+
+  it('are not made of half a template: what only CloudFormation expands is a problem', () => {
+    const loop = (name: string) => `
+Resources:
+  ${name}:
+    - N
+    - [a, b]
+    - 'Node\${N}': { Type: AWS::AppMesh::VirtualNode, Properties: { MeshName: m, VirtualNodeName: !Ref N, Spec: {} } }
+`
+    const mesh = '  Mesh: { Type: AWS::AppMesh::Mesh, Properties: { MeshName: m } }'
+    const way = /aws cloudformation get-template --template-stage Processed/
+    for (const text of [
+      loop('Fn::ForEach::Nodes'),
+      `${loop('Fn::ForEach::Nodes')}${mesh}`,
+      `Resources:\n${mesh}\n  Fn::Transform: { Name: AWS::Include, Parameters: { Location: s3://x/y.yaml } }`,
+      `Transform: [AWS::Serverless-2016-10-31, OurMesh]\nResources:\n${mesh}`,
+      `Transform: { Name: AWS::Include, Parameters: { Location: s3://x/y.yaml } }\nResources:\n${mesh}`,
+    ]) {
+      expect(problemsOf(importText(text))).toEqual([expect.stringMatching(way)])
+    }
+    const known = `Transform: [AWS::Serverless-2016-10-31, AWS::LanguageExtensions]\nResources:\n${mesh}`
+    expect(problemsOf(importText(known))).toEqual([])
+  })
+
+  it('are of App Mesh only, which has no policies', () => {
+    const text = (type: string) => `Resources: { P: { Type: '${type}', Properties: { MeshName: m, PolicyName: p } } }`
+    for (const type of ['AWS::AppMesh::Policy', 'AWS::AppMesh::VirtualNodes']) {
+      const [problem, ...more] = problemsOf(importText(text(type)))
+      expect(more).toEqual([])
+      expect(problem).toMatch(/App Mesh has no AWS::AppMesh::\w+; there are .*AWS::AppMesh::GatewayRoute$/)
+    }
   })
 
   it('tell what is wrong with line and path, and what is not carried over', () => {
@@ -225,6 +307,7 @@ Resources:
       MeshName: shop
       VirtualNodeName: a
       Tags: [{ Key: a, Value: b }]
+      MeshOwner: !Ref AWS::AccountId
       Spec:
         Listeners:
           - PortMapping:
@@ -234,13 +317,14 @@ Resources:
 `
     const imported = importText(text)
     expect(problemsOf(imported).sort()).toEqual([
-      expect.stringMatching(/^11 Resources\.Node.*PortMapping: protocol is missing/),
-      expect.stringMatching(/^12 Resources\.Node\.Properties\.Spec\.Listeners\[0\]\.PortMapping\.Port: port is 99999/),
-      expect.stringMatching(/^13 Resources.*Protokoll: There is no field "Protokoll"/),
+      expect.stringMatching(/^12 Resources\.Node.*PortMapping: protocol is missing/),
+      expect.stringMatching(/^13 Resources\.Node\.Properties\.Spec\.Listeners\[0\]\.PortMapping\.Port: port is 99999/),
+      expect.stringMatching(/^14 Resources.*Protokoll: There is no field "Protokoll"/),
     ])
     expect(imported.warnings.map(({ line, message }) => `${line} ${message}`)).toEqual([
+      expect.stringMatching(/^9 is not carried over.*another account/),
       '8 Tags is not carried over',
-      expect.stringContaining('14 is a nested stack'),
+      expect.stringContaining('15 is a nested stack'),
     ])
   })
 

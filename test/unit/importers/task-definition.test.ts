@@ -67,6 +67,15 @@ describe('the report on a task definition', () => {
     expect(needs).toEqual([])
   })
 
+  it('is none where the condition of the task definition is false', () => {
+    const conditional = (condition: string) =>
+      `Conditions: { On: !Equals [!Ref Image, 'x'] }\n${TASK.replace('    Properties:', `    Condition: ${condition}\n    Properties:`)}`
+    expect(importText(conditional('On'), { Image: 'y' }).taskDefinitions).toEqual([])
+    expect(importText(conditional('On'), { Image: 'x' }).taskDefinitions).toHaveLength(1)
+    const unknown = importText(conditional('On'))
+    expect({ reports: unknown.taskDefinitions.length, needs: unknown.needs }).toEqual({ reports: 1, needs: [] })
+  })
+
   it('is none for tasks without an App Mesh sidecar, and one for the JSON of the ECS API', () => {
     const plain =
       'Resources: { T: { Type: AWS::ECS::TaskDefinition, Properties: { ContainerDefinitions: [{ Name: a }] } } }'
