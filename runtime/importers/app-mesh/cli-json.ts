@@ -1,10 +1,10 @@
-import { RESOURCE_KINDS, type ResourceKind } from '../../model/reference.ts'
-import { type Findings, nameMember, parentMember } from './draft.ts'
-import { finding, type MapTree, member, type Need, placeOnly, scalar, type Tree } from './tree.ts'
+import { APP_MESH_KINDS, type AppMeshKind } from '../../model/reference.ts'
+import { type Findings, nameMember, parentMember, warnOfOwner } from './draft.ts'
+import { finding, type MapTree, member, type Need, placeOnly, scalar, type Tree, textOf } from './tree.ts'
 
 /** Members around a spec that say nothing of the resource itself. */
 const AROUND = ['clientToken', 'metadata', 'status', 'tags', 'meshOwner', 'spec', 'meshName']
-const DESCRIBED = new Map(RESOURCE_KINDS.map((kind) => [nameMember(kind).slice(0, -'Name'.length), kind]))
+const DESCRIBED = new Map(APP_MESH_KINDS.map((kind) => [nameMember(kind).slice(0, -'Name'.length), kind]))
 
 /**
  * Takes resources from JSON as the AWS CLI has it: bodies for `--cli-input-json`, bare `--spec` files, outputs of
@@ -41,7 +41,18 @@ export function readCliJson(tree: Tree, findings: Findings): void {
   readBody({ kind: 'map', entries: new Map([['spec', filled]]), ...at }, kind, findings)
 }
 
-function readBody(body: MapTree, kind: ResourceKind, findings: Findings): void {
+function readBody(body: MapTree, kind: AppMeshKind, findings: Findings): void {
+  const status = member(member(body, 'status'), 'status')
+  if (textOf(status) === 'DELETED') {
+    findings.warnings.push(finding(status!, 'is deleted in App Mesh; it is left out'))
+    return
+  }
+  if (textOf(status) === 'INACTIVE') {
+    findings.warnings.push(finding(status!, 'is inactive in App Mesh; here it is active once it is applied'))
+  }
+  const metadata = member(body, 'metadata')
+  warnOfOwner(member(body, 'meshOwner'), undefined, findings)
+  warnOfOwner(member(metadata, 'meshOwner'), member(metadata, 'resourceOwner'), findings)
   const parent = parentMember(kind)
   const known = [...AROUND, nameMember(kind), ...(parent === undefined ? [] : [parent])]
   for (const [name, value] of body.entries) {
@@ -62,10 +73,10 @@ function readBody(body: MapTree, kind: ResourceKind, findings: Findings): void {
 }
 
 /** The kind that a body's names tell, else the one that a spec's members tell. */
-function recognise(body: MapTree | undefined, spec: Tree | undefined, findings: Findings): ResourceKind | undefined {
+function recognise(body: MapTree | undefined, spec: Tree | undefined, findings: Findings): AppMeshKind | undefined {
   const named = (name: string) => body?.entries.has(name) === true
   // A route names its router, too, and everything its mesh.
-  for (const kind of RESOURCE_KINDS.toReversed()) {
+  for (const kind of APP_MESH_KINDS.toReversed()) {
     if (kind !== 'mesh' && named(nameMember(kind)) && !isParentOf(kind, spec)) return kind
   }
   const possible = spec === undefined ? [] : kindsOfSpec(spec)
@@ -88,12 +99,12 @@ function recognise(body: MapTree | undefined, spec: Tree | undefined, findings: 
 }
 
 /** A body with `virtualRouterName` and the spec of a route is a route whose own name is not given. */
-function isParentOf(kind: ResourceKind, spec: Tree | undefined): boolean {
+function isParentOf(kind: AppMeshKind, spec: Tree | undefined): boolean {
   const inside = kind === 'virtual-router' ? 'route' : kind === 'virtual-gateway' ? 'gateway-route' : undefined
   return inside !== undefined && spec !== undefined && kindsOfSpec(spec).includes(inside)
 }
 
-function kindsOfSpec(spec: Tree): readonly ResourceKind[] {
+function kindsOfSpec(spec: Tree): readonly AppMeshKind[] {
   const has = (...names: string[]) => names.some((name) => member(spec, name) !== undefined)
   if (has('httpRoute', 'http2Route', 'grpcRoute', 'tcpRoute')) {
     const route = member(spec, 'httpRoute') ?? member(spec, 'http2Route') ?? member(spec, 'grpcRoute')
@@ -144,15 +155,30 @@ function fill(tree: Tree, findings: Findings): Tree {
   return text === tree.text ? tree : scalar(text, tree)
 }
 
-/** Makes `{"port": ${PORT}}`, which scripts fill in before they parse it, readable: `$PORT` in the same place. */
-export function bracesOff(text: string): string {
+/**
+ * Makes JSON as scripts have it readable: `{"port": ${PORT}}`, which they fill in before they parse it, is `$PORT` in the same
+ * place, and values one after another, as calls in a loop print them, are documents of their own.
+ */
+export function plainJson(text: string): string {
   if (!/^\s*[[{]/.test(text)) return text
   let isInText = false
-  return text.replace(/\\.|["\n]|\$\{([A-Za-z_]\w*)\}/g, (whole, name?: string) => {
+  let depth = 0
+  let end = 0
+  return text.replace(/\\.|["\n{}[\]]|\$\{([A-Za-z_]\w*)\}/g, (whole, name: string | undefined, at: number) => {
     if (whole === '"') isInText = !isInText
     // A text of JSON ends where its line does.
-    if (whole === '\n') isInText = false
-    return name === undefined || isInText ? whole : `$${name}  `
+    else if (whole === '\n') isInText = false
+    if (isInText) return whole
+    if (name !== undefined) return `$${name}  `
+    if (whole === '}' || whole === ']') {
+      depth--
+      end = at + 1
+    }
+    if (whole !== '{' && whole !== '[') return whole
+    depth++
+    const between = depth === 1 && end > 0 ? text.slice(end, at) : undefined
+    if (between === undefined || between.trim() !== '') return whole
+    return /\n$/.test(between) ? `--- ${whole}` : `\n--- ${whole}`
   })
 }
 

@@ -3,7 +3,7 @@ import { validatePut } from '../../compiler/validate.ts'
 import { RESOURCE_KINDS, type ResourceRef, refKey } from '../../model/reference.ts'
 import { validateRef, validateSpec } from '../../model/resource/validate.ts'
 import { Answers } from './answers.ts'
-import { bracesOff, readCliJson } from './cli-json.ts'
+import { plainJson, readCliJson } from './cli-json.ts'
 import { isTemplate, readTemplates } from './cloudformation.ts'
 import type { Draft, Findings } from './draft.ts'
 import { missingReferences } from './references.ts'
@@ -94,7 +94,7 @@ export function importAppMesh(files: readonly ImportFile[], options: ImportOptio
 function readFiles(files: readonly ImportFile[], findings: Findings): void {
   const templates: MapTree[] = []
   for (const { file, text } of files) {
-    const { trees, problems } = parseTrees(file, bracesOff(text))
+    const { trees, problems } = parseTrees(file, plainJson(text))
     findings.problems.push(...problems)
     for (const tree of trees) {
       if (isTemplate(tree)) templates.push(tree)

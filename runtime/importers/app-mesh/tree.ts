@@ -155,8 +155,14 @@ class Planter {
   }
 
   #fill(entries: Map<string, Tree>, pairs: readonly Pair<Node, Node | null>[], at: Placed, depth: number): void {
+    const merged: Tree[] = []
     for (const { key, value } of pairs) {
       const name = isScalar(key) ? (key.source ?? String(key.value)) : undefined
+      if (isScalar(key) && key.type === 'PLAIN' && name === '<<' && value !== null) {
+        const tree = this.plant(value, at.path, depth + 1)
+        merged.push(...(tree.kind === 'list' ? tree.items : [tree]))
+        continue
+      }
       if (name === undefined) throw new Refused('has a key that is no text; correct it', key)
       const line = this.#lineAt(key.range?.[0] ?? 0)
       const path = join(at.path, name)
@@ -169,6 +175,11 @@ class Planter {
           : this.plant(value, path, depth + 1)
       // The line of the key: a block value starts on the line after.
       entries.set(name, { ...tree, line })
+    }
+    // YAML 1.1's merge key: what stands there itself comes first, then the first of the merged.
+    for (const tree of merged) {
+      if (tree.kind !== 'map') this.#problems.push(finding(tree, 'is merged by << but no map; correct it'))
+      else for (const [name, value] of tree.entries) if (!entries.has(name)) entries.set(name, value)
     }
   }
 
@@ -214,7 +225,7 @@ export function placeOnly({ file, line, path }: Placed): Placed {
 
 function syntaxMessage(message: string): string {
   // The library reports its own recursion so.
-  if (message.includes('call stack')) return `nests deeper than ${LIMITS.depth} levels; flatten it`
+  if (/call stack|stack overflow/i.test(message)) return `nests deeper than ${LIMITS.depth} levels; flatten it`
   return `is neither YAML nor JSON: ${message
     .split('\n')[0]!
     .slice(0, 120)

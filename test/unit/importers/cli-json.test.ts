@@ -116,6 +116,44 @@ describe('JSON of the AWS CLI', () => {
       expect.stringMatching(/r has several listeners, so the route must match a port/),
     ])
   })
+
+  it('may be values one after another, as calls in a loop print them', () => {
+    const node = (name: string) => `{\n  "virtualNode": {"meshName": "m", "virtualNodeName": "${name}", "spec": {}}\n}`
+    const text = `${node('a')}\n${node('b')}${node('c}\\"{')}\n\n  ${node('d')}\n`
+    const imported = importText(text)
+    expect(imported.resources.map(({ ref }) => ref.name)).toEqual(['a', 'b', 'd'])
+    expect(problemsOf(imported)).toEqual([expect.stringMatching(/^8 virtualNode: name is/)])
+    expect(imported.resources[1]!.line).toBe(5)
+    expect(importText('[{"meshName": "m"}]\n{"meshName": "n"}').resources).toHaveLength(2)
+  })
+
+  it('warns of meshes of other accounts, and of what is not in effect in App Mesh', () => {
+    const described = (
+      owner: string,
+      status: string,
+    ) => `{"virtualNode": {"meshName": "m", "virtualNodeName": "n", "spec": {},
+      "metadata": {"meshOwner": "${owner}", "resourceOwner": "1"}, "status": {"status": "${status}"}}}`
+    expect(importText(described('1', 'ACTIVE')).warnings).toEqual([])
+    const foreign = /^is not carried over.*another account/
+    expect(importText(described('2', 'ACTIVE')).warnings).toMatchObject([
+      { path: 'virtualNode.metadata.meshOwner', message: expect.stringMatching(foreign) },
+    ])
+    const body = (owner: string) => `{"meshName": "m", "meshOwner": "${owner}", "virtualNodeName": "n", "spec": {}}`
+    expect(importText(body('')).warnings).toEqual([])
+    expect(importText(body('2')).warnings).toMatchObject([{ message: expect.stringMatching(foreign) }])
+    const inactive = importText(described('1', 'INACTIVE'))
+    expect(inactive.resources).toHaveLength(1)
+    expect(inactive.warnings).toMatchObject([{ message: expect.stringMatching(/^is inactive in App Mesh/) }])
+    const deleted = importText(described('1', 'DELETED'))
+    expect({ resources: deleted.resources, problems: deleted.problems }).toEqual({ resources: [], problems: [] })
+    expect(deleted.warnings[0]).toMatchObject({ message: expect.stringMatching(/^is deleted in App Mesh/) })
+  })
+
+  it('has no policies, which are none of App Mesh', () => {
+    const body = '{"policyName": "p", "meshName": "m", "spec": {"kind": "retry", "spec": {"maxRetries": 1}}}'
+    expect(importText(body).resources).toEqual([])
+    expect(problemsOf(importText(body)).join()).toContain('policyName: means nothing')
+  })
 })
 
 function order(name: string): number {

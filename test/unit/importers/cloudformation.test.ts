@@ -243,6 +243,26 @@ Resources:
     expect(importText(text).resources.map(({ ref }) => ref.mesh)).toEqual(['shop', 'shop'])
   })
 
+  it('may be merged with <<', () => {
+    const text = (more: string) => `
+Listener: &listener { PortMapping: { Port: 80, Protocol: http } }
+Resources:
+  Router:
+    Type: AWS::AppMesh::VirtualRouter
+    Properties: { MeshName: shop, VirtualRouterName: r, Spec: { Listeners: [{ <<: *listener }, { ${more} }] } }
+`
+    const imported = importText(text('<<: [*listener], PortMapping: { Port: 81, Protocol: tcp }'))
+    expect(problemsOf(imported)).toEqual([])
+    expect(imported.resources).toMatchObject([
+      {
+        spec: {
+          listeners: [{ portMapping: { port: 80, protocol: 'http' } }, { portMapping: { port: 81, protocol: 'tcp' } }],
+        },
+      },
+    ])
+    expect(problemsOf(importText(text('<<: x'))).join()).toContain('merged by << but no map')
+  })
+
   it('may have the truth values of YAML 1.1', () => {
     const tls = (enforce: string) => `
 Resources:
