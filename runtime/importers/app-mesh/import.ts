@@ -146,10 +146,10 @@ function finish(draft: Draft, fallback: string | undefined, findings: Findings):
   const open = [...converted.needs]
   const text = (given: Tree | undefined, whose: string): string => {
     if (given?.kind === 'unknown') open.push(...given.needs)
-    else if (textOf(given) === undefined) problems.push(finding(given ?? tree, `the ${whose} is no text; correct it`))
+    else if (!textOf(given)) problems.push(finding(given ?? tree, `the ${whose} is empty or no text; correct it`))
     return textOf(given) ?? ''
   }
-  if (draft.mesh === undefined && fallback === undefined) {
+  if (draft.mesh === undefined && !fallback) {
     const message = 'says no mesh; --mesh does, too'
     open.push({ ...finding(tree, message), parameter: 'meshName' })
   }

@@ -7,6 +7,9 @@ import {
 } from '../../model/app-mesh-image.ts'
 import { type Place, type Tree, textOf } from './tree.ts'
 
+const UNPRIVILEGED_PORTS = 'net.ipv4.ip_unprivileged_port_start'
+const STATE_DIRECTORY = '/var/lib/weft'
+
 /** What to change in an ECS task definition that runs App Mesh's proxy. */
 export interface TaskDefinitionReport extends Place {
   readonly name: string
@@ -56,6 +59,27 @@ function sidecarChanges(container: Tree): string[] {
   const ports = listOf(prop(container, 'portmappings')).map((mapping) => display(prop(mapping, 'containerport')))
   if (who?.kind !== 'Gateway' && !ports.includes('15000'))
     changes.push(`${where}: add the container port 15000 (mTLS from peers)`)
+  return [...changes, ...settingChanges(container, where)]
+}
+
+/** What Weft's proxy wants of its container and App Mesh's did not; docs/image.md. */
+function settingChanges(container: Tree, where: string): string[] {
+  const changes: string[] = []
+  const controls = listOf(prop(container, 'systemcontrols'))
+  const hasControl = controls.some(
+    (control) => display(prop(control, 'namespace')) === UNPRIVILEGED_PORTS && display(prop(control, 'value')) === '0',
+  )
+  if (!hasControl) {
+    changes.push(
+      `${where}: add the systemControls entry ${UNPRIVILEGED_PORTS}=0; virtual services are on port 80 for the app, and the proxy is not root`,
+    )
+  }
+  const mounts = listOf(prop(container, 'mountpoints')).map((mount) => display(prop(mount, 'containerpath')))
+  if (!mounts.includes(STATE_DIRECTORY)) {
+    changes.push(
+      `${where}: mount a volume of the task at ${STATE_DIRECTORY}; a restart without a control plane serves from it`,
+    )
+  }
   return changes
 }
 

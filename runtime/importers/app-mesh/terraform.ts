@@ -44,7 +44,7 @@ function readShown(resource: Tree, unknown: ReadonlyMap<string, Tree>, findings:
 }
 
 function isRead(type: string): boolean {
-  return KINDS.has(type) || type === TASK_DEFINITION
+  return type.startsWith('aws_appmesh_') || type === TASK_DEFINITION
 }
 
 function readConfiguration(root: MapTree, findings: Findings): void {
@@ -68,7 +68,7 @@ function readConfiguration(root: MapTree, findings: Findings): void {
 
 function readConfigured(type: string, address: string, body: Tree, configuration: Configuration, findings: Findings) {
   const repeated = member(body, 'count') ?? member(body, 'for_each') ?? dynamicIn(body)
-  if (repeated === undefined || !KINDS.has(type)) {
+  if (repeated === undefined || type === TASK_DEFINITION) {
     readResource(type, address, configuration.evaluate(body), findings)
     return
   }
@@ -89,7 +89,10 @@ function readResource(type: string, address: string, values: Tree, findings: Fin
     return
   }
   const kind = KINDS.get(type)
-  if (kind === undefined) return
+  if (kind === undefined) {
+    findings.problems.push(finding(values, `App Mesh has no ${type}; there are ${[...KINDS.keys()].join(', ')}`))
+    return
+  }
   const named = (attribute: string): Tree => {
     const given = member(values, attribute)
     if (given !== undefined) return given

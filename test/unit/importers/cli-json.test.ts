@@ -101,6 +101,8 @@ describe('JSON of the AWS CLI', () => {
     ['{"apiVersion": "appmesh.k8s.aws/v1beta2", "kind": "Mesh"}', /Kubernetes/],
     ['{"meshName": "arn:aws:appmesh:x", "virtualNodeName": "n", "spec": {}}', /a name, not an ARN/],
     ['[{"meshName": "m"}, {"meshName": "m"}]', /stands at in\.yaml:1 already/],
+    ['{"meshName": "m", "virtualNodeName": "", "spec": {}}', /virtualNodeName: the name is empty/],
+    ['{"meshName": "", "virtualNodeName": "n", "spec": {}}', /meshName: the name of the mesh is empty/],
     ['{"a": ', /neither YAML nor JSON/],
   ])('%s is a problem', (text, expected) => {
     expect(problemsOf(importText(text)).join('\n')).toMatch(expected)

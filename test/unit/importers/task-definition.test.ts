@@ -51,6 +51,10 @@ describe('the report on a task definition', () => {
           expect.stringMatching(/ENABLE_ENVOY_DOG_STATSD does not carry over.*9901/),
           expect.stringMatching(/ENVOY_TRACING_CFG_FILE means nothing/),
           'container envoy: add the container port 15000 (mTLS from peers)',
+          expect.stringMatching(
+            /^container envoy: add the systemControls entry net\.ipv4\.ip_unprivileged_port_start=0/,
+          ),
+          expect.stringMatching(/^container envoy: mount a volume of the task at \/var\/lib\/weft/),
           expect.stringMatching(/^proxyConfiguration: remove it/),
           expect.stringMatching(/^AppPorts 8080,9090: several/),
           expect.stringMatching(/^EgressIgnoredPorts 5432/),
@@ -61,6 +65,19 @@ describe('the report on a task definition', () => {
         ],
       },
     ])
+  })
+
+  it('leaves out the settings that are there', () => {
+    const ready = TASK.replace(
+      '        - Name: envoy\n',
+      `        - Name: envoy
+          SystemControls: [{ Namespace: net.ipv4.ip_unprivileged_port_start, Value: '0' }]
+          MountPoints: [{ SourceVolume: state, ContainerPath: /var/lib/weft }]
+          PortMappings: [{ ContainerPort: 15000 }]
+`,
+    )
+    const [report] = importText(ready).taskDefinitions
+    expect(report!.changes.filter((change) => /systemControls|\/var\/lib|port 15000/.test(change))).toEqual([])
   })
 
   it('asks for nothing', () => {

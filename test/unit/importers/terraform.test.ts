@@ -363,6 +363,14 @@ describe('Terraform', () => {
     expect(problemsOf(importText(JSON.stringify(dynamic))).join()).toContain('terraform show -json')
   })
 
+  it('names types that App Mesh does not have, policies of Weft among them', () => {
+    const resource = { aws_appmesh_policy: { p: { name: 'p' } }, aws_appmesh_virtual_nodes: { n: { name: 'n' } } }
+    expect(problemsOf(importText(JSON.stringify({ resource })))).toEqual([
+      expect.stringMatching(/no aws_appmesh_policy; there are aws_appmesh_mesh, .*aws_appmesh_gateway_route$/),
+      expect.stringMatching(/no aws_appmesh_virtual_nodes/),
+    ])
+  })
+
   it('reports on task definitions, whose containers are JSON in a text', () => {
     const values = {
       family: 'orders',
