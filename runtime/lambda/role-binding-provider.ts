@@ -21,9 +21,13 @@ export function roleBindingProvider(deps: {
     create: bind,
     update: bind,
     async remove(request) {
-      const wanted = tryRead(request.properties)
-      // A binding by another resource, under which the role stands for the same node, is that one's.
-      if (wanted !== undefined) await unbindRole(deps)({ ...wanted, owner: ownerOf(request) })
+      try {
+        // A binding by another resource, under which the role stands for the same node, is that one's.
+        await unbindRole(deps)({ ...readProperties(request.properties), owner: ownerOf(request) })
+      } catch (error) {
+        // What is not valid was never made.
+        if (!(error instanceof MeshError) || error.code !== 'invalid') throw error
+      }
     },
   }
 }
@@ -64,13 +68,4 @@ function readProperties(properties: Properties): Wanted {
     throw new MeshError('invalid', 'the role binding is not valid; nothing was changed', { problems })
   const kind = node === undefined ? 'virtual-gateway' : 'virtual-node'
   return { subject: { kind, mesh: mesh as string, name: name as string }, roleArn: roleArn as string }
-}
-
-function tryRead(properties: Properties): Wanted | undefined {
-  try {
-    return readProperties(properties)
-  } catch (error) {
-    if (error instanceof MeshError) return undefined
-    throw error
-  }
 }

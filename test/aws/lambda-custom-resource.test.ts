@@ -536,6 +536,16 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
       expect(await subject()).toBeUndefined()
     })
 
+    it('succeed in deleting what never was, such as the binding of a user or of a bare name', async () => {
+      await newMesh()
+      await create(node('a'))
+      for (const RoleArn of ['orders-task', `arn:aws:iam::${ACCOUNT}:user/orders`, 7]) {
+        const call = binding('a', 'Binding', { RoleArn })
+        const { Status, PhysicalResourceId: id } = await create(call)
+        expect([Status, (await remove(call, id)).Status]).toEqual(['FAILED', 'SUCCESS'])
+      }
+    })
+
     it('refuse what is wrong, all at once', async () => {
       await newMesh()
       const { Status, Reason } = await create(
