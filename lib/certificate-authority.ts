@@ -130,6 +130,7 @@ class NewKmsKey extends CertificateAuthority {
       description: `Signs workload certificates of ${trustDomain}`,
       keySpec: KeySpec.ECC_NIST_P256,
       keyUsage: KeyUsage.SIGN_VERIFY,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     })
     return kmsBinding(key)
   }

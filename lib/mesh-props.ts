@@ -90,8 +90,9 @@ export interface MeshProps {
   /** @default - ten times App Mesh's own */
   readonly quotas?: MeshQuotas
   /**
-   * What becomes of the table and the logs when the mesh leaves the stack. RETAIN also protects the table from deletion.
-   * @default RemovalPolicy.RETAIN
+   * What becomes of the table and the logs when the mesh leaves the stack. By default they stay, but for those of a first
+   * deployment that fails. RETAIN keeps those, too, and protects the table from deletion.
+   * @default RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
    */
   readonly removalPolicy?: RemovalPolicy
   /**

@@ -1,9 +1,9 @@
-import { Annotations, Resource } from 'aws-cdk-lib'
+import { Annotations, RemovalPolicy, Resource } from 'aws-cdk-lib'
 import type { CfnVirtualNode, CfnVirtualService } from 'aws-cdk-lib/aws-appmesh'
 import { Connections, type IConnectable, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import type { IGrantable, IPrincipal } from 'aws-cdk-lib/aws-iam'
-import { RetentionDays } from 'aws-cdk-lib/aws-logs'
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { Construct } from 'constructs'
 import { INBOUND_PORT, SCRAPE_PORT } from '../runtime/model/proxy-ports.ts'
 import type { EcsServiceOptions } from './ecs-service-options.ts'
@@ -285,10 +285,14 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
       memoryLimitMiB: props.memoryLimitMiB ?? 1024,
       ...(props.runtimePlatform === undefined ? {} : { runtimePlatform: props.runtimePlatform }),
     })
+    const logGroup = new LogGroup(this, 'Logs', {
+      retention: RetentionDays.ONE_MONTH,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    })
     taskDefinition.addContainer('app', {
       image: props.image,
       portMappings: [{ containerPort: props.port }],
-      logging: ecs.LogDrivers.awsLogs({ streamPrefix: 'app', logRetention: RetentionDays.ONE_MONTH }),
+      logging: ecs.LogDrivers.awsLogs({ logGroup, streamPrefix: 'app' }),
       ...(props.environment === undefined ? {} : { environment: props.environment }),
     })
     return taskDefinition

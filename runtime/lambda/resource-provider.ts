@@ -75,6 +75,8 @@ export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps)
     if (found === undefined) return
     const whose = ownership(found, request)
     if (whose === 'foreign' || (whose === 'unmarked' && !unmarked)) return
+    // Its zone goes next, which Route 53 deletes only when it is empty. First, so that the next attempt finds the mesh still there.
+    if (ref.kind === 'mesh') await deps.publishNames(ref.mesh)
     try {
       await cases.deleteResource({ ref, actor: actorOf(request), accountId: owner.accountId })
     } catch (error) {

@@ -172,5 +172,21 @@ describe.skipIf(missing !== undefined)(
       expect([status, reason]).toEqual(['ROLLBACK_COMPLETE', expect.stringMatching(said)])
       expect(await everything()).toEqual(before)
     })
+
+    it('at their end, for want of a right to write names, keep the mesh until its zone is empty', async () => {
+      const { names } = await everything()
+      expect(names).toHaveProperty([`catalog.${ZONE}.`])
+      const zone = [...control.resources.values()].find(({ type }) => type === 'AWS::Route53::HostedZone')!
+      route53.mayWrite = false
+      // Of a mesh that stays, names are taken away later.
+      expect(await shop.delete()).toEqual({ status: 'COMPLETE' })
+      const { status, reason } = await control.delete()
+      const denied = expect.stringContaining('route53:ChangeResourceRecordSets')
+      expect([status, reason]).toEqual(['DELETE_FAILED', denied])
+      expect(await mesh.cloud.names(zone.ref)).toEqual(names)
+      route53.mayWrite = true
+      expect(await control.delete()).toEqual({ status: 'COMPLETE' })
+      expect(await mesh.cloud.names(zone.ref)).toEqual({})
+    })
   },
 )

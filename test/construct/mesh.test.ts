@@ -6,7 +6,7 @@ import { Key } from 'aws-cdk-lib/aws-kms'
 import { PrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
 import { Topic } from 'aws-cdk-lib/aws-sns'
 import { describe, expect, it } from 'vitest'
-import { CertificateAuthority, Mesh, type MeshProps } from '../../lib/index.ts'
+import { CertificateAuthority, Mesh, type MeshProps, MeshService } from '../../lib/index.ts'
 import {
   CA_ROOTS,
   DYNAMODB_TABLE,
@@ -19,6 +19,7 @@ import {
 import { quotasOf } from '../../runtime/app/quotas.ts'
 import { readEnv } from '../../runtime/lambda/env.ts'
 import { lookedAtApp, meshStack, statementsOf, vpcIn } from './mesh-stack.ts'
+import { IMAGE } from './shop.ts'
 
 /** Of a mesh with nothing said. */
 const standard = meshStack().template()
@@ -49,8 +50,14 @@ describe('the table', () => {
     })
   })
 
-  it('outlives its stack and is protected from deletion, unless it is said otherwise', () => {
-    const kept = standard
+  it('outlives its stack, and is protected from deletion or goes with it when that is said', () => {
+    standard.hasResource('AWS::DynamoDB::Table', {
+      DeletionPolicy: 'RetainExceptOnCreate',
+      UpdateReplacePolicy: 'Retain',
+      // The table of a first deployment that fails could not be deleted either.
+      Properties: { DeletionProtectionEnabled: false },
+    })
+    const kept = meshStack({ removalPolicy: RemovalPolicy.RETAIN }).template()
     kept.hasResource('AWS::DynamoDB::Table', {
       DeletionPolicy: 'Retain',
       Properties: { DeletionProtectionEnabled: true },
@@ -61,6 +68,16 @@ describe('the table', () => {
       Properties: { DeletionProtectionEnabled: false },
     })
   })
+})
+
+it('leaves nothing behind when its first deployment fails, and all that matters when it is deleted', () => {
+  const { mesh, stack, template } = meshStack()
+  new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
+  const resources: [string, { Type: string; DeletionPolicy?: string }][] = Object.entries(template().toJSON().Resources)
+  const kept = resources.filter(([, { DeletionPolicy }]) => DeletionPolicy?.startsWith('Retain'))
+  expect(kept.map(([, { DeletionPolicy }]) => DeletionPolicy)).not.toContain('Retain')
+  const types = new Set(kept.map(([, { Type }]) => Type))
+  expect([...types].sort()).toEqual(['AWS::DynamoDB::Table', 'AWS::KMS::Key', 'AWS::Logs::LogGroup'])
 })
 
 describe('the functions', () => {
