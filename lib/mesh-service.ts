@@ -151,6 +151,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
   public readonly connections: Connections
   /** The task role. */
   public readonly grantPrincipal: IPrincipal
+  #authorization: MeshPolicy | undefined
   readonly #allowed: { virtualNode?: string; virtualGateway?: string }[] = []
 
   public constructor(scope: Construct, id: string, props: MeshServiceProps) {
@@ -243,7 +244,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
           `whose certificates mesh ${this.mesh.meshName} does not trust; let a gateway of this mesh in`,
       )
     }
-    if (this.#allowed.length === 0) this.policy('authorization', { allow: this.#allowed })
+    this.#authorization ??= this.policy('authorization', { allow: this.#allowed })
     for (const { meshCaller } of callers) {
       const { virtualNodeName: virtualNode, virtualGatewayName: virtualGateway } = meshCaller
       this.#allowed.push(virtualNode === undefined ? { virtualGateway: virtualGateway! } : { virtualNode })
@@ -252,11 +253,18 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
 
   /**
    * Attaches a policy: to the virtual node where it is about who may come in (`authorization`), else to the virtual
-   * service. A second one of a kind needs a `policyName`.
+   * service. A second one of a kind, for another `target`, needs a `policyName`.
+   * @throws Error when there is such a policy already.
    */
   public policy(policyKind: string, spec: { [key: string]: unknown }, options: PolicyOptions = {}): MeshPolicy {
     const { target, policyName = this.virtualNodeName, shadow = false } = options
-    const policy = new MeshPolicy(this, `Policy-${policyKind}-${policyName}`, {
+    // By what stays the same: a policy of the service itself may get another name, one of something else another target.
+    const id = target === undefined ? `Policy-${policyKind}` : `Policy-${policyKind}-${policyName}`
+    if (this.node.tryFindChild(id) !== undefined) {
+      const remedy = target === undefined ? 'make them one' : 'give this one another policyName, or make them one'
+      throw new Error(`${this.node.path}: there is ${policyKind} policy ${policyName} already; ${remedy}`)
+    }
+    const policy = new MeshPolicy(this, id, {
       mesh: this.mesh,
       policyKind,
       policyName,

@@ -3,6 +3,7 @@ import { Changes } from '../app/changes.ts'
 import { createResource } from '../app/create-resource.ts'
 import { deleteResource } from '../app/delete-resource.ts'
 import { MeshStates } from '../app/mesh-states.ts'
+import { renamePolicy } from '../app/rename-policy.ts'
 import { tagResource, untagResource } from '../app/tag-resource.ts'
 import { updateResource } from '../app/update-resource.ts'
 import type { FindProvider } from './cloudformation.ts'
@@ -22,6 +23,7 @@ export function openProviders(wiring: Wiring): FindProvider {
     createResource: createResource(write),
     updateResource: updateResource(write),
     deleteResource: deleteResource(write),
+    renamePolicy: renamePolicy(write),
     tagResource: tagResource(write),
     untagResource: untagResource(write),
   }

@@ -470,6 +470,42 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
     expect(await wiring.store.get(ref)).toBeUndefined()
   })
 
+  it('of policies take another name, and the former one back, with the target never without', async () => {
+    await newMesh()
+    const policy = (name: string, logicalId = 'Retries'): CloudFormationCall => ({
+      type: 'Custom::WeftPolicy',
+      logicalId,
+      properties: {
+        MeshName: mesh,
+        PolicyKind: 'retry',
+        PolicyName: name,
+        TargetRef: { Kind: 'mesh', Name: mesh },
+        Spec: { MaxRetries: '3' },
+      },
+    })
+    const names = async () => (await wiring.store.load(mesh)).resources.map(({ ref }) => ref.name).sort()
+    const { PhysicalResourceId: a } = await create(policy('a'))
+    const before = await wiring.store.generation(mesh)
+    const renamed = await update(policy('b'), a, policy('a').properties)
+    expect(renamed).toMatchObject({ Status: 'SUCCESS', PhysicalResourceId: arn(`${mesh}/policy/retry/b`) })
+    expect([await names(), await wiring.store.generation(mesh)]).toEqual([['b', mesh], before + 1])
+    expect((await remove(policy('a'), a)).Status).toBe('SUCCESS')
+    expect(await names()).toEqual(['b', mesh])
+    // On the way back, be it that CloudFormation heard of the new one, or not.
+    expect(await update(policy('a'), renamed.PhysicalResourceId, policy('b').properties)).toMatchObject({
+      Status: 'SUCCESS',
+      PhysicalResourceId: a,
+    })
+    expect((await remove(policy('b'), renamed.PhysicalResourceId)).Status).toBe('SUCCESS')
+    await update(policy('b'), a, policy('a').properties)
+    expect(await update(policy('a'), a, policy('b').properties)).toMatchObject({ Status: 'SUCCESS' })
+    expect(await names()).toEqual(['a', mesh])
+    const rival = await create(policy('c', 'Rival'))
+    expect([rival.Status, rival.Reason]).toEqual(['FAILED', expect.stringContaining('has retry policy a already')])
+    expect((await remove(policy('a'), a)).Status).toBe('SUCCESS')
+    expect(await names()).toEqual([mesh])
+  })
+
   it('of policies take every kind, lists of objects and lists of names among them', async () => {
     await newMesh()
     const listener = (port: number, protocol: string, more: object = {}) => ({

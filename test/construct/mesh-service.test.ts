@@ -8,6 +8,7 @@ import {
   MeshGateway,
   MeshProtocol,
   MeshService,
+  type PolicyOptions,
   PolicyTarget,
   VirtualNode,
   VirtualService,
@@ -267,6 +268,14 @@ describe('who may call', () => {
     expect(service!.DependsOn).toContain(policy)
   })
 
+  it('may be nobody yet', () => {
+    const { mesh, stack } = shop()
+    const orders = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
+    orders.allowFrom()
+    orders.allowFrom(new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080 }))
+    expect(propertiesOf(stack, 'Custom::WeftPolicy').Spec.Allow).toEqual([{ VirtualNode: 'web' }])
+  })
+
   it('refuses a caller of another mesh', () => {
     const { app, mesh, stack } = shop()
     const orders = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
@@ -311,6 +320,20 @@ describe('policies', () => {
     const orders = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
     orders.policy('retry', { maxRetries: 1 })
     expect(() => orders.policy('retry', { maxRetries: 2 }, { policyName: 'other' })).toThrow(/make them one/)
+    const target = PolicyTarget.mesh(mesh)
+    orders.policy('retry', { maxRetries: 1 }, { target, policyName: 'all' })
+    expect(() => orders.policy('retry', { maxRetries: 2 }, { target, policyName: 'all' })).toThrow(
+      'Services/Orders: there is retry policy all already; give this one another policyName, or make them one',
+    )
+  })
+
+  it('keep their logical id under another name, so that the deployment renames them', () => {
+    const idOf = (options: PolicyOptions) => {
+      const { mesh, stack } = shop()
+      const policy = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 }).policy('retry', {}, options)
+      return stack.getLogicalId(policy.policyResource)
+    }
+    expect(idOf({ policyName: 'renamed' })).toBe(idOf({}))
   })
 })
 
