@@ -1,8 +1,9 @@
-import { CfnResource, Lazy, Resource, Stack } from 'aws-cdk-lib'
+import { CfnResource, Lazy, Resource, Stack, Stage, Token } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
+import type { AppMeshKind } from '../runtime/model/reference.ts'
 import type { IMesh } from './mesh.ts'
-import { claim, isOfThisApp, meshKey } from './private/claims.ts'
-import { problemsOf } from './private/mesh-resource.ts'
+import { claim, claimsUnder, isClaimed, isOfThisApp, meshKey, whenClaimed } from './private/claims.ts'
+import { claimOf, problemsOf, unnamedClaimOf } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
 import { SERVICE_TIMEOUT_S } from './private/weft-resource.ts'
 
@@ -95,11 +96,33 @@ export class MeshPolicy extends Resource {
       },
     })
     if (isOfThisApp(mesh)) this.policyResource.node.addDependency(mesh)
+    if (target.kind !== 'mesh') this.#awaitTarget(mesh, target)
     const mode = shadow === true ? { mode: 'shadow' } : {}
     const targetRef = { kind: target.kind, name: target.name }
     this.node.addValidation({
       validate: () => problemsOf(this, 'policy', this.policyName, { kind: policyKind, targetRef, ...mode, spec }),
     })
+  }
+
+  /** The target comes before the policy and goes after it, wherever in the app it is. */
+  #awaitTarget(mesh: IMesh, { kind, name }: PolicyTarget): void {
+    const wanted = claimOf(mesh, kind as AppMeshKind, name)
+    whenClaimed(this, wanted, (target) => {
+      if (CfnResource.isCfnResource(target) && Stage.of(target) === Stage.of(this))
+        this.policyResource.addResourceDependency(target)
+    })
+    // What a mesh of elsewhere has is not known here.
+    if (!isOfThisApp(mesh) || Token.isUnresolved(name)) return
+    const validate = () => {
+      if (isClaimed(this, wanted) || isClaimed(this, unnamedClaimOf(mesh))) return []
+      const known = claimsUnder(this, claimOf(mesh, kind as AppMeshKind)).join(', ')
+      const there = `mesh ${mesh.meshName} has no ${kind} ${name} in this app (there are: ${known || 'none'})`
+      return [
+        `policy ${this.policyName}: ${there}; correct the target, or make the policy in the app that has it, with ` +
+          'Mesh.fromMeshAttributes(...)',
+      ]
+    }
+    this.node.addValidation({ validate })
   }
 
   #claim({ mesh, policyKind, target }: MeshPolicyProps, what: string, remedy: string): void {

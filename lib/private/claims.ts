@@ -2,8 +2,25 @@ import { type IResource, Resource, Token } from 'aws-cdk-lib'
 import type { IConstruct } from 'constructs'
 import type { IMesh } from '../mesh.ts'
 
-/** What was claimed, and by whom, in each construct tree. */
-const trees = new WeakMap<IConstruct, Map<string, string>>()
+/** Who claimed something. */
+interface Claim {
+  readonly owner: string
+  readonly construct: IConstruct
+}
+
+/** What was claimed in a construct tree, and who waits for what. */
+interface Claims {
+  readonly made: Map<string, Claim>
+  readonly awaited: Map<string, ((claimant: IConstruct) => void)[]>
+}
+
+const trees = new WeakMap<IConstruct, Claims>()
+
+function claimsIn({ node: { root } }: IConstruct): Claims {
+  const claims = trees.get(root) ?? { made: new Map(), awaited: new Map() }
+  trees.set(root, claims)
+  return claims
+}
 
 /**
  * Takes something that only one construct of a tree may have.
@@ -12,22 +29,30 @@ const trees = new WeakMap<IConstruct, Map<string, string>>()
  * @returns who has it already; undefined when nobody had
  */
 export function claim(construct: IConstruct, what: string, owner: string): string | undefined {
-  const { root } = construct.node
-  const claims = trees.get(root) ?? new Map<string, string>()
-  trees.set(root, claims)
-  const earlier = claims.get(what)
-  if (earlier === undefined) claims.set(what, owner)
-  return earlier
+  const { made, awaited } = claimsIn(construct)
+  const earlier = made.get(what)
+  if (earlier !== undefined) return earlier.owner
+  made.set(what, { owner, construct })
+  for (const told of awaited.get(what) ?? []) told(construct)
+  return undefined
 }
 
 /** Whether somebody claimed it. */
 export function isClaimed(construct: IConstruct, what: string): boolean {
-  return trees.get(construct.node.root)?.has(what) ?? false
+  return claimsIn(construct).made.has(what)
+}
+
+/** Tells who claims it, now or later; nothing when nobody does. */
+export function whenClaimed(construct: IConstruct, what: string, told: (claimant: IConstruct) => void): void {
+  const { made, awaited } = claimsIn(construct)
+  const claim = made.get(what)
+  if (claim !== undefined) told(claim.construct)
+  else awaited.set(what, [...(awaited.get(what) ?? []), told])
 }
 
 /** What was claimed under this prefix, without the prefix. */
 export function claimsUnder(construct: IConstruct, prefix: string): readonly string[] {
-  const claims = [...(trees.get(construct.node.root)?.keys() ?? [])]
+  const claims = [...claimsIn(construct).made.keys()]
   return claims.filter((what) => what.startsWith(prefix)).map((what) => what.slice(prefix.length))
 }
 

@@ -43,6 +43,11 @@ export function claimOf(mesh: IMesh, kind: AppMeshKind, name = ''): string {
   return `${meshKey(mesh)}/${kind}/${name}`
 }
 
+/** Claimed for a mesh of which this app has resources whose names only CloudFormation knows. */
+export function unnamedClaimOf(mesh: IMesh): string {
+  return `${meshKey(mesh)}/unnamed`
+}
+
 /**
  * What the API would say of a spec (of a policy: all of it). One with values that only CloudFormation knows is left to the
  * API itself.

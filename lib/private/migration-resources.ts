@@ -3,8 +3,8 @@ import { CfnMesh } from 'aws-cdk-lib/aws-appmesh'
 import { Construct, type IConstruct } from 'constructs'
 import type { AppMeshKind } from '../../runtime/model/reference.ts'
 import type { IMesh } from '../mesh.ts'
-import { isOfThisApp } from './claims.ts'
-import { meshResource } from './mesh-resource.ts'
+import { claim, isOfThisApp } from './claims.ts'
+import { meshResource, unnamedClaimOf } from './mesh-resource.ts'
 import { RetainedResource } from './migration-retained.ts'
 import { asWeftResource, isAppMeshResource } from './weft-resource.ts'
 
@@ -73,6 +73,7 @@ function replaceResource({ kind, resource, name }: MigratedResource, mesh: IMesh
   resource.overrideLogicalId(`${Stack.of(resource).resolve(resource.logicalId)}${NEW_ID_SUFFIX}`)
   const parent = { route: 'virtualRouterName', 'gateway-route': 'virtualGatewayName' }[kind as string]
   const within = parent === undefined ? '' : `${JSON.stringify(Stack.of(resource).resolve(resource[parent]))}/`
+  if (name === undefined || parent !== undefined) claim(resource, unnamedClaimOf(mesh), resource.node.path)
   if (name !== undefined) {
     meshResource(resource, { mesh, kind, name: within + name })
     return
