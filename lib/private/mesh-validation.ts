@@ -1,4 +1,4 @@
-import { Token } from 'aws-cdk-lib'
+import { Stack, Token } from 'aws-cdk-lib'
 import type { IVpc } from 'aws-cdk-lib/aws-ec2'
 import type { IConstruct } from 'constructs'
 import type { MeshProps } from '../mesh-props.ts'
@@ -9,6 +9,8 @@ const MESH_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$/
 const HOST_NAME = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$/
 const NAME_REMEDY = 'use letters, digits, hyphens and underscores, 63 at most, a letter or digit at either end'
 const HOST_REMEDY = 'give a DNS name of lower-case letters, digits and hyphens with a dot in it, such as'
+/** The id of every VPC that the toolkit has yet to look up. */
+const NOT_LOOKED_UP = 'vpc-12345'
 const SYNC_SECONDS = { min: 5, max: 300 }
 
 /** What is wrong with a mesh's props, each with the way out. */
@@ -29,8 +31,10 @@ export function meshProblems(props: MeshProps, meshName: string, zoneName: strin
  * @throws Error when another mesh of the app has the zone.
  */
 export function claimZone(mesh: IConstruct, vpc: IVpc, zoneName: string): void {
-  const known = Token.isUnresolved(vpc.vpcId) ? vpc.node.path : vpc.vpcId
-  const earlier = claim(mesh, `zone/${known}/${zoneName}`, mesh.node.path)
+  const { account, region } = Stack.of(mesh)
+  const isKnown = !Token.isUnresolved(vpc.vpcId) && vpc.vpcId !== NOT_LOOKED_UP
+  const key = isKnown ? `${account}/${region}/${vpc.vpcId}` : vpc.node.path
+  const earlier = claim(mesh, `zone/${key}/${zoneName}`, mesh.node.path)
   if (earlier === undefined) return
   throw new Error(
     `${mesh.node.path}: ${earlier} has the zone ${zoneName} in this VPC already; give one of both another meshName, or another zoneName`,
