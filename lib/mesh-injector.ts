@@ -52,7 +52,8 @@ export interface MeshInjectorProps {
  *
  * Tags say the rest, all of them optional: `weft:node` (name; default: from the construct's id), `weft:port` (default: the
  * one port that the containers declare), `weft:protocol` (`http`, `http2`, `grpc`, `tcp`), `weft:backends` (names of
- * virtual services, separated by spaces). `weft:inject=disabled` keeps a task definition out, whatever the selector.
+ * virtual services, separated by spaces), `weft:outbound-proxy` (`enabled` where the app calls through `HTTP_PROXY` only, so that
+ * a backend may have its port). `weft:inject=disabled` keeps a task definition out, whatever the selector.
  */
 export class MeshInjector implements IAspect {
   readonly #mesh: IMesh

@@ -2,7 +2,7 @@ import { CfnResource, Lazy, Resource, Stack, Stage, Token } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
 import type { AppMeshKind } from '../runtime/model/reference.ts'
 import type { IMesh } from './mesh.ts'
-import { claim, claimsUnder, isClaimed, isOfThisApp, meshKey, whenClaimed } from './private/claims.ts'
+import { claim, claimant, claimsUnder, isOfThisApp, meshKey, whenClaimed } from './private/claims.ts'
 import { claimOf, problemsOf, unnamedClaimOf } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
 import { SERVICE_TIMEOUT_S } from './private/weft-resource.ts'
@@ -114,7 +114,8 @@ export class MeshPolicy extends Resource {
     // What a mesh of elsewhere has is not known here.
     if (!isOfThisApp(mesh) || Token.isUnresolved(name)) return
     const validate = () => {
-      if (isClaimed(this, wanted) || isClaimed(this, unnamedClaimOf(mesh))) return []
+      const known = claimant(this, wanted) ?? claimant(this, unnamedClaimOf(mesh))
+      if (known !== undefined) return []
       const known = claimsUnder(this, claimOf(mesh, kind as AppMeshKind)).join(', ')
       const there = `mesh ${mesh.meshName} has no ${kind} ${name} in this app (there are: ${known || 'none'})`
       return [

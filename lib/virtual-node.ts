@@ -2,7 +2,7 @@ import { type Duration, Lazy, Resource } from 'aws-cdk-lib'
 import { CfnVirtualNode } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import type { IMesh } from './mesh.ts'
-import { claimsUnder, isClaimed, isOfThisApp, isSameMesh } from './private/claims.ts'
+import { claimant, claimsUnder, isOfThisApp, isSameMesh } from './private/claims.ts'
 import { claimOf, meshResource } from './private/mesh-resource.ts'
 import { checkMesh, checkPort, nameOf } from './private/naming.ts'
 import { MeshProtocol } from './protocol.ts'
@@ -169,6 +169,18 @@ export class VirtualNode extends Resource implements IVirtualNode {
     return [...this.#backends]
   }
 
+  /** @internal The same, and those of the named ones that constructs of this app define. */
+  public get _callees(): IVirtualService[] {
+    const named = this.#fullNames().map((name) => this.#definitionOf(name)?.node.scope as unknown)
+    const isKnown = (one: unknown): one is IVirtualService =>
+      (one as Partial<IVirtualService> | undefined)?.virtualServicePort !== undefined
+    return [...new Set([...this.#backends, ...named.filter(isKnown)])]
+  }
+
+  #definitionOf(virtualServiceName: string) {
+    return claimant(this, claimOf(this.mesh, 'virtual-service', virtualServiceName))
+  }
+
   /** None where the control plane has nothing to go by but what sidecars report. */
   #serviceDiscovery({ hostname, registersItself }: VirtualNodeProps) {
     if (hostname !== undefined) return { serviceDiscovery: { dns: { hostname } } }
@@ -204,7 +216,7 @@ export class VirtualNode extends Resource implements IVirtualNode {
   #unknownBackends(): string[] {
     if (!isOfThisApp(this.mesh)) return []
     return this.#fullNames()
-      .filter((name) => !isClaimed(this, claimOf(this.mesh, 'virtual-service', name)))
+      .filter((name) => this.#definitionOf(name) === undefined)
       .map((name) => {
         const known = claimsUnder(this, claimOf(this.mesh, 'virtual-service')).join(', ')
         return (

@@ -37,9 +37,9 @@ export function claim(construct: IConstruct, what: string, owner: string): strin
   return undefined
 }
 
-/** Whether somebody claimed it. */
-export function isClaimed(construct: IConstruct, what: string): boolean {
-  return claimsIn(construct).made.has(what)
+/** Who claimed it; undefined when nobody did. */
+export function claimant(construct: IConstruct, what: string): IConstruct | undefined {
+  return claimsIn(construct).made.get(what)?.construct
 }
 
 /** Tells who claims it, now or later; nothing when nobody does. */

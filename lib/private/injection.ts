@@ -10,6 +10,7 @@ import { VirtualNode } from '../virtual-node.ts'
 import { VirtualService } from '../virtual-service.ts'
 import { joinMesh, registerInCloudMap } from './ecs-service.ts'
 import { tagsOf } from './injection-tags.ts'
+import { portClashes } from './port-clashes.ts'
 import { RoleBinding } from './role-binding.ts'
 import { addSidecar, appPortsOf } from './sidecar.ts'
 
@@ -18,6 +19,9 @@ export interface Injection {
   readonly accessLogs: boolean
   readonly sidecar: SidecarOptions
 }
+
+const CLASH_REMEDY =
+  'give the app another port, or let it call through HTTP_PROXY=http://127.0.0.1:15001 and tag it weft:outbound-proxy=enabled'
 
 const PROTOCOLS = [MeshProtocol.HTTP, MeshProtocol.HTTP2, MeshProtocol.GRPC, MeshProtocol.TCP]
 
@@ -41,6 +45,9 @@ export function inject(taskDefinition: ecs.TaskDefinition, { mesh, accessLogs, s
     backendNames,
     ...(given === undefined ? {} : { virtualNodeName: given }),
   })
+  if (tags.get('weft:outbound-proxy') !== 'enabled') {
+    node.node.addValidation({ validate: () => portClashes(node, taskDefinition, CLASH_REMEDY) })
+  }
   const name = node.virtualNodeName
   const virtualService = new VirtualService(scope, 'VirtualService', {
     mesh,

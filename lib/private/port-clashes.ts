@@ -2,15 +2,36 @@ import type { TaskDefinition } from 'aws-cdk-lib/aws-ecs'
 import type { VirtualNode } from '../virtual-node.ts'
 import { appPortsOf } from './sidecar.ts'
 
-/** Measured: a socket on 0.0.0.0:8080 and one on a virtual service's loopback address and 8080 exclude each other. */
-export function portClashes(node: VirtualNode, taskDefinition: TaskDefinition): string[] {
-  const ports = new Set([node.port, ...appPortsOf(taskDefinition).map(({ port }) => port)])
-  return node.backends
-    .filter(({ virtualServicePort }) => ports.has(virtualServicePort))
+/** Where a virtual service answers. */
+export interface Called {
+  readonly name: string
+  readonly port: number
+}
+
+/**
+ * Measured: a socket on 0.0.0.0:8080 and one on a virtual service's loopback address and 8080 exclude each other.
+ * @param remedy what the app may do beside taking another port
+ */
+export function clashesOf(own: Iterable<number>, called: readonly Called[], remedy: string): string[] {
+  const ports = new Set(own)
+  return called
+    .filter(({ port }) => ports.has(port))
     .map(
-      ({ virtualServiceName, virtualServicePort: port }) =>
-        `the app listens on port ${port}, where it would also call ${virtualServiceName}, and only one of both can have ` +
-        `the port; set another virtualServicePort on ${virtualServiceName} (80 is usual for HTTP), or another port for this ` +
-        'app, or let the app call through HTTP_PROXY=http://127.0.0.1:15001 and set usesOutboundProxy',
+      ({ name, port }) =>
+        `the app listens on port ${port}, where it would also call ${name}, and only one of both can have the port; ${remedy}`,
     )
+}
+
+/** Those of a virtual node's app and the virtual services that it calls. */
+export function portClashes(node: VirtualNode, taskDefinition: TaskDefinition, remedy?: string): string[] {
+  const own = appPortsOf(taskDefinition).map(({ port }) => port)
+  return node._callees.flatMap(({ virtualServiceName: name, virtualServicePort: port }) =>
+    clashesOf(
+      node.port === undefined ? own : [node.port, ...own],
+      [{ name, port }],
+      remedy ??
+        `set another virtualServicePort on ${name} (80 is usual for HTTP), or another port for this app, or let the app call ` +
+          'through HTTP_PROXY=http://127.0.0.1:15001 and set usesOutboundProxy',
+    ),
+  )
 }

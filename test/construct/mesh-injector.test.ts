@@ -204,4 +204,22 @@ describe('an injector says what to do about', () => {
     const { app } = injected((all) => void service(all, 'A', { inject: 'enabled', backends: 'nobody' }))
     expect(synthError(app)).toContain('backend nobody.shop.internal is no virtual service of mesh shop')
   })
+
+  describe('a port that the app has and a backend, too', () => {
+    const build = (all: Shop, tags: Record<string, string> = {}) => {
+      const web = { inject: 'enabled', node: 'web', backends: 'catalog', ...tags }
+      service(all, 'Web', web, task(all.stack, 'WebTask', 80))
+      service(all, 'Catalog', { inject: 'enabled', node: 'catalog' })
+    }
+
+    it('with the tag that ends it', () => {
+      const message = synthError(injected((all) => build(all)).app)
+      expect(message).toContain('the app listens on port 80, where it would also call catalog.shop.internal')
+      expect(message).toContain('weft:outbound-proxy=enabled')
+    })
+
+    it('but not where the app calls through its proxy', () => {
+      expect(synthError(injected((all) => build(all, { 'outbound-proxy': 'enabled' })).app)).toBe('')
+    })
+  })
 })

@@ -42,6 +42,13 @@ describe('ports', () => {
     expect(synthError(app)).toContain('the app listens on port 80, where it would also call orders.shop.internal')
   })
 
+  it('clash when the backend is named only, also before it is defined', () => {
+    const { app, mesh, stack } = shop()
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 80, backendNames: ['catalog'] })
+    new MeshService(stack, 'Catalog', { mesh, image: IMAGE, port: 8080 })
+    expect(synthError(app)).toContain('the app listens on port 80, where it would also call catalog.shop.internal')
+  })
+
   it('do not clash for an app that calls through its proxy', () => {
     const { app, mesh, stack } = shop()
     const backends = [new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, virtualServicePort: 8080 })]
