@@ -114,8 +114,7 @@ export class MeshPolicy extends Resource {
     // What a mesh of elsewhere has is not known here.
     if (!isOfThisApp(mesh) || Token.isUnresolved(name)) return
     const validate = () => {
-      const known = claimant(this, wanted) ?? claimant(this, unnamedClaimOf(mesh))
-      if (known !== undefined) return []
+      if ((claimant(this, wanted) ?? claimant(this, unnamedClaimOf(mesh))) !== undefined) return []
       const known = claimsUnder(this, claimOf(mesh, kind as AppMeshKind)).join(', ')
       const there = `mesh ${mesh.meshName} has no ${kind} ${name} in this app (there are: ${known || 'none'})`
       return [

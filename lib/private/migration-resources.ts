@@ -5,6 +5,7 @@ import type { AppMeshKind } from '../../runtime/model/reference.ts'
 import type { IMesh } from '../mesh.ts'
 import { claim, isOfThisApp } from './claims.ts'
 import { meshResource, unnamedClaimOf } from './mesh-resource.ts'
+import { namedLiterally, readable } from './migration-raw.ts'
 import { RetainedResource } from './migration-retained.ts'
 import { asWeftResource, isAppMeshResource } from './weft-resource.ts'
 
@@ -26,7 +27,7 @@ export function appMeshResources(constructs: readonly IConstruct[], mesh: IMesh)
   return constructs
     .filter((construct) => CfnResource.isCfnResource(construct))
     .filter(isAppMeshResource)
-    .map((resource) => describe(resource as AppMeshL1))
+    .map((resource) => describe(readable(resource) as AppMeshL1))
     .filter(({ kind, resource }) => {
       const meshName = kind === 'mesh' ? nameOf(resource, 'meshName') : meshNameOf(resource)
       if (meshName === undefined || Token.isUnresolved(mesh.meshName) || meshName === mesh.meshName) return true
@@ -54,6 +55,7 @@ export function migrateResources(
   }
   for (const one of migrated) {
     const { kind, resource } = one
+    checkOwner(resource)
     try {
       if (kind === 'mesh') replaceMesh(resource as unknown as CfnMesh, mesh)
       else replaceResource(one, mesh)
@@ -63,10 +65,31 @@ export function migrateResources(
   }
 }
 
+const RETAINED = 'WeftRetainedAppMesh'
+
 /** The old resources of a stack in one place, outside of the constructs that others depend on. */
 export function retainedScope(stack: Stack): Construct {
-  const id = 'WeftRetainedAppMesh'
-  return (stack.node.tryFindChild(id) as Construct | undefined) ?? new Construct(stack, id)
+  return (stack.node.tryFindChild(RETAINED) as Construct | undefined) ?? new Construct(stack, RETAINED)
+}
+
+/** Also of what CDK exports to retained resources of other stacks; it exports nothing by a literal name. */
+function isRetained({ node }: IConstruct): boolean {
+  return [RETAINED, 'Exports'].includes(node.scope?.node.id ?? '')
+}
+
+/** The control plane holds the meshes of its own account only. */
+function checkOwner(resource: AppMeshL1): void {
+  const { account } = Stack.of(resource)
+  const owner: unknown = Stack.of(resource).resolve(resource.meshOwner)
+  if (typeof owner !== 'string' || owner === account) return
+  const message = `meshOwner is ${owner}, but Weft's control plane holds the meshes `
+  const remedy = 'have this app name a mesh of its own account, or move its nodes into the app of the owner'
+  if (Token.isUnresolved(account)) {
+    Annotations.of(resource).addWarningV2(
+      'weft-mesh:migration-mesh-owner',
+      `${message}of the account that it is deployed to only: in another one the deployment fails; ${remedy}`,
+    )
+  } else Annotations.of(resource).addError(`${message}of account ${account} only; ${remedy}`)
 }
 
 function replaceResource({ kind, resource, name }: MigratedResource, mesh: IMesh): void {
@@ -105,6 +128,14 @@ function replaceMesh(old: CfnMesh, mesh: IMesh): void {
     )
   }
   hide(old)
+  old.node.addValidation({
+    validate: () =>
+      namedLiterally(old, isRetained).map(
+        (path) =>
+          `${path} refers to the mesh ${Stack.of(old).resolve(old.logicalId)} by its logical id (a literal Ref, Fn::GetAtt or ` +
+          `Fn::Sub), but no resource of that name stays; write ${mesh.meshName} there, or what else of the mesh it needs`,
+      ),
+  })
 }
 
 /** Has a reference mean something else, in its own stack and in all others, which then import nothing from this one. */
@@ -145,8 +176,8 @@ function nameOf(resource: CfnResource, property: string): string | undefined {
 
 /** By the text, or by the mesh that it refers to. */
 function meshNameOf(resource: AppMeshL1): string | undefined {
-  const token =
-    typeof resource.meshName === 'string' ? Tokenization.reverseString(resource.meshName).firstToken : undefined
+  const { meshName } = resource
+  const token = typeof meshName === 'string' ? Tokenization.reverseString(meshName).firstToken : meshName
   if (Reference.isReference(token) && token.target instanceof CfnMesh) return nameOf(token.target, 'meshName')
   return nameOf(resource, 'meshName')
 }
