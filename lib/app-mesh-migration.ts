@@ -5,6 +5,7 @@ import type { IConstruct } from 'constructs'
 import { INBOUND_PORT } from '../runtime/model/proxy-ports.ts'
 import type { IMesh } from './mesh.ts'
 import { joinMesh } from './private/ecs-service.ts'
+import { callsOf } from './private/migration-calls.ts'
 import { appMeshResources, migrateResources, retainedScope } from './private/migration-resources.ts'
 import { type MigratedTask, migrateTask, refuseBareTask } from './private/migration-task.ts'
 import type { SidecarOptions } from './sidecar-options.ts'
@@ -63,9 +64,16 @@ export class AppMeshMigration implements IAspect {
     migrateResources(resources, this.#mesh, phase._retains ? retainedScope : undefined)
     const find = ({ kind, name }: { readonly kind: string; readonly name: string }): CfnResource | undefined =>
       resources.find((one) => one.kind === `virtual-${kind.toLowerCase()}` && one.name === name)?.resource
+    const migration = {
+      mesh: this.#mesh,
+      sidecar,
+      usesOutboundProxy,
+      find,
+      callsOf: (node: CfnResource) => callsOf(node, resources, this.#mesh),
+    }
     const tasks = constructs
       .filter((one) => one instanceof ecs.TaskDefinition)
-      .flatMap((one) => migrateTask(one, { mesh: this.#mesh, sidecar, usesOutboundProxy, find }) ?? [])
+      .flatMap((one) => migrateTask(one, migration) ?? [])
     for (const one of constructs) if (one instanceof ecs.CfnTaskDefinition) refuseBareTask(one)
     for (const service of constructs.filter((one) => one instanceof ecs.BaseService)) {
       const task = tasks.find(({ taskDefinition }) => taskDefinition === service.taskDefinition)

@@ -4,9 +4,11 @@ import { KEPT_VARIABLES, lostRedirection, lostVariable } from '../../runtime/mod
 import { OUTBOUND_PORT, usedByProxyFor } from '../../runtime/model/proxy-ports.ts'
 import type { IMesh } from '../mesh.ts'
 import type { SidecarOptions } from '../sidecar-options.ts'
+import { portsOf } from './migration-calls.ts'
 import { type EnvoyIdentity, environmentOf, envoyOf, identityOf } from './migration-envoy.ts'
+import { type Called, clashesOf } from './port-clashes.ts'
 import { RoleBinding } from './role-binding.ts'
-import { addSidecar, containersOf, SIDECAR } from './sidecar.ts'
+import { addSidecar, appPortsOf, containersOf, SIDECAR } from './sidecar.ts'
 
 export interface TaskMigration {
   readonly mesh: IMesh
@@ -14,6 +16,8 @@ export interface TaskMigration {
   readonly usesOutboundProxy: boolean
   /** The migrated virtual node or gateway of a name. */
   readonly find: (identity: EnvoyIdentity) => CfnResource | undefined
+  /** What a migrated virtual node calls at addresses in its own task. */
+  readonly callsOf: (node: CfnResource) => readonly Called[]
 }
 
 /** What the service of a migrated task has to wait for. */
@@ -57,6 +61,7 @@ export function migrateTask(taskDefinition: ecs.TaskDefinition, migration: TaskM
     addSidecar(taskDefinition, { ...sidecarOptions(envoy, migration), ...whose, isLastToAdd: true })
     warnOfLost(taskDefinition, envoy)
     stopRedirecting(taskDefinition, migration.usesOutboundProxy)
+    if (resource !== undefined) warnOfClashes(taskDefinition, resource, migration)
     return { taskDefinition, binding, resource }
   } catch (error) {
     annotations.addError((error as Error).message)
@@ -145,6 +150,16 @@ function warnOfLost(taskDefinition: ecs.TaskDefinition, envoy: ecs.ContainerDefi
       'the task role has the managed policy AWSAppMeshEnvoyAccess, which is of no use any more; detach it',
     )
   }
+}
+
+/** Where everything was redirected, the app and what it called could have the same port. */
+function warnOfClashes(taskDefinition: ecs.TaskDefinition, resource: CfnResource, { callsOf }: TaskMigration): void {
+  const own = [...portsOf(resource), ...appPortsOf(taskDefinition).map(({ port }) => port)]
+  const remedy =
+    'call it on port 80, where virtual services of HTTP answer, too, or through HTTP_PROXY, or give one of both another port'
+  clashesOf(own, callsOf(resource), remedy).forEach((message, index) => {
+    Annotations.of(taskDefinition).addWarningV2(`weft-mesh:migration-port-${index}`, message)
+  })
 }
 
 /** Nothing is redirected any more; HTTP clients are told of the outbound port instead. */

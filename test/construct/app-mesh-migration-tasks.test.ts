@@ -1,0 +1,64 @@
+import { Aspects, Stack } from 'aws-cdk-lib'
+import { Annotations, Match } from 'aws-cdk-lib/assertions'
+import * as appmesh from 'aws-cdk-lib/aws-appmesh'
+import * as ecs from 'aws-cdk-lib/aws-ecs'
+import { describe, expect, it } from 'vitest'
+import { AppMeshMigration, type AppMeshMigrationProps } from '../../lib/index.ts'
+import { lookedAtApp } from './mesh-stack.ts'
+import { containersOf, IMAGE, meshOf, propertiesOf } from './shop.ts'
+
+process.env.CDK_VALIDATION = 'false'
+
+const ENVOY = ecs.ContainerImage.fromRegistry('public.ecr.aws/appmesh/aws-appmesh-envoy:v1')
+
+/** An app on port 8080 beside an Envoy, the node of both, and what was built around them. */
+function migrated(
+  build: (all: { stack: Stack; mesh: appmesh.Mesh; node: appmesh.VirtualNode; envoy: ecs.ContainerDefinition }) => void,
+  envoyOptions: Partial<ecs.ContainerDefinitionOptions> = {},
+  props: AppMeshMigrationProps = {},
+) {
+  const app = lookedAtApp()
+  const stack = new Stack(app, 'Stack')
+  const mesh = new appmesh.Mesh(stack, 'AppMesh', { meshName: 'shop' })
+  const listeners = [appmesh.VirtualNodeListener.http({ port: 8080 })]
+  const serviceDiscovery = appmesh.ServiceDiscovery.dns('web.local')
+  const node = new appmesh.VirtualNode(stack, 'Node', { mesh, virtualNodeName: 'web', listeners, serviceDiscovery })
+  const definition = new ecs.FargateTaskDefinition(stack, 'Task', { memoryLimitMiB: 1024 })
+  definition.addContainer('app', { image: IMAGE, portMappings: [{ containerPort: 8080 }] })
+  const environment = { APPMESH_RESOURCE_ARN: node.virtualNodeArn }
+  const envoy = definition.addContainer('envoy', { image: ENVOY, ...envoyOptions, environment })
+  build({ stack, mesh, node, envoy })
+  Aspects.of(app).add(new AppMeshMigration(meshOf(app, 'shop'), props))
+  return { app, stack }
+}
+
+function warningsOf(stack: Stack): string[] {
+  return Annotations.fromStack(stack)
+    .findWarning('/Stack/Task', Match.anyValue())
+    .map(({ entry }) => String(entry.data))
+}
+
+describe('a migrated app that listens where it calls', () => {
+  const calling = (name: string, byRouter: boolean) =>
+    warningsOf(
+      migrated(({ stack, mesh, node }) => {
+        const listeners = [appmesh.VirtualRouterListener.http(8080)]
+        const router = new appmesh.VirtualRouter(stack, 'Router', { mesh, listeners })
+        const provider = byRouter
+          ? appmesh.VirtualServiceProvider.virtualRouter(router)
+          : appmesh.VirtualServiceProvider.virtualNode(node)
+        const props = { virtualServiceName: name, virtualServiceProvider: provider }
+        node.addBackend(appmesh.Backend.virtualService(new appmesh.VirtualService(stack, 'Backend', props)))
+      }).stack,
+    )
+
+  it.each([true, false])('is warned of names in the zone of the mesh', (byRouter) => {
+    expect(calling('b.shop.internal', byRouter)).toEqual([
+      expect.stringContaining('the app listens on port 8080, where it would also call b.shop.internal'),
+    ])
+  })
+
+  it('is not of others, which lead to no sidecar', () => {
+    expect(calling('b.colors.local', true)).toEqual([])
+  })
+})
