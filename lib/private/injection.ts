@@ -62,7 +62,7 @@ export function inject(taskDefinition: ecs.TaskDefinition, { mesh, accessLogs, s
   // Without an ECS service nobody else registers the task.
   const environment = service === undefined ? { WEFT_SELF_REGISTER: 'on', ...sidecar.environment } : sidecar.environment
   const options = environment === undefined ? sidecar : { ...sidecar, environment }
-  addSidecar(taskDefinition, { ...options, mesh, virtualNodeName: name, isLastToAdd: true })
+  addSidecar(taskDefinition, { ...options, mesh, virtualNodeName: name })
   if (service === undefined) {
     Annotations.of(taskDefinition).addWarningV2(
       'weft-mesh:injected-without-service',

@@ -58,7 +58,7 @@ export function migrateTask(taskDefinition: ecs.TaskDefinition, migration: TaskM
     const { taskRole } = taskDefinition
     const binding = new RoleBinding(taskDefinition, 'WeftRoleBinding', { mesh, taskRole, ...whose, after: resource })
     takeOut(taskDefinition, envoy, identity)
-    addSidecar(taskDefinition, { ...sidecarOptions(envoy, migration), ...whose, isLastToAdd: true })
+    addSidecar(taskDefinition, { ...sidecarOptions(envoy, migration), ...whose })
     warnOfLost(taskDefinition, envoy)
     stopRedirecting(taskDefinition, migration.usesOutboundProxy)
     if (resource !== undefined) warnOfClashes(taskDefinition, resource, migration)

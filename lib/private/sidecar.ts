@@ -1,14 +1,14 @@
-import { Aspects, Duration, type IAspect, RemovalPolicy } from 'aws-cdk-lib'
+import { Duration, RemovalPolicy } from 'aws-cdk-lib'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
-import type { IConstruct } from 'constructs'
 import { INBOUND_PORT, SCRAPE_PORT, usedByProxyFor } from '../../runtime/model/proxy-ports.ts'
 import type { IMesh } from '../mesh.ts'
 import type { SidecarOptions } from '../sidecar-options.ts'
 import { argueWildcard } from './nag.ts'
 import { proxyImage } from './proxy-image.ts'
 import { environmentOf } from './sidecar-environment.ts'
+import { startFirst } from './start-order.ts'
 
 /** Name of the sidecar's container, in every task alike. */
 export const SIDECAR = 'weft'
@@ -41,8 +41,6 @@ export interface SidecarProps extends SidecarOptions {
    * @default SIDECAR
    */
   readonly containerName?: string
-  /** For callers that are aspects themselves: orders the containers that are there now, and no later ones. */
-  readonly isLastToAdd?: boolean
 }
 
 /**
@@ -94,9 +92,7 @@ export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarPro
   sidecar.addMountPoints({ sourceVolume: STATE_VOLUME, containerPath: STATE_DIRECTORY, readOnly: false })
   // The app's container stays the one that load balancers and secrets mean, also if it is added after this.
   if (before === undefined && props.virtualNodeName !== undefined) delete taskDefinition.defaultContainer
-  const order = new AppsAfterSidecar(sidecar)
-  if (props.isLastToAdd === true) order.visit(taskDefinition)
-  else Aspects.of(taskDefinition).add(order)
+  startFirst(sidecar)
   taskDefinition.node.addValidation({ validate: () => taskProblems(taskDefinition, props) })
   return sidecar
 }
@@ -185,39 +181,6 @@ function defaultLogging(taskDefinition: ecs.TaskDefinition): ecs.LogDriver {
     removalPolicy: RemovalPolicy.DESTROY,
   })
   return ecs.LogDrivers.awsLogs({ logGroup, streamPrefix: SIDECAR, mode: ecs.AwsLogDriverMode.NON_BLOCKING })
-}
-
-/** Makes every other container wait for the sidecar, but for those that the sidecar itself waits for, and log routers. */
-class AppsAfterSidecar implements IAspect {
-  readonly #sidecar: ecs.ContainerDefinition
-
-  public constructor(sidecar: ecs.ContainerDefinition) {
-    this.#sidecar = sidecar
-  }
-
-  public visit(construct: IConstruct): void {
-    if (construct !== this.#sidecar.taskDefinition) return
-    for (const container of containersOf(this.#sidecar.taskDefinition)) {
-      if (container instanceof ecs.FirelensLogRouter) this.#logsThrough(container)
-      if (container === this.#sidecar || waitsFor(this.#sidecar, container)) continue
-      if (waitsFor(container, this.#sidecar)) continue
-      container.addContainerDependencies({
-        container: this.#sidecar,
-        condition: ecs.ContainerDependencyCondition.HEALTHY,
-      })
-    }
-  }
-
-  /** A log router takes the proxy's last lines, so it starts before it and ends after it. */
-  #logsThrough(router: ecs.FirelensLogRouter): void {
-    if (waitsFor(this.#sidecar, router)) return
-    this.#sidecar.addContainerDependencies({ container: router, condition: ecs.ContainerDependencyCondition.START })
-  }
-}
-
-/** Whether a container starts after another one, be it by way of others. */
-function waitsFor(container: ecs.ContainerDefinition, other: ecs.ContainerDefinition): boolean {
-  return container.containerDependencies.some(({ container: next }) => next === other || waitsFor(next, other))
 }
 
 function taskProblems(taskDefinition: ecs.TaskDefinition, { virtualNodeName }: SidecarProps): string[] {

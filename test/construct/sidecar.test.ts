@@ -161,13 +161,6 @@ describe('the order of containers', () => {
     expect(router.DependsOn).toBeUndefined()
     Template.fromStack(stack).resourceCountIs('AWS::Logs::LogGroup', 0)
   })
-
-  it('is set at once for whoever comes as an aspect', () => {
-    const { mesh, stack } = shop()
-    const taskDefinition = task(stack, 'Task')
-    addSidecar(taskDefinition, { mesh, virtualNodeName: 'orders', isLastToAdd: true })
-    expect(taskDefinition.findContainer('app')!.containerDependencies).toHaveLength(1)
-  })
 })
 
 describe('the end of a task', () => {
