@@ -23,6 +23,8 @@ const HINTS = {
   AccessDeniedException:
     'Allow the role of the control plane acm-pca:IssueCertificate, acm-pca:GetCertificate and acm-pca:GetCertificateAuthorityCertificate on the CA, and on the former one while a rotation lasts.',
   InvalidStateException: 'The CA must be ACTIVE: install its certificate, or enable it.',
+  LimitExceededException:
+    'A CA makes a limited number of certificates: ask AWS for a higher quota, or go over to another CA (docs/certificates.md, "Rotation").',
   ResourceNotFoundException: 'Choose a CA of this account and region as the CA of the mesh.',
 }
 

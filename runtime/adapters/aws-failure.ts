@@ -1,8 +1,10 @@
 import { MeshError } from '../model/problem.ts'
 
-/** What AWS services call it when they are asked too much (those of the JSON, query and REST protocols alike). */
+/**
+ * What AWS services call it when they are asked too much (those of the JSON, query and REST protocols alike). Not
+ * LimitExceededException: a quota of KMS and ACM PCA that is used up stays so until somebody does something about it.
+ */
 const THROTTLING: ReadonlySet<string> = new Set([
-  'LimitExceededException',
   'PriorRequestNotComplete',
   'RequestLimitExceeded',
   'Throttling',

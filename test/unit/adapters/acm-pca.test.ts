@@ -160,8 +160,7 @@ describe('a certificate of ACM PCA', () => {
 
 describe('a busy ACM PCA', () => {
   it('is told as throttled, so that proxies come back later', async () => {
-    pca.failures.push('ThrottlingException', 'LimitExceededException')
-    await expect(obtain(open(), ID)).rejects.toMatchObject({ code: 'throttled' })
+    pca.failures.push('ThrottlingException')
     await expect(obtain(open(), ID)).rejects.toMatchObject({ code: 'throttled' })
     await obtain(open(), ID)
   })
@@ -200,6 +199,16 @@ describe('a CA of ACM PCA that can not be used', () => {
       )
     expect(error).toMatchObject({ code: 'unavailable', message: expect.stringMatching(hint) })
     expect(Object.keys(error.cause as object)).toEqual(['name'])
+  })
+})
+
+describe('a CA of ACM PCA that has made as many certificates as it may', () => {
+  it('is told in AWS’s own words and as nothing that passes, with what to do', async () => {
+    pca.failures.push('LimitExceededException')
+    await expect(obtain(open(), ID)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringMatching(/LimitExceededException of the stand-in.*higher quota/),
+    })
   })
 })
 

@@ -87,7 +87,7 @@ describe('a CA whose key is in KMS', () => {
 
   it.each([
     ['ThrottlingException', 'throttled', /try again/],
-    ['LimitExceededException', 'throttled', /try again/],
+    ['LimitExceededException', 'unavailable', /LimitExceededException/],
     ['AccessDeniedException', 'unavailable', /kms:Sign and kms:GetPublicKey/],
     ['DisabledException', 'unavailable', /Enable the key/],
     ['KMSInvalidStateException', 'unavailable', /Cancel the deletion/],
