@@ -10,6 +10,7 @@ import { DynamoDbReports } from './dynamodb-reports.ts'
 import { DynamoDbSets, type KeptSet } from './dynamodb-sets.ts'
 import { EMPTY_GRACE_MS, join, takeAnswer, UNREGISTERED, without } from './endpoint-join.ts'
 import { checkInstance, endpointSet, reportedProxy } from './endpoint-set.ts'
+import { remember } from './remember.ts'
 
 export interface DynamoDbEndpointsOptions {
   readonly client: DynamoDBClient
@@ -30,6 +31,8 @@ const LEASE_MS = 30_000
 const CONCURRENCY = 8
 /** A proxy waits for its poll no longer than 10 s: what is not begun by then is left to the next one, still due. */
 const BEGIN_WITHIN_MS = 2_000
+/** Nodes whose changed reports are remembered: those that are taken away before anybody looks at them stay until then. */
+const MAX_CHANGED = 10_000
 
 /**
  * The endpoint directory on AWS, for any number of processes that share nothing but a table: instances are those of
@@ -60,7 +63,7 @@ export class DynamoDbEndpoints implements EndpointDirectory {
     checkInstance(report.instance)
     const changed = await this.#call(() => this.#reports.write(subject, report, ttlMs, this.#clock.now()))
     if (changed && subject.kind === 'virtual-node') {
-      this.#changed.set(nodeKey(subject.mesh, subject.name), report.instance.address)
+      remember(this.#changed, nodeKey(subject.mesh, subject.name), report.instance.address, MAX_CHANGED)
     }
   }
 

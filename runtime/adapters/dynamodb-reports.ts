@@ -30,8 +30,16 @@ const MAX_REMEMBERED = 10_000
 const MAX_PROBLEMS = 5
 const MAX_PROBLEM_CHARACTERS = 300
 
+/**
+ * A change is news so long to each process that hears of it for the first time: the one that wrote it may have failed before
+ * peers were told. Longer than a node at rest waits for its next look, which tells them in any case.
+ */
+const LATELY_MS = 400_000
+
 export interface SubjectReport extends KeptReport {
   readonly subject: Subject
+  /** When the instance became what its peers see, in epoch milliseconds. */
+  readonly changedAtMs: number
 }
 
 /**
@@ -42,7 +50,7 @@ export class DynamoDbReports {
   readonly #client: DynamoDBClient
   readonly #table: string
   /** Least recently used first. Other processes may have written since: a heartbeat looks before it writes. */
-  readonly #written = new Map<string, KeptReport>()
+  readonly #written = new Map<string, Omit<SubjectReport, 'subject'>>()
   /** Instances by subject: those that were there at a time, and those that came to this process since. */
   readonly #counts = new Map<string, { count: number; readonly atMs: number }>()
 
@@ -51,7 +59,10 @@ export class DynamoDbReports {
     this.#table = table
   }
 
-  /** True when the instance is new or another one than before, as its peers see it. Throws as EndpointDirectory says. */
+  /**
+   * True when the instance is new or another one than before, as its peers see it, or became so lately and nobody told this
+   * process. Throws as EndpointDirectory says.
+   */
   async write(subject: Subject, given: ProxyReport, ttlMs: number, nowMs: number): Promise<boolean> {
     const report = { instance: given.instance, status: shortened(given.status) }
     const at = key(endpointsPartition(subject.mesh), reportKey(subject, report.instance.id))
@@ -61,18 +72,24 @@ export class DynamoDbReports {
     const cacheKey = cacheKeyOf(at)
     const isCurrent = (known: KeptReport | undefined) =>
       known !== undefined && sameReport(known, report) && nowMs - known.lastSeenMs < ttlMs * HEARTBEAT_AFTER
-    const known = this.#written.get(cacheKey)
+    let known = this.#written.get(cacheKey)
     if (isCurrent(known)) return false
+    const isHeard = known !== undefined && sameInstance(known.instance, report.instance)
+    const isNews = (changedAtMs: number) => !isHeard && nowMs - changedAtMs < LATELY_MS
     if (known === undefined || sameReport(known, report)) {
-      const kept = await this.#read(at)
-      if (kept !== undefined) remember(this.#written, cacheKey, kept, MAX_REMEMBERED)
-      if (isCurrent(kept)) return false
-      if (kept === undefined) await this.#refuseTooMany(subject, nowMs)
+      known = await this.#read(at)
+      if (known !== undefined) remember(this.#written, cacheKey, known, MAX_REMEMBERED)
+      if (known !== undefined && isCurrent(known)) return isNews(known.changedAtMs)
+      if (known === undefined) await this.#refuseTooMany(subject, nowMs)
     }
-    const before = await this.#put(at, subject, report, ttlMs, nowMs)
-    const times = { firstSeenMs: before?.firstSeenMs ?? nowMs, lastSeenMs: nowMs, lapsesAtMs: nowMs + ttlMs }
-    remember(this.#written, cacheKey, { ...report, ...times }, MAX_REMEMBERED)
-    return before === undefined || before.lapsesAtMs <= nowMs || !sameInstance(before.instance, report.instance)
+    const isSame = (before: KeptReport | undefined): before is KeptReport =>
+      before !== undefined && before.lapsesAtMs > nowMs && sameInstance(before.instance, report.instance)
+    const changedAtMs = isSame(known) ? known.changedAtMs : nowMs
+    const times = { lastSeenMs: nowMs, lapsesAtMs: nowMs + ttlMs, changedAtMs }
+    const before = await this.#put(at, subject, { ...report, ...times })
+    const firstSeenMs = before?.firstSeenMs ?? nowMs
+    remember(this.#written, cacheKey, { ...report, ...times, firstSeenMs }, MAX_REMEMBERED)
+    return !isSame(before) || isNews(before.changedAtMs)
   }
 
   /** Takes a report out; the one that was there. */
@@ -97,7 +114,7 @@ export class DynamoDbReports {
     return found
   }
 
-  async #read(at: Item): Promise<KeptReport | undefined> {
+  async #read(at: Item): Promise<SubjectReport | undefined> {
     const { Item: item } = await this.#client.send(new GetItemCommand({ TableName: this.#table, Key: at }))
     return item && reportOf(item)
   }
@@ -106,22 +123,21 @@ export class DynamoDbReports {
   async #put(
     at: Item,
     subject: Subject,
-    report: ProxyReport,
-    ttlMs: number,
-    nowMs: number,
-  ): Promise<KeptReport | undefined> {
+    { instance, status, lastSeenMs, lapsesAtMs, changedAtMs }: Omit<SubjectReport, 'subject' | 'firstSeenMs'>,
+  ): Promise<SubjectReport | undefined> {
     const request = new UpdateItemCommand({
       TableName: this.#table,
       Key: at,
       UpdateExpression:
-        'SET report = :report, #at = :now, lapses = :lapses, expires = :expires, since = if_not_exists(since, :now)',
+        'SET report = :report, #at = :now, lapses = :lapses, expires = :expires, changed = :changed, since = if_not_exists(since, :now)',
       ConditionExpression: 'attribute_not_exists(#at) OR #at <= :now',
       ExpressionAttributeNames: { '#at': 'at' },
       ExpressionAttributeValues: {
-        ':report': { S: JSON.stringify({ subject, ...report }) },
-        ':now': { N: String(nowMs) },
-        ':lapses': { N: String(nowMs + ttlMs) },
-        ':expires': { N: String(Math.ceil((nowMs + ttlMs + KEEP_LAPSED_MS) / 1000)) },
+        ':report': { S: JSON.stringify({ subject, instance, status }) },
+        ':now': { N: String(lastSeenMs) },
+        ':lapses': { N: String(lapsesAtMs) },
+        ':expires': { N: String(Math.ceil((lapsesAtMs + KEEP_LAPSED_MS) / 1000)) },
+        ':changed': { N: String(changedAtMs) },
       },
       ReturnValues: 'ALL_OLD',
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
@@ -184,7 +200,7 @@ function cacheKeyOf(at: Item): string {
 function reportOf(item: Item): SubjectReport {
   const { subject, instance, status } = JSON.parse(item.report!.S!)
   const [firstSeenMs, lastSeenMs, lapsesAtMs] = [Number(item.since!.N), Number(item.at!.N), Number(item.lapses!.N)]
-  return { subject, instance, status, firstSeenMs, lastSeenMs, lapsesAtMs }
+  return { subject, instance, status, firstSeenMs, lastSeenMs, lapsesAtMs, changedAtMs: Number(item.changed?.N ?? 0) }
 }
 
 function sameReport(a: ProxyReport, b: ProxyReport): boolean {

@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto'
  * | `e#<mesh>` | `head`                | `version`: counts the changes of endpoint sets; proxies' polls read it        |
  * | `e#<mesh>` | `set#<node>`          | gzipped JSON: a node's endpoints and registered instances; `n` counts writes  |
  * | `e#<mesh>` | `look#<node>`         | `dueAt`: when to ask Cloud Map again, taken as a lease; `readAt`: last answer |
- * | `e#<mesh>` | `report#<kind>#...`   | what a proxy last said, `since` when, `at`, `lapses` (all ms); `expires`      |
+ * | `e#<mesh>` | `report#<kind>#...`   | what a proxy last said, `since` when, `at`, `changed`, `lapses` (ms); `expires` |
  * | `e#<mesh>` | `issued#<kind>#...`   | `n`: certificates made for a workload in an hour, where each costs; `expires`  |
  * | `ca`       | `root#<position>`     | `arn` of the key or CA behind a root, its `certificate`, `addedAtMs`; immutable |
  *

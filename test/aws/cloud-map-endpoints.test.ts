@@ -189,6 +189,42 @@ describe.skipIf(here === undefined)(
       expect((await directory.endpoints('shop', 'cart')).endpoints[0]).toMatchObject({ id: 'a', state: 'draining' })
     })
 
+    it.each([
+      ['new', 'c', '10.0.0.3', {}],
+      ['draining', 'a', '10.0.0.1', { state: 'draining' }],
+    ] as const)(
+      'tells peers of a task that is %s though the process that took its report failed before it did',
+      async (_, id, address, more) => {
+        registered('10.0.0.1', '10.0.0.3')
+        const other = start()
+        await sync('a', '10.0.0.1')
+        await sync('a', '10.0.0.1', {}, other)
+        // At rest again, so that no look is due.
+        now += 240_000
+        await sync('a', '10.0.0.1')
+        await sync('a', '10.0.0.1', {}, other)
+        await directory.report(cart, instance(id, { address, ...more }), TTL)
+        // The proxy heard of a failure, and says it again: to another process, which has no reason to look by itself.
+        await sync(id, address, more, other)
+        const { endpoints } = await other.endpoints('shop', 'cart')
+        expect(endpoints.find((endpoint) => endpoint.id === id)).toMatchObject({ state: 'ready', ...more })
+        calls.length = 0
+        await sync(id, address, more, other)
+        expect(calls).toEqual([])
+      },
+    )
+
+    it('tells peers of a change whose report was written, though the answer got lost', async () => {
+      await using faulty = await startFaultyDynamoDb(String(here!.config.endpoint))
+      const through = start({ endpoint: faulty.endpoint })
+      registered('10.0.0.1')
+      await sync('a', '10.0.0.1', {}, through)
+      let lost = 0
+      faulty.fate = (operation) => (operation === 'UpdateItem' && lost++ === 0 ? 'lose-answer' : 'pass')
+      await sync('a', '10.0.0.1', { state: 'draining' }, through)
+      expect((await through.endpoints('shop', 'cart')).endpoints).toMatchObject([{ id: 'a', state: 'draining' }])
+    })
+
     it('loses none of many tasks that start at once in several processes', async () => {
       const addresses = Array.from({ length: 24 }, (_, n) => `10.0.1.${n}`)
       registered(...addresses)
