@@ -1,10 +1,11 @@
 import { Annotations, type CfnResource, Duration, Stack, Token } from 'aws-cdk-lib'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
-import { KEPT_VARIABLES, lostRedirection, lostVariable } from '../../runtime/model/app-mesh-image.ts'
+import { KEPT_VARIABLES, lostRedirection } from '../../runtime/model/app-mesh-image.ts'
 import { OUTBOUND_PORT, usedByProxyFor } from '../../runtime/model/proxy-ports.ts'
 import type { IMesh } from '../mesh.ts'
 import type { SidecarOptions } from '../sidecar-options.ts'
 import { portsOf } from './migration-calls.ts'
+import { carryOver, warnOf, warnOfLost } from './migration-carried.ts'
 import { type EnvoyIdentity, environmentOf, envoyOf, identityOf } from './migration-envoy.ts'
 import { type Called, clashesOf } from './port-clashes.ts'
 import { RoleBinding } from './role-binding.ts'
@@ -58,7 +59,8 @@ export function migrateTask(taskDefinition: ecs.TaskDefinition, migration: TaskM
     const { taskRole } = taskDefinition
     const binding = new RoleBinding(taskDefinition, 'WeftRoleBinding', { mesh, taskRole, ...whose, after: resource })
     takeOut(taskDefinition, envoy, identity)
-    addSidecar(taskDefinition, { ...sidecarOptions(envoy, migration), ...whose })
+    const container = addSidecar(taskDefinition, { ...sidecarOptions(envoy, migration), ...whose })
+    carryOver(envoy, container)
     warnOfLost(taskDefinition, envoy)
     stopRedirecting(taskDefinition, migration.usesOutboundProxy)
     if (resource !== undefined) warnOfClashes(taskDefinition, resource, migration)
@@ -126,39 +128,13 @@ class SameLog extends ecs.LogDriver {
   }
 }
 
-function warnOfLost(taskDefinition: ecs.TaskDefinition, envoy: ecs.ContainerDefinition): void {
-  const warn = (id: string, message: string) =>
-    Annotations.of(taskDefinition).addWarningV2(`weft-mesh:migration-${id}`, message)
-  for (const name of environmentOf(envoy).keys()) {
-    const lost = lostVariable(name)
-    if (lost !== undefined) warn(`variable-${name}`, `container ${envoy.containerName}: ${lost}`)
-  }
-  for (const container of containersOf(taskDefinition)) {
-    const isUdp = container.portMappings.some(
-      ({ containerPort, protocol }) => containerPort === 2000 && protocol === ecs.Protocol.UDP,
-    )
-    if (!isUdp && !/xray-daemon/.test(container.imageName)) continue
-    const message = `container ${container.containerName}: the proxy sends its traces to the HTTPS endpoint of X-Ray and not to the UDP X-Ray daemon (docs/tracing.md); remove it unless the app itself sends to it`
-    warn('xray-daemon', message)
-  }
-  const policies: unknown = Stack.of(taskDefinition).resolve(
-    (taskDefinition.taskRole.node.defaultChild as { managedPolicyArns?: unknown } | undefined)?.managedPolicyArns,
-  )
-  if (/AWSAppMesh/.test(JSON.stringify(policies) ?? '')) {
-    warn(
-      'managed-policy',
-      'the task role has the managed policy AWSAppMeshEnvoyAccess, which is of no use any more; detach it',
-    )
-  }
-}
-
 /** Where everything was redirected, the app and what it called could have the same port. */
 function warnOfClashes(taskDefinition: ecs.TaskDefinition, resource: CfnResource, { callsOf }: TaskMigration): void {
   const own = [...portsOf(resource), ...appPortsOf(taskDefinition).map(({ port }) => port)]
   const remedy =
     'call it on port 80, where virtual services of HTTP answer, too, or through HTTP_PROXY, or give one of both another port'
   clashesOf(own, callsOf(resource), remedy).forEach((message, index) => {
-    Annotations.of(taskDefinition).addWarningV2(`weft-mesh:migration-port-${index}`, message)
+    warnOf(taskDefinition, `port-${index}`, message)
   })
 }
 
@@ -168,8 +144,7 @@ function stopRedirecting(taskDefinition: ecs.TaskDefinition, usesOutboundProxy: 
   if (resource.proxyConfiguration === undefined) return
   const properties = propertiesOf(taskDefinition, resource)
   resource.addPropertyDeletionOverride('ProxyConfiguration')
-  const warn = (id: string, message: string) =>
-    Annotations.of(taskDefinition).addWarningV2(`weft-mesh:migration-${id}`, message)
+  const warn = (id: string, message: string) => warnOf(taskDefinition, id, message)
   for (const message of lostRedirection((name) => properties.get(name) ?? '')) {
     warn(message.split(' ', 1)[0]!, `proxyConfiguration: ${message}`)
   }

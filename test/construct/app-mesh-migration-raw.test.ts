@@ -91,7 +91,6 @@ describe('a mesh that another account shares', () => {
     })
 
   it('is refused at synth, as the control plane would', () => {
-    const { app } = migrated(shared, MigrationPhase.COMPLETE, '111111111111')
     const { stack } = migrated(shared, MigrationPhase.COMPLETE, '111111111111')
     const message = 'meshOwner is 222222222222.*of account 111111111111 only'
     Annotations.fromStack(stack).hasError('/Stack/Node', Match.stringLikeRegexp(message))

@@ -2,10 +2,12 @@ import { Aspects, Stack } from 'aws-cdk-lib'
 import { Annotations, Match } from 'aws-cdk-lib/assertions'
 import * as appmesh from 'aws-cdk-lib/aws-appmesh'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
+import { Bucket } from 'aws-cdk-lib/aws-s3'
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager'
 import { describe, expect, it } from 'vitest'
 import { AppMeshMigration, type AppMeshMigrationProps } from '../../lib/index.ts'
 import { lookedAtApp } from './mesh-stack.ts'
-import { containersOf, IMAGE, meshOf, propertiesOf } from './shop.ts'
+import { containersOf, IMAGE, meshOf } from './shop.ts'
 
 process.env.CDK_VALIDATION = 'false'
 
@@ -60,5 +62,42 @@ describe('a migrated app that listens where it calls', () => {
 
   it('is not of others, which lead to no sidecar', () => {
     expect(calling('b.colors.local', true)).toEqual([])
+  })
+})
+
+describe("what Envoy's container was given", () => {
+  const given = (envoyOptions: Partial<ecs.ContainerDefinitionOptions> = {}) =>
+    migrated(({ stack, envoy }) => {
+      envoy.taskDefinition.addVolume({ name: 'certs' })
+      envoy.addMountPoints({ sourceVolume: 'certs', containerPath: '/certs', readOnly: true })
+      envoy.addVolumesFrom({ sourceContainer: 'app', readOnly: true })
+      const stored = Secret.fromSecretNameV2(stack, 'Stored', 'envoy')
+      envoy.addSecret('CERTIFICATE_KEY', ecs.Secret.fromSecretsManager(stored, 'key'))
+      envoy.addSecret('DATADOG_TRACER_TOKEN', ecs.Secret.fromSecretsManager(stored, 'token'))
+    }, envoyOptions)
+
+  it('is the sidecar given, too: volumes with certificates, secrets that are not of the image', () => {
+    const { envoy } = containersOf(given().stack)
+    expect(envoy.MountPoints).toEqual([
+      { ContainerPath: '/var/lib/weft', ReadOnly: false, SourceVolume: 'weft-state' },
+      { ContainerPath: '/certs', ReadOnly: true, SourceVolume: 'certs' },
+    ])
+    expect(envoy.VolumesFrom).toEqual([{ ReadOnly: true, SourceContainer: 'app' }])
+    expect(envoy.Secrets).toEqual([
+      { Name: 'CERTIFICATE_KEY', ValueFrom: { 'Fn::Join': ['', expect.arrayContaining([':secret:envoy:key::'])] } },
+    ])
+  })
+
+  it('is told of where the sidecar can do nothing with it', () => {
+    const bucket = Bucket.fromBucketName(new Stack(lookedAtApp(), 'Files'), 'Bucket', 'files')
+    const environmentFiles = [ecs.EnvironmentFile.fromBucket(bucket, 'envoy.env')]
+    const options = { environmentFiles, command: ['envoy', '-c', '/etc/envoy.yaml'], dockerLabels: { team: 'colors' } }
+    expect(warningsOf(given({ ...options, entryPoint: ['sh'] }).stack)).toEqual([
+      expect.stringMatching(/DATADOG_TRACER_TOKEN means nothing to Weft's proxy/),
+      expect.stringMatching(/environmentFiles of container envoy do not carry over/),
+      expect.stringMatching(/command of container envoy does not carry over/),
+      expect.stringMatching(/entryPoint of container envoy does not carry over/),
+      expect.stringMatching(/dockerLabels of container envoy do not carry over/),
+    ])
   })
 })
