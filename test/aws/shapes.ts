@@ -11,6 +11,7 @@ export interface Shape {
   readonly payload?: string
   readonly union?: boolean
   readonly enum?: readonly string[]
+  readonly pattern?: string
   readonly min?: number
   readonly max?: number
   readonly error?: { readonly httpStatusCode: number }

@@ -10,6 +10,7 @@ interface Schema {
   readonly required?: readonly string[]
   readonly items?: Schema
   readonly enum?: readonly string[]
+  readonly pattern?: string
   readonly allOf?: readonly Schema[]
   readonly minimum?: number
   readonly maximum?: number
@@ -79,7 +80,52 @@ function bounds(path: string, given: Bounds, wanted: Bounds): string[] {
   return differs ? [`${path} ${given.join('..')} not ${wanted.join('..')}`] : []
 }
 
+/** What every number, list and text is bounded by where the model names no limit. */
+const GENERAL: Readonly<Record<string, readonly string[]>> = {
+  integer: [String(Number.MAX_SAFE_INTEGER)],
+  long: [String(Number.MAX_SAFE_INTEGER)],
+  list: ['1000'],
+  string: ['1024'],
+}
+
+/** Bounds and patterns that a schema has and the model has not: the name of the shape, and what they are. */
+function ownRules(schema: Schema, shapeName: string): string[] {
+  const shape = shapeOf(shapeName)
+  if (shape.type === 'structure') {
+    const members = Object.entries(shape.members ?? {})
+    return members.flatMap(([name, member]) => ownRules(schema.properties![name]!, member.shape))
+  }
+  const inside = shape.type === 'list' ? ownRules(schema.items!, shape.member!.shape) : []
+  const max = String(schema.maxItems ?? schema.maxLength ?? schema.maximum)
+  const isOwn = shape.max === undefined && max !== 'undefined' && !GENERAL[shape.type]?.includes(max)
+  return [
+    ...inside,
+    ...(isOwn ? [`${shapeName} up to ${max}`] : []),
+    ...(schema.pattern !== undefined && shape.pattern === undefined ? [`${shapeName} like ${schema.pattern}`] : []),
+    ...(schema.enum !== undefined && shape.enum === undefined ? [`${shapeName} one of ${schema.enum}`] : []),
+  ]
+}
+
 describe('the schemas of specs', () => {
+  it('are stricter than the model only where docs/app-mesh-api.md says so, under "Where Weft differs"', () => {
+    const own = Object.entries(SPECS).flatMap(([kind, shapeName]) => {
+      const schema = toJsonSchema(SPEC_SCHEMAS[kind as AppMeshKind], { typeMode: 'input', errorMode: 'ignore' })
+      return ownRules(schema as Schema, shapeName)
+    })
+    const path = '^\\/[!-~]*$'
+    expect([...new Set(own)].sort()).toEqual([
+      "HeaderName like ^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+      'Hostname like ^[A-Za-z0-9._:-]+$',
+      `HttpGatewayRoutePrefix like ${path}`,
+      `HttpPathExact like ${path}`,
+      'HttpRetryPolicyEvent one of server-error,gateway-error,client-error,stream-error',
+      'MaxRetries up to 100',
+      'ServiceName up to 255',
+      'String like ^[!-~]*$',
+      `String like ${path}`,
+    ])
+  })
+
   it.each(Object.entries(SPECS) as [AppMeshKind, string][])(
     'of a %s have the members, required members, enums and bounds of %s in the model',
     (kind, shapeName) => {
