@@ -8,8 +8,11 @@ export interface MeshState {
   readonly graph: Graph<StoredResource>
 }
 
-/** Meshes kept in memory; the one not used for longest makes room. */
-const MAX_MESHES = 64
+/**
+ * Resources of all meshes kept in memory, at 1 to 3 KB each: many small meshes or a few large ones. One mesh is kept whatever
+ * its size: the next write would only load it again.
+ */
+const MAX_RESOURCES = 200_000
 
 /**
  * Meshes in memory, each at its generation, so that neither a write nor a new snapshot reads the whole mesh from the store.
@@ -18,28 +21,32 @@ const MAX_MESHES = 64
  */
 export class MeshStates {
   readonly #store: ResourceStore
+  readonly #maxResources: number
   /** Least recently used first. */
   readonly #states = new Map<string, MeshState>()
   readonly #loading = new Map<string, Promise<MeshState>>()
   /** When the head of a mesh in `#states` was last read, on the clock of `performance.now()`. */
   readonly #checkedAt = new Map<string, number>()
 
-  constructor(store: ResourceStore) {
+  /** Of more resources than `maxResources` in all, the mesh not used for longest makes room. Default: 200,000. */
+  constructor(store: ResourceStore, maxResources = MAX_RESOURCES) {
     this.#store = store
+    this.#maxResources = maxResources
   }
 
   /** The mesh as it is now, or was at most `maxAgeMs` ago: no older than the head at that time. Default: 0. */
   async current(mesh: string, maxAgeMs = 0): Promise<MeshState> {
     const startedAt = performance.now()
     const recent = this.#states.get(mesh)
-    if (recent !== undefined && startedAt - (this.#checkedAt.get(mesh) ?? Number.NEGATIVE_INFINITY) < maxAgeMs)
-      return recent
+    if (recent !== undefined && startedAt - (this.#checkedAt.get(mesh) ?? Number.NEGATIVE_INFINITY) < maxAgeMs) {
+      return this.#touch(mesh, recent)
+    }
     const generation = await this.#store.generation(mesh)
     for (;;) {
       const known = this.#states.get(mesh)
       if (known !== undefined && known.generation >= generation) {
         this.#checkedAt.set(mesh, startedAt)
-        return known
+        return this.#touch(mesh, known)
       }
       // One load for all who wait; one that began before the last write may be too old, hence the loop.
       const loaded = await (this.#loading.get(mesh) ?? this.#load(mesh))
@@ -70,12 +77,25 @@ export class MeshStates {
       this.#checkedAt.delete(mesh)
       return newest
     }
-    this.#states.set(mesh, newest)
-    if (this.#states.size > MAX_MESHES) {
-      const [unused] = this.#states.keys()
-      this.#states.delete(unused!)
-      this.#checkedAt.delete(unused!)
-    }
+    this.#touch(mesh, newest)
+    this.#makeRoom()
     return newest
+  }
+
+  #touch(mesh: string, state: MeshState): MeshState {
+    this.#states.delete(mesh)
+    this.#states.set(mesh, state)
+    return state
+  }
+
+  #makeRoom(): void {
+    let kept = 0
+    for (const { graph } of this.#states.values()) kept += graph.resources.size
+    for (const [mesh, { graph }] of this.#states) {
+      if (kept <= this.#maxResources || this.#states.size === 1) return
+      this.#states.delete(mesh)
+      this.#checkedAt.delete(mesh)
+      kept -= graph.resources.size
+    }
   }
 }

@@ -8,7 +8,7 @@ import { MeshStates } from '../../../runtime/app/mesh-states.ts'
 import { Slices } from '../../../runtime/app/slices.ts'
 import { buildGraph } from '../../../runtime/compiler/graph.ts'
 import type { ResourceStore } from '../../../runtime/ports.ts'
-import { node, resource } from '../../contract/stored.ts'
+import { node, put, resource } from '../../contract/stored.ts'
 import { openApi } from '../http/api.ts'
 
 /** A store that counts how often a whole mesh is read. */
@@ -50,6 +50,40 @@ describe('a mesh in memory', () => {
     expect((await call('PUT', `${path}/n3`, { spec: {} })).json.metadata.version).toBe(2)
     expect((await call('DELETE', `${path}/n4`)).status).toBe(200)
     expect(store.loads - loads).toBeLessThanOrEqual(1)
+  })
+
+  it('stays in memory among as many others as the quota lets there be', async () => {
+    const store = new CountingStore()
+    const { call } = openApi({ store })
+    const meshes = Array.from({ length: 150 }, (_, n) => `m${n}`)
+    for (const meshName of meshes) await call('PUT', '/v20190125/meshes', { meshName })
+    const write = async (name: string) => {
+      for (const mesh of meshes)
+        await call('PUT', `/v20190125/meshes/${mesh}/virtualNodes`, { virtualNodeName: name, spec: {} })
+    }
+    await write('a')
+    const loads = store.loads
+    await write('b')
+    expect(store.loads).toBe(loads)
+  })
+
+  it('makes room for others when they are too large together, the one not used for longest first', async () => {
+    const store = new CountingStore()
+    const states = new MeshStates(store, 10)
+    for (const mesh of ['a', 'b', 'c', 'large']) {
+      const nodes = Array.from({ length: mesh === 'large' ? 20 : 4 }, (_, n) => node(mesh, `n${n}`))
+      await store.commit({ mesh, expectedGeneration: 0, changes: put(...nodes), actor: 'a', atMs: 1 })
+    }
+    const loadsOf = async (...meshes: string[]) => {
+      const before = store.loads
+      for (const mesh of meshes) await states.current(mesh)
+      return store.loads - before
+    }
+    expect(await loadsOf('a', 'b', 'a', 'b')).toBe(2)
+    expect(await loadsOf('c', 'b', 'c')).toBe(1)
+    expect(await loadsOf('a')).toBe(1)
+    expect(await loadsOf('large', 'large')).toBe(1)
+    expect(await loadsOf('a', 'a')).toBe(1)
   })
 
   it('goes through puts and removals of parents and children to the same graph that the store has', async () => {
