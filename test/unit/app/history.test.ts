@@ -13,6 +13,7 @@ import { rollback } from '../../../runtime/app/rollback.ts'
 import { updateResource } from '../../../runtime/app/update-resource.ts'
 import type { ResourceKind, ResourceRef } from '../../../runtime/model/reference.ts'
 import type { Change, StoredResource } from '../../../runtime/ports.ts'
+import { randomMesh } from '../compiler/random-mesh.ts'
 
 const ref = (kind: ResourceKind, name: string, parent?: string): ResourceRef => ({
   kind,
@@ -324,6 +325,26 @@ describe('a rollback', () => {
       const { resources } = await shop.state('shop', generation)
       expect(contents((await shop.state('shop')).resources)).toEqual(contents(resources))
     }
+  })
+
+  it('is refused to no state that writes led to, whatever they were', async () => {
+    const pool = fc.array(fc.tuple(randomMesh, fc.array(fc.nat(), { minLength: 30, maxLength: 60 })), { maxLength: 4 })
+    await fc.assert(
+      fc.asyncProperty(pool, async (rounds) => {
+        const shop = makeShop()
+        for (const [mesh, picks] of rounds) {
+          for (const { ref: name, spec } of [...mesh, ...picks.map((pick) => mesh[pick % mesh.length]!)]) {
+            const write = (await shop.get(name)) === undefined ? shop.create(name, spec) : shop.update(name, spec)
+            // Some are refused: what they name, or who names them, does not let them.
+            await write.catch(() => shop.remove(name)).catch(() => {})
+          }
+        }
+        for (let generation = 1; generation <= (await shop.head()); generation++) {
+          if ((await shop.state('shop', generation)).resources.length > 0) await shop.back(generation, { dryRun: true })
+        }
+      }),
+      { numRuns: 15 },
+    )
   })
 
   it('of 500 resources is one generation', async () => {
