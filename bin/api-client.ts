@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Policy } from '../runtime/model/policy.ts'
 import type { Problem } from '../runtime/model/problem.ts'
 import type { ResourceKind, ResourceRef } from '../runtime/model/reference.ts'
+import { type Tags, tagList } from '../runtime/model/tags.ts'
 import { CliError, EXIT, messageOf } from './commands/output.ts'
 import { collectionPath, itemPath, listMember, nameMember, withoutKind } from './kinds.ts'
 
@@ -12,6 +13,8 @@ export interface DescribedResource {
   readonly version: number
   /** Epoch seconds, as App Mesh has it. */
   readonly lastUpdatedAt: number
+  /** Of App Mesh's kinds. */
+  readonly arn?: string
 }
 
 /** The control plane said no. `problems` have paths into the request body, such as `spec.listeners[0].portMapping`. */
@@ -53,14 +56,34 @@ export class ApiClient {
     }
   }
 
-  async create(ref: ResourceRef, spec: unknown): Promise<void> {
+  async create(ref: ResourceRef, spec: unknown, tags: Tags = {}): Promise<void> {
     if (ref.kind === 'policy') return this.update(ref, spec)
-    const body = { [nameMember(ref.kind)]: ref.name, spec }
+    const given = Object.keys(tags).length === 0 ? {} : { tags: tagList(tags) }
+    const body = { [nameMember(ref.kind)]: ref.name, spec, ...given }
     await this.request('PUT', collectionPath(ref.kind, ref.mesh, ref.parent), body)
   }
 
   async update(ref: ResourceRef, spec: unknown): Promise<void> {
     await this.request('PUT', itemPath(ref), ref.kind === 'policy' ? withoutKind(spec as Policy) : { spec })
+  }
+
+  /** None for what is gone meanwhile, and for policies, which have none. */
+  async tagsOf({ arn }: DescribedResource): Promise<Tags> {
+    if (arn === undefined) return {}
+    try {
+      // A resource has no more tags than one page.
+      const { tags } = record(await this.request('GET', `/v20190125/tags?resourceArn=${encodeURIComponent(arn)}`))
+      return Object.fromEntries(asArray(tags).map((tag) => [String(record(tag).key), String(record(tag).value)]))
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return {}
+      throw error
+    }
+  }
+
+  /** Gives a resource tags; others that it has stay. */
+  async tag({ arn }: DescribedResource, tags: Tags): Promise<void> {
+    if (arn === undefined) return
+    await this.request('PUT', `/v20190125/tag?resourceArn=${encodeURIComponent(arn)}`, { tags: tagList(tags) })
   }
 
   async remove(ref: ResourceRef): Promise<void> {
@@ -169,8 +192,14 @@ function parse(text: string, url: string): unknown {
 function described(ref: ResourceRef, body: unknown): DescribedResource {
   if (ref.kind === 'policy') return describedPolicy(ref, record(body))
   const { spec, metadata } = record(body)
-  const { version, lastUpdatedAt } = record(metadata)
-  return { ref, spec: spec ?? {}, version: Number(version ?? 0), lastUpdatedAt: Number(lastUpdatedAt ?? 0) }
+  const { version, lastUpdatedAt, arn } = record(metadata)
+  return {
+    ref,
+    spec: spec ?? {},
+    version: Number(version ?? 0),
+    lastUpdatedAt: Number(lastUpdatedAt ?? 0),
+    ...(typeof arn === 'string' ? { arn } : {}),
+  }
 }
 
 function describedPolicy(

@@ -2,12 +2,15 @@ import { LineCounter, parseAllDocuments, type YAMLMap } from 'yaml'
 import { POLICY_KINDS, type Policy } from '../runtime/model/policy.ts'
 import { RESOURCE_KINDS, type ResourceRef } from '../runtime/model/reference.ts'
 import { validateRef, validateSpec } from '../runtime/model/resource/validate.ts'
+import { type Tags, tagProblems } from '../runtime/model/tags.ts'
 import { kindOf, parentMember, typeName, withoutKind } from './kinds.ts'
 
 /** One resource of a file: whom it names, the spec as App Mesh has it, and where it stands. */
 export interface ResourceDocument {
   readonly ref: ResourceRef
   readonly spec: unknown
+  /** Where the file says some. */
+  readonly tags?: Tags
   readonly file: string
   /** Line of the document, from 1. */
   readonly line: number
@@ -61,7 +64,7 @@ export function parseResources(
 }
 
 /** The shape around the spec, and the spec as the control plane will judge it. */
-function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknown } | undefined {
+function check(value: unknown, report: Report): Pick<ResourceDocument, 'ref' | 'spec' | 'tags'> | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     report([], 'is no resource; write `kind`, `mesh`, `name` and `spec`, several documents with `---` between them')
     return undefined
@@ -94,6 +97,7 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
   }
   const known = ['kind', 'mesh', 'name', 'spec', ...(within === undefined ? [] : [within])]
   if (isPolicy) known.push('targetRef', 'mode')
+  else known.push('tags')
   for (const member of Object.keys(given)) {
     if (!known.includes(member)) wrong([member], `\`${member}\` means nothing here; allowed are ${known.join(', ')}`)
   }
@@ -101,6 +105,7 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
   if (typeof spec !== 'object' || spec === null || Array.isArray(spec)) {
     wrong(['spec'], `${typeName(kind)} needs \`spec\`: an object as App Mesh has it`)
   }
+  const tags = isPolicy || given.tags === undefined ? undefined : tagsOf(given.tags, wrong)
   if (!fine) return undefined
   const ref = { kind, mesh, name, ...(parent === undefined ? {} : { parent }) }
   for (const { path, message } of validateRef(ref)) wrong([path === 'parent' ? within! : path], message)
@@ -108,7 +113,20 @@ function check(value: unknown, report: Report): { ref: ResourceRef; spec: unknow
   const whole = isPolicy ? policyOf(given, parent) : spec
   const checked = validateSpec(kind, whole)
   if (!checked.ok) for (const { path, message } of checked.problems) wrong(segments(path), `${path}: ${message}`)
-  return fine ? { ref, spec: whole } : undefined
+  return fine ? { ref, spec: whole, ...(tags === undefined ? {} : { tags }) } : undefined
+}
+
+function tagsOf(given: unknown, wrong: Report): Tags {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    wrong(['tags'], '`tags` are keys with values, such as { team: orders }')
+    return {}
+  }
+  for (const [key, value] of Object.entries(given)) {
+    if (typeof value !== 'string') wrong(['tags', key], `the tag ${JSON.stringify(key)} is no text; put it in quotes`)
+  }
+  const tags = Object.fromEntries(Object.entries(given).map(([key, value]) => [key, String(value)]))
+  for (const { message } of tagProblems(tags)) wrong(['tags'], message)
+  return tags
 }
 
 function policyOf({ targetRef, mode, spec }: Record<string, unknown>, kind: unknown): object {
@@ -138,13 +156,14 @@ export function byDependency(documents: readonly ResourceDocument[]): ResourceDo
 }
 
 /** A resource as a file holds it, so that what `get` prints can be applied. */
-export function toDocument(ref: ResourceRef, spec: unknown): Record<string, unknown> {
+export function toDocument(ref: ResourceRef, spec: unknown, tags?: Tags): Record<string, unknown> {
   const within = parentMember(ref.kind)
   return {
     kind: typeName(ref.kind),
     ...(ref.kind === 'mesh' ? {} : { mesh: ref.mesh }),
     name: ref.name,
     ...(within === undefined ? {} : { [within]: ref.parent }),
+    ...(tags === undefined ? {} : { tags }),
     ...(ref.kind === 'policy' ? withoutKind(spec as Policy) : { spec }),
   }
 }

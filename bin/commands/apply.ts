@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Command } from 'commander'
+import type { Tags } from '../../runtime/model/tags.ts'
 import { type ApiClient, ApiError } from '../api-client.ts'
 import { label } from '../kinds.ts'
 import type { ResourceDocument } from '../resource-file.ts'
@@ -37,7 +38,8 @@ export async function applyAndReport(
 }
 
 /**
- * Brings the control plane to what the documents say, in their order; equal specs are not written.
+ * Brings the control plane to what the documents say, in their order; equal specs are not written. Tags that documents do
+ * not name stay: others than whoever applies may have set them.
  * Goes on after a refusal, so that every problem is seen, and returns how many there were.
  * @throws CliError when the control plane is not there.
  */
@@ -73,15 +75,21 @@ async function warn(api: ApiClient, documents: readonly ResourceDocument[]): Pro
   }
 }
 
-async function applyOne(api: ApiClient, { ref, spec }: ResourceDocument, dryRun: boolean): Promise<Outcome> {
+async function applyOne(api: ApiClient, { ref, spec, tags }: ResourceDocument, dryRun: boolean): Promise<Outcome> {
   const present = await api.describe(ref)
   if (present === undefined) {
-    if (!dryRun) await api.create(ref, spec)
+    if (!dryRun) await api.create(ref, spec, tags)
     return 'created'
   }
-  if (isDeepStrictEqual(present.spec, spec)) return 'unchanged'
-  if (!dryRun) await api.update(ref, spec)
-  return 'updated'
+  const isSame = isDeepStrictEqual(present.spec, spec)
+  if (!isSame && !dryRun) await api.update(ref, spec)
+  const isTagged = tags === undefined || hasTags(await api.tagsOf(present), tags)
+  if (!isTagged && !dryRun) await api.tag(present, tags)
+  return isSame && isTagged ? 'unchanged' : 'updated'
+}
+
+function hasTags(present: Tags, wanted: Tags): boolean {
+  return Object.entries(wanted).every(([key, value]) => Object.hasOwn(present, key) && present[key] === value)
 }
 
 function reportOutcome(dryRun: boolean) {

@@ -2,12 +2,22 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { exportCliJson, exportScript } from '../../runtime/importers/app-mesh/export.ts'
-import { APP_MESH_KINDS } from '../../runtime/model/reference.ts'
+import { APP_MESH_KINDS, type ResourceRef } from '../../runtime/model/reference.ts'
+import type { Tags } from '../../runtime/model/tags.ts'
 import type { ApiClient, DescribedResource } from '../api-client.ts'
+import { label } from '../kinds.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { findRefs, onlyMesh } from './find.ts'
 import { CliError, complain, EXIT, say } from './output.ts'
 
+interface ExportedResource extends DescribedResource {
+  readonly tags: Tags
+}
+
+/** Keys by which a control plane on AWS knows which stack made a resource: nothing to take elsewhere. */
+const OWN_TAGS = 'weft:'
+/** Policies that a warning names. */
+const MAX_SHOWN = 10
 /** Resources that are asked for at the same time. */
 const CONCURRENT = 8
 
@@ -20,7 +30,9 @@ export function exportCommand(): Command {
       .exitOverride()
       .action(async (options: ApiOptions & { mesh?: string; output?: string }) => {
         const api = apiClient(options)
-        const files = exportCliJson(await resourcesOf(api, options.mesh ?? (await onlyMesh(api))))
+        const mesh = options.mesh ?? (await onlyMesh(api))
+        const files = exportCliJson(await resourcesOf(api, mesh))
+        await warnOfPolicies(api, mesh)
         if (options.output === undefined) return say(`[${files.map(({ text }) => text.trimEnd()).join(',\n')}]`)
         makeEmpty(options.output)
         for (const { name, text } of files) writeFileSync(join(options.output, name), text, { flag: 'wx' })
@@ -31,20 +43,37 @@ export function exportCommand(): Command {
 }
 
 /** @throws CliError when there is no such mesh. */
-async function resourcesOf(api: ApiClient, mesh: string): Promise<DescribedResource[]> {
-  const described: DescribedResource[] = []
+async function resourcesOf(api: ApiClient, mesh: string): Promise<ExportedResource[]> {
+  const described: ExportedResource[] = []
   for (const kind of APP_MESH_KINDS) {
     const refs = await findRefs(api, kind, kind === 'mesh' ? mesh : undefined, { mesh })
     if (kind === 'mesh' && refs.length === 0) {
       throw new CliError(EXIT.failed, `there is no mesh "${mesh}"; see \`weft get mesh\``)
     }
     for (let start = 0; start < refs.length; start += CONCURRENT) {
-      const some = await Promise.all(refs.slice(start, start + CONCURRENT).map((ref) => api.describe(ref)))
+      const some = await Promise.all(refs.slice(start, start + CONCURRENT).map((ref) => exportedOf(api, ref)))
       // What was deleted between the list and the look is not there.
       described.push(...some.filter((resource) => resource !== undefined))
     }
   }
   return described
+}
+
+async function exportedOf(api: ApiClient, ref: ResourceRef): Promise<ExportedResource | undefined> {
+  const described = await api.describe(ref)
+  if (described === undefined) return undefined
+  const tags = Object.entries(await api.tagsOf(described)).filter(([key]) => !key.startsWith(OWN_TAGS))
+  return { ...described, tags: Object.fromEntries(tags) }
+}
+
+async function warnOfPolicies(api: ApiClient, mesh: string): Promise<void> {
+  const policies = await findRefs(api, 'policy', undefined, { mesh })
+  if (policies.length === 0) return
+  const shown = policies.slice(0, MAX_SHOWN).map(label).join(', ')
+  const more = policies.length > MAX_SHOWN ? ` and ${policies.length - MAX_SHOWN} more` : ''
+  complain(
+    `warning: App Mesh has no policies, so these are left out: ${shown}${more}; \`weft get policy -m ${mesh} -o yaml\` prints them`,
+  )
 }
 
 /** Files of an earlier export would be taken for resources of this one. */

@@ -118,7 +118,7 @@ async function requirePresent(api: ApiClient, missing: readonly ResourceRef[]): 
 
 function render(resources: readonly ImportedResource[]): string {
   return resources
-    .map(({ ref, spec }) => stringify(toDocument(ref, spec), { aliasDuplicateObjects: false }).trimEnd())
+    .map(({ ref, spec, tags }) => stringify(toDocument(ref, spec, tags), { aliasDuplicateObjects: false }).trimEnd())
     .join('\n---\n')
 }
 

@@ -1,13 +1,9 @@
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
+import { isReservedKey, TAG_LIMITS, type Tags } from '../model/tags.ts'
 import type { StoredResource } from '../ports.ts'
 import { containersOf, missing } from './describe-resource.ts'
 import { findResource, type WriteDeps, writeMesh } from './write.ts'
-
-type Tags = Readonly<Record<string, string>>
-
-/** App Mesh: TooManyTagsException past this. */
-const MAX_TAGS = 50
 
 interface TagInput {
   readonly ref: ResourceRef
@@ -66,13 +62,13 @@ function same(a: Tags, b: Tags): boolean {
 /** @throws MeshError `too-many-tags` past 50; `invalid` for a key of AWS's own (AWS General Reference, Tag restrictions). */
 export function refuseBadTags(tags: Tags): void {
   const keys = Object.keys(tags)
-  if (keys.length > MAX_TAGS) {
+  if (keys.length > TAG_LIMITS.count) {
     throw new MeshError(
       'too-many-tags',
-      `the resource would have ${keys.length} tags, and ${MAX_TAGS} are allowed; nothing was changed, remove some first`,
+      `the resource would have ${keys.length} tags, and ${TAG_LIMITS.count} are allowed; nothing was changed, remove some first`,
     )
   }
-  const reserved = keys.find((key) => /^aws:/i.test(key))
+  const reserved = keys.find(isReservedKey)
   if (reserved === undefined) return
   const message = `the tag key '${reserved}' begins with "aws:", which is reserved for AWS; use another one`
   throw new MeshError('invalid', message, { problems: [{ path: 'tags', code: 'reserved', message }] })

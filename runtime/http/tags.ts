@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import type { UseCases } from '../app/use-cases.ts'
 import { object } from '../model/resource/object.ts'
+import { TAG_LIMITS } from '../model/tags.ts'
 import { type ArnOwner, refOfArn } from './arn.ts'
 import { parseInput, readJson } from './json-body.ts'
 import { actorOf } from './management-guard.ts'
@@ -13,11 +14,11 @@ export interface TagOptions {
   readonly owner: ArnOwner
 }
 
-const key = v.pipe(v.string(), v.minLength(1), v.maxLength(128))
+const key = v.pipe(v.string(), v.minLength(1), v.maxLength(TAG_LIMITS.key))
 
 /** Tags in a body: keys differ. More than fifty are for the use case to refuse, by TooManyTagsException. */
 export const tagListSchema = v.pipe(
-  v.array(object({ key, value: v.pipe(v.string(), v.maxLength(256)) })),
+  v.array(object({ key, value: v.pipe(v.string(), v.maxLength(TAG_LIMITS.value)) })),
   v.maxLength(1000),
   v.check(
     (tags) => new Set(tags.map((tag) => tag.key)).size === tags.length,

@@ -41,7 +41,11 @@ const MESHES: Readonly<Record<string, readonly StackResource[]>> = {
   hostile: [
     { ref: { kind: 'mesh', mesh: '1-2', name: '1-2' }, spec: {} },
     { ref: { kind: 'virtual-node', mesh: '1-2', name: '__proto__' }, spec: {} },
-    { ref: { kind: 'virtual-node', mesh: '1-2', name: 'a-b' }, spec: {} },
+    {
+      ref: { kind: 'virtual-node', mesh: '1-2', name: 'a-b' },
+      spec: {},
+      tags: { [HOSTILE.slice(0, 99)]: HOSTILE, b: '' },
+    },
     { ref: { kind: 'virtual-node', mesh: '1-2', name: 'a_B' }, spec: {} },
     { ref: { kind: 'virtual-router', mesh: '1-2', name: 'class' }, spec: { listeners: [] } },
     {
@@ -77,8 +81,9 @@ const plain = (resources: readonly StackResource[]) =>
   resources
     .filter(({ ref }) => ref.kind !== 'mesh')
     // A router without listeners is one with none: the L1 asks for a list.
-    .map(({ ref, spec }) => ({
+    .map(({ ref, spec, tags }) => ({
       ref,
+      tags,
       spec: ref.kind === 'virtual-router' ? { listeners: [], ...(spec as object) } : spec,
     }))
     .toSorted((a, b) => (refKey(a.ref) < refKey(b.ref) ? -1 : 1))

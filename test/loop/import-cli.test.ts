@@ -115,7 +115,54 @@ describe('weft import app-mesh', { timeout: 60_000 }, () => {
   })
 })
 
+describe('tags', { timeout: 60_000 }, () => {
+  const arn = (path: string) => `arn:aws:appmesh:us-east-1:000000000000:mesh/${path}`
+  const tagged = MESH.replace(
+    'Properties: { MeshName: !Ref Mesh, V',
+    'Properties: { Tags: [{ Key: team, Value: a }], MeshName: !Ref Mesh, V',
+  )
+  const tagsOf = async () => {
+    const query = encodeURIComponent(arn('shop/virtualNode/orders-v1'))
+    return (await fetch(`${controlPlane.apiUrl}/v20190125/tags?resourceArn=${query}`)).json()
+  }
+
+  it('are applied, exported and imported again, and stay where a file does not name them', async () => {
+    expect((await importAppMesh(file('mesh.yaml', tagged), '--apply')).stdout).toContain(
+      'virtual-node/orders-v1 created',
+    )
+    expect(await tagsOf()).toEqual({ tags: [{ key: 'team', value: 'a' }] })
+    expect((await importAppMesh(file('mesh.yaml', MESH), '--apply')).stdout).toContain(
+      'virtual-node/orders-v1 unchanged',
+    )
+    const list = file('list.json', (await weft('export', 'app-mesh')).stdout)
+    expect((await importAppMesh(list, '--apply')).stdout.match(/unchanged$/gm)).toHaveLength(3)
+    expect((await importAppMesh(list)).stdout).toContain('name: orders-v1\ntags:\n  team: a\n')
+
+    const changed = file('mesh.yaml', tagged.replace('Value: a', 'Value: b'))
+    expect((await importAppMesh(changed, '--apply')).stdout).toContain('virtual-node/orders-v1 updated')
+    expect((await importAppMesh(changed, '--apply')).stdout).toContain('virtual-node/orders-v1 unchanged')
+    expect(await tagsOf()).toEqual({ tags: [{ key: 'team', value: 'b' }] })
+  })
+})
+
 describe('weft export app-mesh', () => {
+  it('warns of policies, which App Mesh does not have, and leaves out the tags of Weft itself', {
+    timeout: 60_000,
+  }, async () => {
+    const own = MESH.replace(
+      'MeshName: !Ref Mesh }',
+      "MeshName: !Ref Mesh, Tags: [{ Key: 'weft:stack-id', Value: x }] }",
+    )
+    await importAppMesh(file('mesh.yaml', own), '--apply')
+    const policy =
+      'kind: Policy\nmesh: shop\npolicy: retry\nname: few\ntargetRef: { kind: mesh, name: shop }\nspec: { maxRetries: 1 }\n'
+    expect(await weft('apply', '-f', file('policy.yaml', policy))).toMatchObject({ code: 0 })
+    const exported = await weft('export', 'app-mesh')
+    expect(exported.stderr).toMatch(/warning: App Mesh has no policies, .*: policy\/retry\/few; `weft get policy/)
+    expect(exported.stdout).not.toContain('weft:stack-id')
+    expect(JSON.parse(exported.stdout)).toHaveLength(3)
+  })
+
   it('writes what can be imported again, and what the AWS CLI can create', { timeout: 300_000 }, async (context) => {
     await importAppMesh(file('mesh.yaml', MESH), '--apply')
     await importAppMesh(file('route.json', route(80)), '-m', 'shop', '--apply')

@@ -1,4 +1,5 @@
 import { RESOURCE_KINDS, type ResourceRef, refKey } from '../../model/reference.ts'
+import { type Tags, tagList } from '../../model/tags.ts'
 import { literal } from './cdk-literal.ts'
 import { nameMember, parentMember } from './draft.ts'
 import { referencesOf } from './references.ts'
@@ -7,6 +8,7 @@ import { referencesOf } from './references.ts'
 export interface StackResource {
   readonly ref: ResourceRef
   readonly spec: unknown
+  readonly tags?: Tags
 }
 
 /** A file of TypeScript with one stack. */
@@ -41,9 +43,9 @@ function stackOf(mesh: string, className: string, resources: readonly StackResou
     return { ...resource, needs: [...new Set(needs.flatMap((needed) => variables.get(refKey(needed)) ?? []))] }
   })
   const named = new Set(written.flatMap(({ needs, variable }) => (needs.length === 0 ? [] : [variable, ...needs])))
-  const statements = written.map(({ ref, spec, variable, needs }) => {
+  const statements = written.map(({ variable, needs, ...resource }) => {
     const id = literal(`${variable.charAt(0).toUpperCase()}${variable.slice(1)}`)
-    const created = `new appmesh.Cfn${pascal(ref.kind)}(this, ${id}, ${literal(propsOf(ref, spec), 4)})\n`
+    const created = `new appmesh.Cfn${pascal(resource.ref.kind)}(this, ${id}, ${literal(propsOf(resource), 4)})\n`
     const after = needs.length === 0 ? '' : `    ${variable}.node.addDependency(${needs.join(', ')})\n`
     return `    ${named.has(variable) ? `const ${variable} = ` : ''}${created}${after}`
   })
@@ -76,7 +78,7 @@ const IMPORTS = [
 /** Names that the text has for something else. */
 const RESERVED = ['appmesh', 'mesh', 'props', 'scope', 'id', 'stack', 'aspects', 'construct']
 
-function propsOf({ kind, mesh, name, parent }: ResourceRef, spec: unknown) {
+function propsOf({ ref: { kind, mesh, name, parent }, spec, tags = {} }: StackResource) {
   const within = parentMember(kind)
   return {
     meshName: mesh,
@@ -84,6 +86,7 @@ function propsOf({ kind, mesh, name, parent }: ResourceRef, spec: unknown) {
     ...(kind === 'mesh' ? {} : { [nameMember(kind)]: name }),
     // The L1 asks for what the API does not.
     spec: kind === 'virtual-router' ? { listeners: [], ...(spec as object) } : spec,
+    ...(Object.keys(tags).length === 0 ? {} : { tags: tagList(tags) }),
   }
 }
 

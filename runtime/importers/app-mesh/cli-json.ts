@@ -57,7 +57,6 @@ function readBody(body: MapTree, kind: AppMeshKind, findings: Findings): void {
   const known = [...AROUND, nameMember(kind), ...(parent === undefined ? [] : [parent])]
   for (const [name, value] of body.entries) {
     if (!known.includes(name)) findings.problems.push(finding(value, `means nothing for a ${kind}; remove it`))
-    if (name === 'tags') findings.warnings.push(finding(value, 'tags are not carried over'))
   }
   const named = (name: string): Tree => member(body, name) ?? asked(name, body, findings)
   const mesh = member(body, 'meshName')
@@ -68,6 +67,7 @@ function readBody(body: MapTree, kind: AppMeshKind, findings: Findings): void {
     ...(parent === undefined ? {} : { parent: named(parent) }),
     spec: member(body, 'spec') ?? { ...placeOnly(body), kind: 'map', entries: new Map() },
     spelling: 'api',
+    tags: member(body, 'tags'),
     tree: body,
   })
 }

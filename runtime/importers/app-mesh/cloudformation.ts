@@ -93,8 +93,6 @@ function readAppMesh({ type, properties, tree, logicalId }: TemplateResource, te
       findings.problems.push(finding(value, `${type} has no ${name}; allowed are ${known.join(', ')}`))
   }
   warnOfOwner(entries.get('MeshOwner'), undefined, findings)
-  const tags = entries.get('Tags')
-  if (tags !== undefined) findings.warnings.push(finding(tags, 'Tags is not carried over'))
   /** Names that a template leaves out are made up by CloudFormation. */
   const named = (property: string): Tree => entries.get(property) ?? template.attribute(logicalId, property, properties)
   const spec = entries.get('Spec') ?? { ...evaluated, kind: 'map', entries: new Map() }
@@ -105,6 +103,7 @@ function readAppMesh({ type, properties, tree, logicalId }: TemplateResource, te
     ...(parent === undefined ? {} : { parent: named(pascal(parent)) }),
     spec,
     spelling: 'cloudformation',
+    tags: entries.get('Tags'),
     tree,
   })
 }

@@ -14,6 +14,7 @@ export interface Draft {
   readonly parent?: Tree
   readonly spec: Tree
   readonly spelling: Spelling
+  readonly tags: Tree | undefined
   /** The resource as a whole. */
   readonly tree: Tree
 }

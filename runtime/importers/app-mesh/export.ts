@@ -1,4 +1,5 @@
 import { RESOURCE_KINDS, type ResourceRef } from '../../model/reference.ts'
+import { type Tags, tagList } from '../../model/tags.ts'
 import { nameMember, parentMember } from './draft.ts'
 
 /** A file that `aws appmesh create-… --cli-input-json` takes. */
@@ -15,11 +16,11 @@ export interface ExportedFile {
  * takes none of them for a placeholder.
  */
 export function exportCliJson(
-  resources: readonly { readonly ref: ResourceRef; readonly spec: unknown }[],
+  resources: readonly { readonly ref: ResourceRef; readonly spec: unknown; readonly tags?: Tags }[],
 ): ExportedFile[] {
   const sorted = resources.toSorted((a, b) => RESOURCE_KINDS.indexOf(a.ref.kind) - RESOURCE_KINDS.indexOf(b.ref.kind))
   const width = String(sorted.length).length
-  return sorted.map(({ ref, spec }, index) => {
+  return sorted.map(({ ref, spec, tags = {} }, index) => {
     const { kind, mesh, name, parent } = ref
     const within = parentMember(kind)
     const body = {
@@ -27,6 +28,7 @@ export function exportCliJson(
       ...(within === undefined ? {} : { [within]: parent }),
       ...(kind === 'mesh' ? {} : { [nameMember(kind)]: name }),
       spec,
+      ...(Object.keys(tags).length === 0 ? {} : { tags: tagList(tags) }),
     }
     const parts = [String(index + 1).padStart(width, '0'), kind, ...(parent === undefined ? [] : [parent]), name]
     return {

@@ -2,12 +2,14 @@ import { buildGraph, type CompilerResource } from '../../compiler/graph.ts'
 import { validatePut } from '../../compiler/validate.ts'
 import { RESOURCE_KINDS, type ResourceRef, refKey } from '../../model/reference.ts'
 import { validateRef, validateSpec } from '../../model/resource/validate.ts'
+import type { Tags } from '../../model/tags.ts'
 import { Answers } from './answers.ts'
 import { plainJson, readCliJson } from './cli-json.ts'
 import { isTemplate, readTemplates } from './cloudformation.ts'
 import type { Draft, Findings } from './draft.ts'
 import { missingReferences } from './references.ts'
 import { convertSpec, placeOf } from './shape.ts'
+import { readTags } from './tags.ts'
 import { reportTaskDefinition, type TaskDefinitionReport } from './task-definition.ts'
 import { isTerraform, readTerraform } from './terraform.ts'
 import {
@@ -39,6 +41,8 @@ export interface ImportedResource extends Place {
   readonly ref: ResourceRef
   /** Valid for its kind. */
   readonly spec: unknown
+  /** Where there are any. */
+  readonly tags?: Tags
   /** Line of a path such as `spec.listeners[0].portMapping`, or of the nearest thing above it that is there. */
   lineOf(path: string): number
 }
@@ -156,6 +160,7 @@ function finish(draft: Draft, fallback: string | undefined, findings: Findings):
   const mesh = draft.mesh === undefined ? (fallback ?? '') : text(draft.mesh, 'name of the mesh')
   const name = kind === 'mesh' ? mesh : text(draft.name, 'name')
   const parent = draft.parent === undefined ? undefined : text(draft.parent, 'name of the router or gateway')
+  const tags = readTags(draft.tags, findings)
   needs.push(...open)
   const ref: ResourceRef = { kind, mesh, name, ...(parent === undefined ? {} : { parent }) }
   // What is open is asked for first: judging an empty name would only add noise.
@@ -170,7 +175,8 @@ function finish(draft: Draft, fallback: string | undefined, findings: Findings):
   problems.push(...wrong)
   if (wrong.length > 0) return undefined
   const lineOf = (path: string) => placeOf(converted.places, path)?.line ?? tree.line
-  return { ref, spec: converted.spec, file: tree.file, line: tree.line, lineOf }
+  const given = Object.keys(tags).length === 0 ? {} : { tags }
+  return { ref, spec: converted.spec, ...given, file: tree.file, line: tree.line, lineOf }
 }
 
 function withoutDuplicates(resources: readonly ImportedResource[], problems: Finding[]): readonly ImportedResource[] {

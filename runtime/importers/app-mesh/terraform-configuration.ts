@@ -53,29 +53,32 @@ export class Configuration {
     return tree.kind === 'scalar' && typeof tree.value === 'string' ? this.#template(tree, tree.text) : tree
   }
 
-  /** `$${` stands for `${` (Terraform language, strings and templates). */
   #template(at: Tree, text: string): Tree {
-    if (!text.includes('${')) return at
-    const [, only] = /^\$\{([^{}]*)\}$/.exec(text) ?? []
+    const parts = partsOf(text)
+    if (parts.some(({ kind }) => kind === 'directive')) {
+      const message =
+        'holds a directive, which only Terraform can work out; import what `terraform show -json` prints instead'
+      return this.#wrong(at, message)
+    }
+    const [first, ...more] = parts
     // An expression by itself keeps its type.
-    if (only !== undefined) return placed(this.#reference(only.trim(), at), at)
+    if (first?.kind === 'expression' && more.length === 0) return placed(this.#reference(first.text, at), at)
     const needs = new Set<Need>()
     let isUnknown = false
-    const filled = text.replace(
-      /\$(\$\{)|\$\{([^{}]*)\}/g,
-      (whole, escaped: string | undefined, expression: string) => {
-        if (escaped !== undefined) return escaped
-        const value = this.#reference(expression.trim(), at)
-        if (value.kind === 'scalar') return value.text
-        isUnknown = true
-        for (const need of value.kind === 'unknown' ? value.needs : []) needs.add(need)
-        return whole
-      },
-    )
+    const texts = parts.map(({ kind, text }) => {
+      if (kind === 'text') return text
+      const value = this.#reference(text, at)
+      if (value.kind === 'scalar') return value.text
+      isUnknown = true
+      for (const need of value.kind === 'unknown' ? value.needs : []) needs.add(need)
+      return `\${${text}}`
+    })
+    const filled = texts.join('')
     this.#budget.spendText(filled)
     this.#budget.spend(needs.size)
     if (filled.length > MAX_TEXT) return this.#wrong(at, `comes to more than ${MAX_TEXT} characters; shorten it`)
-    return isUnknown ? { kind: 'unknown', needs: [...needs], text: filled, ...placeOnly(at) } : scalar(filled, at)
+    if (isUnknown) return { kind: 'unknown', needs: [...needs], text: filled, ...placeOnly(at) }
+    return filled === text ? at : scalar(filled, at)
   }
 
   #reference(expression: string, at: Tree): Tree {
@@ -124,6 +127,41 @@ export class Configuration {
     this.#findings.problems.push(finding(at, message))
     return { kind: 'unknown', needs: [], text: '', ...placeOnly(at) }
   }
+}
+
+interface Part {
+  readonly kind: 'text' | 'expression' | 'directive'
+  readonly text: string
+}
+
+/** A template in parts. `$${` stands for `${`, `%%{` for `%{` (Terraform language, strings and templates). */
+function partsOf(text: string): readonly Part[] {
+  const parts: Part[] = []
+  let end = 0
+  for (const { 0: mark, index } of text.matchAll(/([$%])\1?\{/g)) {
+    if (index < end) continue
+    if (index > end) parts.push({ kind: 'text', text: text.slice(end, index) })
+    if (mark.length === 3) {
+      parts.push({ kind: 'text', text: mark.slice(1) })
+      end = index + mark.length
+      continue
+    }
+    const close = closeOf(text, index + 2)
+    parts.push({ kind: mark === '%{' ? 'directive' : 'expression', text: text.slice(index + 2, close).trim() })
+    end = close + 1
+  }
+  if (end < text.length) parts.push({ kind: 'text', text: text.slice(end) })
+  return parts
+}
+
+/** Where the brace closes that opens before an offset: expressions may hold braces of their own. */
+function closeOf(text: string, offset: number): number {
+  let depth = 1
+  for (let at = offset; at < text.length; at++) {
+    if (text[at] === '{') depth++
+    else if (text[at] === '}' && --depth === 0) return at
+  }
+  return text.length
 }
 
 /** The names and indexes of `var.cfg.hosts[0]["name"]`; none when the expression is more than such a path. */

@@ -104,9 +104,6 @@ function readResource(type: string, address: string, values: Tree, findings: Fin
     return { kind: 'unknown', needs: [need], text: '', ...placeOnly(values) }
   }
   const parent = parentMember(kind)
-  const owner = member(values, 'tags')
-  if (owner?.kind === 'map' && owner.entries.size > 0)
-    findings.warnings.push(finding(owner, 'tags are not carried over'))
   // A state always says an owner, most often one's own.
   warnOfOwner(member(values, 'mesh_owner'), member(values, 'resource_owner'), findings)
   const written = member(values, 'spec')
@@ -118,6 +115,8 @@ function readResource(type: string, address: string, values: Tree, findings: Fin
     ...(parent === undefined ? {} : { parent: named(snake(parent)) }),
     spec: kind === 'route' ? withMatch(spec) : spec,
     spelling: 'terraform',
+    // Not `tags_all`: what the provider adds to all resources is no part of one.
+    tags: member(values, 'tags'),
     tree: values,
   })
 }

@@ -56,6 +56,19 @@ describe('a resource file', () => {
     expect(problemsOf(text.replace('policy: authorization\n', ''))).toEqual(['1: Policy needs `policy`, a text'])
   })
 
+  it('may say tags, of resources that have some', () => {
+    const { documents, problems } = parseResources('f.yaml', `${NODE}tags: { team: orders, on-call: '1' }\n`)
+    expect(problems).toEqual([])
+    const { ref, spec, tags } = documents[0]!
+    expect(tags).toEqual({ team: 'orders', 'on-call': '1' })
+    expect(parseResources('f.yaml', JSON.stringify(toDocument(ref, spec, tags))).documents[0]).toMatchObject({ tags })
+    expect(problemsOf(`${NODE}tags: [a]\n`)).toEqual(['9: `tags` are keys with values, such as { team: orders }'])
+    expect(problemsOf(`${NODE}tags:\n  a: 1\n  'aws:b': x\n`)).toEqual([
+      '10: the tag "a" is no text; put it in quotes',
+      expect.stringMatching(/^9: the tag key "aws:b" begins with "aws:"/),
+    ])
+  })
+
   it('gives the mesh of a Mesh by its name, and an empty spec', () => {
     const { documents } = parseResources('f.yaml', 'kind: Mesh\nname: shop\n')
     expect(documents[0]).toMatchObject({ ref: { kind: 'mesh', mesh: 'shop', name: 'shop' }, spec: {} })
@@ -78,7 +91,7 @@ describe('a resource file', () => {
       '2: Route needs `name`, a text',
       '1: Route needs `mesh`, a text',
       '1: Route needs `virtualRouter`, a text',
-      '3: `metadata` means nothing here; allowed are kind, mesh, name, spec, virtualRouter',
+      '3: `metadata` means nothing here; allowed are kind, mesh, name, spec, virtualRouter, tags',
       '4: Route needs `spec`: an object as App Mesh has it',
     ])
   })

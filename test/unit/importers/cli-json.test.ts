@@ -129,6 +129,14 @@ describe('JSON of the AWS CLI', () => {
     expect(importText('[{"meshName": "m"}]\n{"meshName": "n"}').resources).toHaveLength(2)
   })
 
+  it('keeps tags, with placeholders filled in', () => {
+    const body = (tags: string) => `{"meshName": "m", "tags": ${tags}}`
+    const tags = '[{"key": "team", "value": "$TEAM"}]'
+    expect(asked(importText(body(tags)))).toEqual(['TEAM'])
+    expect(importText(body(tags), { TEAM: 'orders' }).resources[0]!.tags).toEqual({ team: 'orders' })
+    expect(problemsOf(importText(body('[{"key": "a"}]'))).join()).toMatch(/tags\[0\]: a tag is a key with a value/)
+  })
+
   it('warns of meshes of other accounts, and of what is not in effect in App Mesh', () => {
     const described = (
       owner: string,

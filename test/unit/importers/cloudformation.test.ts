@@ -263,6 +263,26 @@ Resources:
     expect(problemsOf(importText(text('<<: x'))).join()).toContain('merged by << but no map')
   })
 
+  it('keep their tags', () => {
+    const text = (tags: string) =>
+      `Resources: { M: { Type: AWS::AppMesh::Mesh, Properties: { MeshName: m, Tags: ${tags} } } }`
+    const tags = "[{ Key: team, Value: orders }, { Key: stack, Value: !Ref 'AWS::StackName' }]"
+    expect(asked(importText(text(tags)))).toEqual(['AWS::StackName'])
+    expect(importText(text(tags), { 'AWS::StackName': 's' }).resources[0]!.tags).toEqual({ team: 'orders', stack: 's' })
+    expect(importText(text('[]')).resources[0]).not.toHaveProperty('tags')
+    for (const [wrong, expected] of Object.entries({
+      '[{ Key: a }]': /a tag is a key with a value/,
+      '[{ Key: a, Value: x }, { Key: a, Value: y }]': /"a" is there twice/,
+      "[{ Key: 'aws:a', Value: x }]": /reserved for AWS/,
+      [`[{ Key: ${'k'.repeat(129)}, Value: x }]`]: /has 129 characters/,
+      [`[{ Key: k, Value: ${'v'.repeat(257)} }]`]: /has 257 characters/,
+      [`[${Array.from({ length: 51 }, (_, n) => `{ Key: k${n}, Value: x }`).join()}]`]: /there are 51 tags; at most 50/,
+      x: /tags are keys with values/,
+    })) {
+      expect(problemsOf(importText(text(wrong)))).toEqual([expect.stringMatching(expected)])
+    }
+  })
+
   it('may have the truth values of YAML 1.1', () => {
     const tls = (enforce: string) => `
 Resources:
@@ -326,7 +346,6 @@ Resources:
     Properties:
       MeshName: shop
       VirtualNodeName: a
-      Tags: [{ Key: a, Value: b }]
       MeshOwner: !Ref AWS::AccountId
       Spec:
         Listeners:
@@ -337,14 +356,13 @@ Resources:
 `
     const imported = importText(text)
     expect(problemsOf(imported).sort()).toEqual([
-      expect.stringMatching(/^12 Resources\.Node.*PortMapping: protocol is missing/),
-      expect.stringMatching(/^13 Resources\.Node\.Properties\.Spec\.Listeners\[0\]\.PortMapping\.Port: port is 99999/),
-      expect.stringMatching(/^14 Resources.*Protokoll: There is no field "Protokoll"/),
+      expect.stringMatching(/^11 Resources\.Node.*PortMapping: protocol is missing/),
+      expect.stringMatching(/^12 Resources\.Node\.Properties\.Spec\.Listeners\[0\]\.PortMapping\.Port: port is 99999/),
+      expect.stringMatching(/^13 Resources.*Protokoll: There is no field "Protokoll"/),
     ])
     expect(imported.warnings.map(({ line, message }) => `${line} ${message}`)).toEqual([
-      expect.stringMatching(/^9 is not carried over.*another account/),
-      '8 Tags is not carried over',
-      expect.stringContaining('15 is a nested stack'),
+      expect.stringMatching(/^8 is not carried over.*another account/),
+      expect.stringContaining('14 is a nested stack'),
     ])
   })
 

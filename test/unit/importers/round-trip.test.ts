@@ -91,6 +91,25 @@ describe('an import of an export', () => {
     )
   })
 
+  it('is so for tags', () => {
+    const anyTags = fc.dictionary(
+      fc.string({ minLength: 1, maxLength: 9, unit: 'binary' }),
+      fc.string({ maxLength: 9 }),
+      {
+        minKeys: 1,
+      },
+    )
+    fc.assert(
+      fc.property(anyTags, (tags) => {
+        const ref: ResourceRef = { kind: 'mesh', mesh: 'm', name: 'm' }
+        const [file] = exportCliJson([{ ref, spec: {}, tags }])
+        const { resources } = importAppMesh([{ file: 'in.json', text: file!.text }], { parameters: new Map() })
+        expect(resources.map((resource) => resource.tags)).toEqual([tags])
+      }),
+      { numRuns: 50 },
+    )
+  })
+
   it('comes with a script that names each file in its order', () => {
     const mesh: ResourceRef = { kind: 'mesh', mesh: 'm', name: 'm' }
     const node: ResourceRef = { kind: 'virtual-node', mesh: 'm', name: 'n' }

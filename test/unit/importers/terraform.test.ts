@@ -121,6 +121,11 @@ describe('Terraform', () => {
     expect(asked(importText(text))).toEqual(['data.x.y.z', 'lower("A")', 'open'])
     const given = { 'data.x.y.z': '1', 'lower("A")': 'a', open: '2' }
     expect(importText(text, given).resources).toMatchObject([{ ref: { name: '1-a-2' } }])
+    const name = (written: string) => JSON.stringify({ resource: { aws_appmesh_mesh: { m: { name: written } } } })
+    expect(asked(importText(name('a-${lookup({ a = "b" }, "a")}-b')))).toEqual(['lookup({ a = "b" }, "a")'])
+    expect(problemsOf(importText(name('%{ if true }a%{ endif }')))).toEqual([
+      expect.stringMatching(/holds a directive.*terraform show -json/),
+    ])
   })
 
   it('reads every element where blocks are lists', () => {
@@ -361,6 +366,21 @@ describe('Terraform', () => {
     const spec = { listener: [{ dynamic: { tls: { for_each: '${var.x}' } } }] }
     const dynamic = { resource: { aws_appmesh_virtual_node: { n: { name: 'n', mesh_name: 'm', spec } } } }
     expect(problemsOf(importText(JSON.stringify(dynamic))).join()).toContain('terraform show -json')
+  })
+
+  it('keeps the tags of a resource, without those of the provider', () => {
+    const mesh = (tags: unknown) => ({
+      type: 'aws_appmesh_mesh',
+      values: { name: 'm', tags, tags_all: { team: 'orders', all: 'x' } },
+    })
+    const shown = (tags: unknown) =>
+      importText(JSON.stringify({ format_version: '1.0', values: { root_module: { resources: [mesh(tags)] } } }))
+    expect(shown({ team: 'orders', none: null }).resources[0]!.tags).toEqual({ team: 'orders' })
+    expect(shown(null).resources[0]).not.toHaveProperty('tags')
+    const written = { aws_appmesh_mesh: { m: { name: 'm', tags: '${merge(local.tags, {})}' } } }
+    const imported = importText(JSON.stringify({ resource: written }))
+    expect(asked(imported)).toEqual([])
+    expect(imported.warnings).toMatchObject([{ message: 'the tags are not known; they are left out' }])
   })
 
   it('names types that App Mesh does not have, policies of Weft among them', () => {
