@@ -1,4 +1,4 @@
-import { LineCounter, parseAllDocuments, type YAMLMap } from 'yaml'
+import { member, parseTrees, plainValue, type Tree } from '../runtime/importers/app-mesh/tree.ts'
 import { POLICY_KINDS, type Policy } from '../runtime/model/policy.ts'
 import { RESOURCE_KINDS, type ResourceRef } from '../runtime/model/reference.ts'
 import { validateRef, validateSpec } from '../runtime/model/resource/validate.ts'
@@ -27,35 +27,22 @@ export interface FileProblem {
 
 type Report = (path: readonly (string | number)[], message: string) => void
 
+/** What a resource file may hold: twice what an import reads, since what one import writes is one file a mesh. */
+const LIMITS = { characters: 10 * 1024 * 1024, values: 1_000_000 }
+
 /** Reads a YAML (multi-document) or JSON file. Reports every problem; never throws on bad input. */
 export function parseResources(
   file: string,
   text: string,
 ): { readonly documents: readonly ResourceDocument[]; readonly problems: readonly FileProblem[] } {
-  const problems: FileProblem[] = []
+  const { trees, problems: findings } = parseTrees(file, text, LIMITS)
+  const problems: FileProblem[] = findings.map(({ line, path, message }) => {
+    return { file, line, message: path === '' ? message : `${path}: ${message}` }
+  })
   const documents: ResourceDocument[] = []
-  const lines = new LineCounter()
-  for (const document of parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })) {
-    for (const { pos, message } of document.errors) {
-      problems.push({ file, line: lines.linePos(pos[0]).line, message: sentence(message) })
-    }
-    if (document.errors.length > 0 || document.contents === null) continue
-    const lineOf = (path: readonly (string | number)[]): number => {
-      for (let length = path.length; length > 0; length--) {
-        const range = rangeOf(document.contents as YAMLMap, path.slice(0, length))
-        if (range !== undefined) return lines.linePos(range).line
-      }
-      return lines.linePos(document.contents?.range?.[0] ?? 0).line
-    }
-    let value: unknown
-    try {
-      value = document.toJS({ maxAliasCount: 100 })
-    } catch (error) {
-      problems.push({ file, line: lineOf([]), message: sentence((error as Error).message) })
-      continue
-    }
-    if (value === null) continue
-    const checked = check(value, (path, message) => problems.push({ file, line: lineOf(path), message }))
+  for (const tree of trees) {
+    const lineOf = (path: readonly (string | number)[]) => lineIn(tree, path)
+    const checked = check(plainValue(tree), (path, message) => problems.push({ file, line: lineOf(path), message }))
     if (checked !== undefined) {
       documents.push({ ...checked, file, line: lineOf([]), lineOf: (path) => lineOf(segments(path)) })
     }
@@ -172,19 +159,8 @@ function segments(path: string): (string | number)[] {
   return [...path.matchAll(/[^.[\]]+/g)].map(([part]) => (/^\d+$/.test(part) ? Number(part) : part))
 }
 
-function rangeOf(contents: YAMLMap, path: readonly (string | number)[]): number | undefined {
-  const parent = path.length === 1 ? contents : contents.getIn(path.slice(0, -1), true)
-  const last = path.at(-1)
-  // The key's line, not the value's: a block value starts on the line after.
-  const pairs = (parent as Partial<YAMLMap> | undefined)?.items ?? []
-  for (const pair of pairs) {
-    const key = (pair as { key?: { value?: unknown; range?: readonly number[] } }).key
-    if (key?.value === last && key?.range !== undefined) return key.range[0]
-  }
-  const node = (contents as Partial<YAMLMap>).getIn?.(path, true) as { range?: readonly number[] } | undefined
-  return node?.range?.[0]
-}
-
-function sentence(message: string): string {
-  return message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')
+/** The line of a path, or of the nearest thing above it that is there. */
+function lineIn(tree: Tree, [first, ...rest]: readonly (string | number)[]): number {
+  const inner = tree.kind === 'list' ? tree.items[Number(first)] : member(tree, String(first))
+  return inner === undefined ? tree.line : lineIn(inner, rest)
 }

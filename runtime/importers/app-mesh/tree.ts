@@ -61,6 +61,12 @@ export const LIMITS = {
   values: 500_000,
 } as const
 
+/** As {@link LIMITS}. */
+export interface TreeLimits {
+  readonly characters: number
+  readonly values: number
+}
+
 /** Syntax errors of a file that are told. */
 const MAX_SYNTAX_ERRORS = 3
 
@@ -77,9 +83,10 @@ class Refused extends Error {
 export function parseTrees(
   file: string,
   text: string,
+  limits: TreeLimits = LIMITS,
 ): { readonly trees: readonly Tree[]; readonly problems: readonly Finding[] } {
-  if (text.length > LIMITS.characters) {
-    const message = `has ${text.length} characters; at most ${LIMITS.characters} are read, so split it`
+  if (text.length > limits.characters) {
+    const message = `has ${text.length} characters; at most ${limits.characters} are read, so split it`
     return { trees: [], problems: [{ file, line: 1, path: '', message }] }
   }
   const lines = new LineCounter()
@@ -95,7 +102,7 @@ export function parseTrees(
     }
     const isEmpty = contents === null || (isScalar(contents) && contents.value === null)
     if (errors.length > 0 || isEmpty) continue
-    const planter = new Planter(file, text, lineAt, problems)
+    const planter = new Planter(file, text, lineAt, problems, limits.values)
     try {
       trees.push(planter.plant(contents, '', 0))
     } catch (error) {
@@ -112,19 +119,24 @@ class Planter {
   readonly #text: string
   readonly #lineAt: (offset: number) => number
   readonly #problems: Finding[]
+  readonly #maxValues: number
   readonly #anchors = new Map<string, Node>()
   #values = 0
 
-  constructor(file: string, text: string, lineAt: (offset: number) => number, problems: Finding[]) {
+  constructor(file: string, text: string, lineAt: (offset: number) => number, problems: Finding[], maxValues: number) {
     this.#file = file
     this.#text = text
     this.#lineAt = lineAt
     this.#problems = problems
+    this.#maxValues = maxValues
   }
 
   plant(given: Node, path: string, depth: number): Tree {
     const node = this.#follow(given)
-    if (++this.#values > LIMITS.values) throw new Refused(`holds more than ${LIMITS.values} values; split it`, given)
+    if (++this.#values > this.#maxValues) {
+      const message = `holds more than ${this.#maxValues} values (aliases count where they are used); split it`
+      throw new Refused(message, given)
+    }
     if (depth > LIMITS.depth) {
       throw new Refused(`nests deeper than ${LIMITS.depth} levels (an alias inside itself?); flatten it`, given)
     }
@@ -207,6 +219,21 @@ export function member(tree: Tree | undefined, name: string): Tree | undefined {
 /** The text of a scalar, numbers as they were written; undefined for everything else. */
 export function textOf(tree: Tree | undefined): string | undefined {
   return tree?.kind === 'scalar' && tree.value !== null ? tree.text : undefined
+}
+
+/** The value of a tree as JSON has it; what is not known is undefined. */
+export function plainValue(tree: Tree): unknown {
+  switch (tree.kind) {
+    case 'scalar':
+      return tree.value
+    case 'list':
+      return tree.items.map(plainValue)
+    case 'map':
+      // Own properties whatever they are called: `__proto__` is a key like others.
+      return Object.fromEntries([...tree.entries].map(([name, inner]) => [name, plainValue(inner)]))
+    case 'unknown':
+      return undefined
+  }
 }
 
 /** A scalar that was made, not read. */

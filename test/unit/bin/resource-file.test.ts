@@ -75,8 +75,8 @@ describe('a resource file', () => {
   })
 
   it('names line and cause of broken YAML', () => {
-    expect(problemsOf('kind: Mesh\nname: "shop\n')).toEqual([expect.stringMatching(/^3: Missing closing "quote/)])
-    expect(problemsOf('kind: Mesh\nname: shop\nname: other\n')).toEqual(['3: Map keys must be unique'])
+    expect(problemsOf('kind: Mesh\nname: "shop\n')).toEqual([expect.stringMatching(/^3: .*Missing closing "quote/)])
+    expect(problemsOf('kind: Mesh\nname: shop\nname: other\n')).toEqual(['3: name: is there twice; keep one of them'])
   })
 
   it('refuses an unknown kind and lists those there are', () => {
@@ -118,6 +118,15 @@ describe('a resource file', () => {
       bomb.push(`${next}: &${next} [${Array(10).fill(`*${now}`).join(',')}]`)
     }
     expect(problemsOf(bomb.join('\n'))[0]).toMatch(/alias/i)
+  })
+
+  it('reads many keys in linear time, and refuses what nests too deep', () => {
+    const keys = Array.from({ length: 100_000 }, (_, n) => `  k${n}: 1`).join('\n')
+    const started = performance.now()
+    expect(problemsOf(`kind: Mesh\nname: m\nspec:\n${keys}\n`)[0]).toMatch(/k0/)
+    expect(performance.now() - started).toBeLessThan(10_000)
+    expect(problemsOf('['.repeat(200_000)).join('\n')).toMatch(/nests deeper than 100/)
+    expect(problemsOf('['.repeat(200) + ']'.repeat(200))).toEqual([expect.stringMatching(/nests deeper than 100/)])
   })
 })
 
