@@ -88,7 +88,10 @@ export class Template {
   /** Does work whose problems stop nobody. */
   quietly<T>(work: () => T): T {
     const before = this.problems.length
+    const known = this.#memo.size
     const value = work()
+    // Whoever asks next, and is somebody, is to meet the problem again.
+    if (this.problems.length > before) for (const key of [...this.#memo.keys()].slice(known)) this.#memo.delete(key)
     this.problems.length = before
     return value
   }

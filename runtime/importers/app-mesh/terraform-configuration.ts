@@ -43,6 +43,18 @@ export class Configuration {
     }
   }
 
+  /** Does work whose problems stop nobody. */
+  quietly<T>(work: () => T): T {
+    const { problems } = this.#findings
+    const before = problems.length
+    const known = this.#memo.size
+    const value = work()
+    // Whoever asks next, and is somebody, is to meet the problem again.
+    if (problems.length > before) for (const key of [...this.#memo.keys()].slice(known)) this.#memo.delete(key)
+    problems.length = before
+    return value
+  }
+
   /** The tree with its references worked out. @throws TooCostly */
   evaluate(tree: Tree): Tree {
     this.#budget.spend(1)

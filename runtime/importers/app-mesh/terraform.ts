@@ -10,6 +10,8 @@ const KINDS = new Map<string, AppMeshKind>(
   APP_MESH_KINDS.map((kind) => [`aws_appmesh_${snake(nameMember(kind)).slice(0, -5)}`, kind]),
 )
 const TASK_DEFINITION = 'aws_ecs_task_definition'
+/** What is read of App Mesh's resources. */
+const ATTRIBUTES = ['name', 'mesh_name', 'mesh_owner', 'virtual_router_name', 'virtual_gateway_name', 'spec', 'tags']
 /** What files of a configuration may hold and App Mesh's specs do not: one of these has a member `provider`, too. */
 const BLOCKS = ['resource', 'module', 'variable', 'locals', 'output', 'data', 'terraform']
 
@@ -68,8 +70,20 @@ function readConfiguration(root: MapTree, findings: Findings): void {
 
 function readConfigured(type: string, address: string, body: Tree, configuration: Configuration, findings: Findings) {
   const repeated = member(body, 'count') ?? member(body, 'for_each') ?? dynamicIn(body)
-  if (repeated === undefined || type === TASK_DEFINITION) {
-    readResource(type, address, configuration.evaluate(body), findings)
+  if (type === TASK_DEFINITION) {
+    readResource(
+      type,
+      address,
+      configuration.quietly(() => configuration.evaluate(body)),
+      findings,
+    )
+    return
+  }
+  if (repeated === undefined) {
+    // Arguments for Terraform itself, such as `lifecycle`, need not be known.
+    const entries = [...(body.kind === 'map' ? body.entries : [])].filter(([name]) => ATTRIBUTES.includes(name))
+    const read: Tree = { ...placeOnly(body), kind: 'map', entries: new Map(entries) }
+    readResource(type, address, configuration.evaluate(read), findings)
     return
   }
   const message = 'is repeated or made of a dynamic block; import what `terraform show -json` prints instead'

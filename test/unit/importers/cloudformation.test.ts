@@ -283,6 +283,25 @@ Resources:
     }
   })
 
+  it('tell what is wrong also where a task definition, which is no matter, met it first', () => {
+    const text = `
+Resources:
+  Registry: { Type: AWS::ServiceDiscovery::Service, Properties: { Name: !Ref Nobody } }
+  Task:
+    Type: AWS::ECS::TaskDefinition
+    Properties: { Family: !GetAtt Registry.Name, ContainerDefinitions: [] }
+  Node:
+    Type: AWS::AppMesh::VirtualNode
+    Properties:
+      MeshName: shop
+      VirtualNodeName: n
+      Spec: { Logging: { AccessLog: { File: { Path: /dev/stdout, Format: { Text: !GetAtt Registry.Name } } } } }
+`
+    expect(problemsOf(importText(text)).join()).toContain('there is no parameter or resource Nobody')
+    const only = text.slice(0, text.indexOf('  Node:'))
+    expect(problemsOf(importText(only))).toEqual([])
+  })
+
   it('may have the truth values of YAML 1.1', () => {
     const tls = (enforce: string) => `
 Resources:

@@ -383,6 +383,18 @@ describe('Terraform', () => {
     expect(imported.warnings).toMatchObject([{ message: 'the tags are not known; they are left out' }])
   })
 
+  it('stops at what only Terraform can work out where it matters, and nowhere else', () => {
+    const locals = { name: '%{ if true }a%{ endif }' }
+    const task = { family: '${local.name}' }
+    const mesh = { name: 'm', lifecycle: { ignore_changes: '${local.name}' } }
+    const resource = { aws_ecs_task_definition: { t: task }, aws_appmesh_mesh: { m: mesh } }
+    expect(problemsOf(importText(JSON.stringify({ locals, resource })))).toEqual([])
+    const named = { ...resource, aws_appmesh_mesh: { m: { name: '${local.name}' } } }
+    expect(problemsOf(importText(JSON.stringify({ locals, resource: named })))).toEqual([
+      expect.stringMatching(/holds a directive/),
+    ])
+  })
+
   it('names types that App Mesh does not have, policies of Weft among them', () => {
     const resource = { aws_appmesh_policy: { p: { name: 'p' } }, aws_appmesh_virtual_nodes: { n: { name: 'n' } } }
     expect(problemsOf(importText(JSON.stringify({ resource })))).toEqual([
