@@ -1,8 +1,9 @@
-import { Resource } from 'aws-cdk-lib'
+import { Lazy, Resource } from 'aws-cdk-lib'
 import { CfnGatewayRoute } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import type { MeshGateway } from './mesh-gateway.ts'
 import { isSameMesh } from './private/claims.ts'
+import { listenersOf, misfits, neededPort, serviceListenersOf } from './private/listeners.ts'
 import { meshResource } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
 import type { Tried } from './private/reachability.ts'
@@ -98,6 +99,8 @@ export class GatewayRoute extends Resource {
   public readonly gatewayRouteResource: CfnGatewayRoute
   readonly #options: GatewayRouteOptions
   readonly #match: RouteMatch
+  readonly #gateway: MeshGateway
+  readonly #protocol: MeshProtocol
 
   public constructor(scope: Construct, id: string, props: GatewayRouteProps) {
     super(scope, id)
@@ -118,27 +121,25 @@ export class GatewayRoute extends Resource {
       )
     }
     const protocol = gateway._protocolOf(props.listenerPort, this.node.path)
+    this.#gateway = gateway
+    this.#protocol = protocol
     const isGrpc = protocol === MeshProtocol.GRPC
     this.#match = props.match ?? (isGrpc ? RouteMatch.grpc() : RouteMatch.any())
     if (isGrpc !== (this.#match._grpc !== undefined)) {
       const right = isGrpc ? 'RouteMatch.grpc(...)' : 'another RouteMatch than grpc'
       throw new Error(`${this.node.path}: the listener speaks ${protocol.value}; use ${right}`)
     }
-    const resource = new CfnGatewayRoute(this, 'Resource', {
-      meshName: mesh.meshName,
-      virtualGatewayName,
-      gatewayRouteName: this.gatewayRouteName,
-      spec: {
-        ...this.#renderRoute(protocol),
-        ...(props.priority === undefined ? {} : { priority: props.priority }),
-      },
-    })
+    const { gatewayRouteName } = this
+    const spec = Lazy.any({ produce: () => this.#renderSpec() }) as unknown as CfnGatewayRoute.GatewayRouteSpecProperty
+    const names = { meshName: mesh.meshName, virtualGatewayName, gatewayRouteName }
+    const resource = new CfnGatewayRoute(this, 'Resource', { ...names, spec })
     const name = `${virtualGatewayName}/${this.gatewayRouteName}`
     this.gatewayRouteResource = meshResource(resource, { mesh, kind: 'gateway-route', name })
     this.gatewayRouteResource.addResourceDependency(gateway.virtualGatewayResource)
     if (target.virtualServiceResource !== undefined) {
       this.gatewayRouteResource.addResourceDependency(target.virtualServiceResource)
     }
+    this.node.addValidation({ validate: () => this.#misfits(name) })
   }
 
   /** @internal */
@@ -152,8 +153,27 @@ export class GatewayRoute extends Resource {
     return { name: this.gatewayRouteName, priority, match: { path, conditions: [...conditions, ...more] } }
   }
 
-  #renderRoute(protocol: MeshProtocol): CfnGatewayRoute.GatewayRouteSpecProperty {
-    const { target, targetPort, hostname, listenerPort, rewrite, keepHostname } = this.#options
+  #misfits(name: string): string[] {
+    const { target, targetPort: port } = this.#options
+    return misfits({
+      route: `gateway route ${name}`,
+      protocol: this.#protocol,
+      target: `virtual service ${target.virtualServiceName}`,
+      port,
+      listeners: serviceListenersOf(target),
+    })
+  }
+
+  #renderSpec(): CfnGatewayRoute.GatewayRouteSpecProperty {
+    const { priority } = this.#options
+    return { ...this.#renderRoute(), ...(priority === undefined ? {} : { priority }) }
+  }
+
+  #renderRoute(): CfnGatewayRoute.GatewayRouteSpecProperty {
+    const { target, hostname, rewrite, keepHostname } = this.#options
+    const protocol = this.#protocol
+    const targetPort = neededPort(this.#options.targetPort, serviceListenersOf(target))
+    const listenerPort = neededPort(this.#options.listenerPort, listenersOf(this.#gateway.virtualGatewayResource))
     const host = keepHostname === true ? { hostname: { defaultTargetHostname: 'DISABLED' } } : {}
     const shared = {
       ...(hostname === undefined ? {} : { hostname: hostname.match }),

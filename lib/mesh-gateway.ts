@@ -1,4 +1,4 @@
-import { Resource } from 'aws-cdk-lib'
+import { Lazy, Resource } from 'aws-cdk-lib'
 import { CfnVirtualGateway } from 'aws-cdk-lib/aws-appmesh'
 import { Connections, type IConnectable, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
@@ -13,6 +13,7 @@ import { MeshPolicy, PolicyTarget } from './policy.ts'
 import { type Balanced, type BalancedListener, balanced } from './private/balanced.ts'
 import { isSameMesh } from './private/claims.ts'
 import { ecsService } from './private/ecs-service.ts'
+import { misfits, neededPort, serviceListenersOf } from './private/listeners.ts'
 import { meshResource } from './private/mesh-resource.ts'
 import { argue } from './private/nag.ts'
 import { checkMesh, checkPort, nameOf } from './private/naming.ts'
@@ -241,11 +242,24 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
           `${this.mesh.meshName}; go through the gateway of that mesh`,
       )
     }
-    const port = targetPort === undefined ? {} : { port: targetPort }
-    this.#passed.push({ hosts, virtualService: target.virtualServiceName, ...port })
+    const { virtualServiceName: virtualService } = target
+    const port = Lazy.any({ produce: () => neededPort(targetPort, serviceListenersOf(target)) })
+    this.#passed.push({ hosts, virtualService, port })
+    this.node.addValidation({ validate: () => this.#misfits(options) })
     this.#passthrough ??= this.#tlsPolicy('tls-passthrough', { routes: this.#passed })
     if (target.virtualServiceResource === undefined) return
     this.#passthrough.policyResource.addResourceDependency(target.virtualServiceResource)
+  }
+
+  #misfits({ hosts, target, targetPort }: TlsPassthroughOptions): string[] {
+    const listeners = serviceListenersOf(target)
+    return misfits({
+      route: `the TLS of ${hosts.join(', ')} at gateway ${this.virtualGatewayName}`,
+      protocol: MeshProtocol.TCP,
+      target: `virtual service ${target.virtualServiceName}`,
+      port: targetPort ?? listeners?.find(({ protocol }) => protocol === 'tcp')?.port,
+      listeners,
+    })
   }
 
   #tlsPolicy(policyKind: string, spec: { [key: string]: unknown }): MeshPolicy {

@@ -1,8 +1,9 @@
-import { type Duration, Lazy, Names, Resource, Stack, Token } from 'aws-cdk-lib'
-import { CfnRoute, type CfnVirtualNode } from 'aws-cdk-lib/aws-appmesh'
+import { type Duration, Lazy, Names, Resource, Token } from 'aws-cdk-lib'
+import { CfnRoute } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import { MeshPolicy, PolicyTarget } from './policy.ts'
 import { isSameMesh } from './private/claims.ts'
+import { listenersOf, misfits, neededPort } from './private/listeners.ts'
 import { meshResource } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
 import type { Tried } from './private/reachability.ts'
@@ -104,7 +105,7 @@ export class Route extends Resource {
     this.routeResource.addResourceDependency(router.virtualRouterResource)
     this._setTargets(this.#givenTargets())
     if (props.serverNames !== undefined) this.#takeOnly(props.serverNames)
-    this.node.addValidation({ validate: () => this.#targets.flatMap((target) => this.#misfit(target)) })
+    this.node.addValidation({ validate: () => this.#targets.flatMap((target) => this.#misfits(target)) })
   }
 
   /** @internal Takes the place of the targets that were there. */
@@ -170,32 +171,22 @@ export class Route extends Resource {
     }
   }
 
-  /** What the listener of a target can't take, which would show with the first request only. */
-  #misfit({ target, port }: WeightedTarget): string[] {
-    const spec: CfnVirtualNode.VirtualNodeSpecProperty = Stack.of(this).resolve(target.virtualNodeResource?.spec)
-    if (spec === undefined || port !== undefined) return []
-    const [listener] = (spec.listeners ?? []) as CfnVirtualNode.ListenerProperty[]
-    const route = `route ${this.router.virtualRouterName}/${this.routeName}`
-    if (listener === undefined) {
-      return [`${route}: target ${target.virtualNodeName} listens nowhere; give it a port, or send elsewhere`]
-    }
-    const { protocol } = listener.portMapping as CfnVirtualNode.PortMappingProperty
-    const { value } = this.router.protocol
-    const fits =
-      value === 'grpc' ? protocol !== 'http' && protocol !== 'tcp' : (value === 'tcp') === (protocol === 'tcp')
-    if (fits) return []
-    return [
-      `${route} is for ${value}, but target ${target.virtualNodeName} speaks ${protocol}; give both the same protocol`,
-    ]
+  #misfits({ target: { virtualNodeName, virtualNodeResource }, port }: WeightedTarget): string[] {
+    return misfits({
+      route: `route ${this.router.virtualRouterName}/${this.routeName}`,
+      protocol: this.router.protocol,
+      target: `target ${virtualNodeName}`,
+      port,
+      listeners: listenersOf(virtualNodeResource),
+    })
   }
 
   #renderSpec(): CfnRoute.RouteSpecProperty {
     const { priority } = this.#options
-    const weightedTargets = this.#targets.map(({ target, weight, port }) => ({
-      virtualNode: target.virtualNodeName,
-      weight,
-      ...(port === undefined ? {} : { port }),
-    }))
+    const weightedTargets = this.#targets.map(({ target, weight, port: given }) => {
+      const port = neededPort(given, listenersOf(target.virtualNodeResource))
+      return { virtualNode: target.virtualNodeName, weight, ...(port === undefined ? {} : { port }) }
+    })
     return { ...this.#renderRoute({ weightedTargets }), ...(priority === undefined ? {} : { priority }) }
   }
 

@@ -99,7 +99,7 @@ export function lostPorts(graph: Graph, { ref, spec }: CompilerResource): readon
       code: 'port-in-use-by-route',
       message:
         `${describe(user.ref)} names port ${port} of ${describe(ref)}, which would not listen there any more; ` +
-        `${owner.advice} until the route is changed or removed.`,
+        `${owner.advice} until the route is changed or removed, or first let the route name no port.`,
     }))
   })
 }

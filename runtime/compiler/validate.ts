@@ -87,7 +87,7 @@ function lostServerNames(graph: Graph, ref: ResourceRef, { tcpRoute }: SpecOf<'r
   const found =
     tcpRoute === undefined ? policyFor(graph, 'sni', [{ kind: 'route', name: `${ref.parent}/${ref.name}` }]) : undefined
   if (found === undefined) return []
-  const message = `Policy sni/${found.name} of this route is for TCP only; delete it first, or keep tcpRoute.`
+  const message = `Policy sni/${found.name} of this route is for TCP only; delete it first (of a stack, by a deployment before this one), or keep tcpRoute.`
   return [{ path: 'spec', code: 'not-tcp', message }]
 }
 

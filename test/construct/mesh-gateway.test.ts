@@ -167,7 +167,8 @@ describe('a gateway', () => {
 
 describe('a gateway route', () => {
   it('matches, rewrites and hands on', () => {
-    const { app, stack, edge, target } = gateway()
+    const listeners = [{ port: 8080 }, { port: 8081, externalPort: 81 }]
+    const { app, stack, edge, target } = gateway({ listeners })
     edge.route('Orders', {
       target,
       match: RouteMatch.prefix('/orders/', { headers: [HeaderMatch.exact('x-beta', '1')] }),
@@ -290,6 +291,8 @@ describe('the TLS of a gateway', () => {
     edge.passTlsThrough({ hosts: ['web.example'], target })
     const node = new VirtualNode(stack, 'Pg', { mesh, port: 5432, protocol: MeshProtocol.TCP })
     const db = new VirtualService(stack, 'Db', { mesh, protocol: MeshProtocol.TCP, port: 5432, defaultTarget: node })
+    const second = { PortMapping: { Port: 5433, Protocol: 'tcp' } }
+    db.virtualRouter.virtualRouterResource.addPropertyOverride('Spec.Listeners.1', second)
     edge.passTlsThrough({ hosts: ['db.example', '*.db.example'], target: db, targetPort: 5432 })
     const targetRef = { Kind: 'virtual-gateway', Name: 'edge' }
     expect(propertiesOf(stack, 'Custom::WeftPolicy', { PolicyKind: 'certificates' })).toMatchObject({

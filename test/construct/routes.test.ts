@@ -31,17 +31,19 @@ function spec(stack: Stack, RouteName: string) {
 describe('a split', () => {
   it('divides what no route takes, and the last one counts', () => {
     const { app, stack, v1, v2, router } = catalog()
+    const second = { PortMapping: { Port: 8081, Protocol: 'http' } }
+    v2.virtualNodeResource.addPropertyOverride('Spec.Listeners.1', second)
     router.split([
       { target: v1, weight: 95 },
       { target: v2, weight: 5 },
     ])
     router.split([
       { target: v1, weight: 50 },
-      { target: v2, weight: 50, port: 8080 },
+      { target: v2, weight: 50, port: 8081 },
     ])
     expect(spec(stack, 'default').HttpRoute.Action.WeightedTargets).toEqual([
       { VirtualNode: 'catalog-v1', Weight: 50 },
-      { VirtualNode: 'catalog-v2', Weight: 50, Port: 8080 },
+      { VirtualNode: 'catalog-v2', Weight: 50, Port: 8081 },
     ])
     expect(synthError(app)).toBe('')
   })

@@ -129,7 +129,8 @@ describe('validatePut of changed listeners', () => {
         code: 'port-in-use-by-route',
         message:
           'Route with name to-port names port 8081 of VirtualNode with name orders, which would not listen there any ' +
-          'more; keep that listener beside the new one until the route is changed or removed.',
+          'more; keep that listener beside the new one until the route is changed or removed, or first let the route name ' +
+          'no port.',
       },
     ])
     expect(messages(resource('virtual-node', 'orders', {}))).toHaveLength(1)
