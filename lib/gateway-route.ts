@@ -70,7 +70,7 @@ export interface GatewayRouteOptions {
   readonly hostname?: HostnameMatch
   /**
    * Port of the gateway's listener that it is for.
-   * @default - all of the first one's protocol
+   * @default - the first one, where it alone has its protocol; else all
    */
   readonly listenerPort?: number
   /** @default - as in App Mesh: a matched prefix becomes `/`, a matched path stays */
@@ -144,7 +144,8 @@ export class GatewayRoute extends Resource {
 
   /** @internal */
   public _tried(): Tried {
-    const { priority, hostname, listenerPort } = this.#options
+    const { priority, hostname } = this.#options
+    const listenerPort = this.#gateway._portOf(this.#options.listenerPort)
     const { path, conditions } = this.#match._shape()
     const more = [
       ...(hostname === undefined ? [] : [`host ${JSON.stringify(hostname.match)}`]),
@@ -173,7 +174,8 @@ export class GatewayRoute extends Resource {
     const { target, hostname, rewrite, keepHostname } = this.#options
     const protocol = this.#protocol
     const targetPort = neededPort(this.#options.targetPort, serviceListenersOf(target))
-    const listenerPort = neededPort(this.#options.listenerPort, listenersOf(this.#gateway.virtualGatewayResource))
+    const port = this.#gateway._portOf(this.#options.listenerPort)
+    const listenerPort = neededPort(port, listenersOf(this.#gateway.virtualGatewayResource))
     const host = keepHostname === true ? { hostname: { defaultTargetHostname: 'DISABLED' } } : {}
     const shared = {
       ...(hostname === undefined ? {} : { hostname: hostname.match }),

@@ -287,6 +287,13 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
     throw new Error(`${path}: gateway ${this.virtualGatewayName} has no listener on port ${port}; use one of ${ports}`)
   }
 
+  /** @internal The listener that a route is for, which says nothing: among others, the first, if it alone has its protocol. */
+  public _portOf(given: number | undefined): number | undefined {
+    if (given !== undefined) return given
+    const [first, ...others] = this.#listeners.map(({ port, protocol = MeshProtocol.HTTP }) => ({ port, protocol }))
+    return others.some(({ protocol }) => protocol === first?.protocol) ? undefined : first?.port
+  }
+
   #balancedListeners({ loadBalancer }: MeshGatewayProps): readonly BalancedListener[] {
     const endsTls = (loadBalancer?.options.certificates ?? []).length > 0
     const { path } = this.node

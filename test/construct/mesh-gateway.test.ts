@@ -242,6 +242,17 @@ describe('mistakes', () => {
     expect(message).not.toContain("route other can't be reached")
   })
 
+  it('are none: routes of two protocols, each for the listeners of its own', () => {
+    const listeners = [{ port: 8080 }, { port: 8081, protocol: MeshProtocol.GRPC, externalPort: 8081 }]
+    const { app, stack, edge, target } = gateway({ listeners })
+    edge.route('Http', { target, priority: 1 })
+    edge.route('Grpc', { target, priority: 2, listenerPort: 8081 })
+    const spec = (GatewayRouteName: string) =>
+      propertiesOf(stack, 'Custom::WeftGatewayRoute', { GatewayRouteName }).Spec
+    expect([spec('http').HttpRoute.Match.Port, spec('grpc').GrpcRoute.Match.Port]).toEqual([8080, 8081])
+    expect(synthError(app)).toBe('')
+  })
+
   it('are refused: a virtual service of another mesh', () => {
     const { app, edge } = gateway()
     const zoo = meshOf(app, 'zoo')
