@@ -88,6 +88,13 @@ function addApplicationListener(
   }
   const { certificates = [] } = loadBalancer.options
   const isTls = certificates.length > 0
+  if (hasTls && !isTls) {
+    throw new Error(
+      `${balancer.node.path}: the gateway's listener ${port} has TLS, but clients would speak plain HTTP with the Application ` +
+        'Load Balancer, which passes no TLS on; give GatewayLoadBalancer.application({ certificates }), or use ' +
+        'GatewayLoadBalancer.network() for the TLS of the gateway',
+    )
+  }
   const listener = balancer.addListener(`Port${externalPort}`, {
     port: externalPort,
     protocol: isTls ? elb.ApplicationProtocol.HTTPS : elb.ApplicationProtocol.HTTP,

@@ -134,7 +134,10 @@ describe('a gateway', () => {
 
   it('shows the certificate of the mesh to clients that trust it', () => {
     const tls = GatewayTls.meshCertificate()
-    const { stack } = gateway({ listeners: [{ port: 8443, tls }], loadBalancer: GatewayLoadBalancer.application() })
+    const { stack } = gateway({
+      listeners: [{ port: 8443, tls }],
+      loadBalancer: GatewayLoadBalancer.application({ certificates: [CERTIFICATE] }),
+    })
     const { Certificate } = propertiesOf(stack, 'Custom::WeftVirtualGateway').Spec.Listeners[0].TLS
     expect(Certificate).toEqual({ SDS: { SecretName: 'weft' } })
     expect(propertiesOf(stack, 'AWS::ElasticLoadBalancingV2::TargetGroup').Protocol).toBe('HTTPS')
@@ -286,6 +289,13 @@ describe('mistakes', () => {
       )
     },
   )
+
+  it('are refused: TLS behind an application load balancer that has no certificate, and would take plain HTTP', () => {
+    const loadBalancer = GatewayLoadBalancer.application({ isPublic: true })
+    expect(() => gateway({ loadBalancer, listeners: [{ port: 8443, tls: GatewayTls.meshCertificate() }] })).toThrow(
+      /listener 8443 has TLS, but clients would speak plain HTTP .* give GatewayLoadBalancer.application\({ certificates }\)/,
+    )
+  })
 
   it('are refused: a listener on a port of the proxy itself', () => {
     const { app } = gateway({ listeners: [{ port: 9902 }] })
