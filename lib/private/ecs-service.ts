@@ -5,6 +5,7 @@ import { DnsRecordType } from 'aws-cdk-lib/aws-servicediscovery'
 import type { Construct } from 'constructs'
 import type { EcsServiceOptions } from '../ecs-service-options.ts'
 import { type IMesh, Mesh } from '../mesh.ts'
+import { isOfThisApp } from './claims.ts'
 
 export interface EcsServiceProps extends EcsServiceOptions {
   readonly mesh: IMesh
@@ -67,10 +68,25 @@ export function joinMesh(service: ecs.BaseService, mesh: IMesh, securityGroup: I
 }
 
 /**
+ * Security groups, names and addresses are those of one VPC; CloudFormation would say so in the middle of the deployment.
+ * @throws Error when the service is certainly in another VPC than the mesh.
+ */
+export function checkVpc({ node, cluster: { vpc } }: ecs.BaseService, mesh: IMesh): void {
+  const areKnown = !Token.isUnresolved(vpc.vpcId) && !Token.isUnresolved(mesh.vpc.vpcId)
+  const areBothHere = isOfThisApp(vpc) && isOfThisApp(mesh.vpc)
+  if (!(areKnown || areBothHere) || vpc.vpcId === mesh.vpc.vpcId) return
+  throw new Error(
+    `${node.path}: its cluster is in the VPC ${vpc.node.path}, mesh ${mesh.meshName} in ${mesh.vpc.node.path}; give it a ` +
+      'cluster in the VPC of the mesh, or a mesh in its own VPC',
+  )
+}
+
+/**
  * Gives tasks the members' security group. Not by way of `service.connections`: what is let in or out there is meant for
  * this service, and would be for every member then.
  */
 function makeMembers(service: ecs.BaseService, mesh: IMesh): void {
+  checkVpc(service, mesh)
   const groups = Lazy.list({
     produce: () =>
       [mesh.memberSecurityGroup, ...service.connections.securityGroups].map(({ securityGroupId }) => securityGroupId),
@@ -102,6 +118,9 @@ export function registerInCloudMap(service: ecs.BaseService, mesh: IMesh, name: 
 function clusterOf(scope: Construct, mesh: IMesh): ecs.ICluster {
   const stack = Stack.of(scope)
   const id = `WeftCluster-${Token.isUnresolved(mesh.meshName) ? mesh.node.addr : mesh.meshName}`
-  const cluster = stack.node.tryFindChild(id) ?? new ecs.Cluster(stack, id, { vpc: mesh.vpc })
+  const cluster =
+    stack.node.tryFindChild(id) ??
+    // Also Spot: without the provider a service that asks for it can't be made.
+    new ecs.Cluster(stack, id, { vpc: mesh.vpc, enableFargateCapacityProviders: true })
   return cluster as ecs.ICluster
 }

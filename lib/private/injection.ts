@@ -8,7 +8,7 @@ import { MeshProtocol } from '../protocol.ts'
 import type { SidecarOptions } from '../sidecar-options.ts'
 import { VirtualNode } from '../virtual-node.ts'
 import { VirtualService } from '../virtual-service.ts'
-import { joinMesh, registerInCloudMap } from './ecs-service.ts'
+import { checkVpc, joinMesh, registerInCloudMap } from './ecs-service.ts'
 import { tagsOf } from './injection-tags.ts'
 import { portClashes } from './port-clashes.ts'
 import { RoleBinding } from './role-binding.ts'
@@ -34,6 +34,7 @@ export function inject(taskDefinition: ecs.TaskDefinition, { mesh, accessLogs, s
   const protocol = protocolOf(tags.get('weft:protocol') ?? 'http')
   const port = portOf(taskDefinition, tags.get('weft:port'))
   const service = serviceOf(taskDefinition)
+  if (service !== undefined) checkVpc(service, mesh)
   const given = tags.get('weft:node')
   const backendNames = (tags.get('weft:backends') ?? '').split(/\s+/).filter((backend) => backend !== '')
   const scope = new Construct(taskDefinition, 'WeftNode')

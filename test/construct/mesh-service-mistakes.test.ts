@@ -210,6 +210,42 @@ describe('surroundings', () => {
     const said = readEnvironment({ [name]: 'x' })
     expect(said.ok ? [] : said.problems.filter(({ code }) => code === 'unknown-variable')).toEqual([])
   })
+
+  it('are one VPC, that of the mesh', () => {
+    const { mesh, stack } = shop()
+    const known = Vpc.fromVpcAttributes(stack, 'Known', {
+      vpcId: 'vpc-11111111111111111',
+      availabilityZones: ['eu-west-1a'],
+      privateSubnetIds: ['subnet-11111111111111111'],
+    })
+    const cluster = new ecs.Cluster(stack, 'Cluster', { vpc: known }) as ecs.ICluster
+    const message =
+      /its cluster is in the VPC Services\/Known, mesh shop in Mesh-shop\/Mesh\/Vpc; give it a cluster in the VPC/
+    expect(() => new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, cluster })).toThrow(message)
+    expect(() => new MeshGateway(stack, 'Edge', { mesh, cluster })).toThrow(message)
+    const service = new ecs.FargateService(stack, 'Service', { cluster, taskDefinition: task(stack, 'Task') })
+    expect(() => new MeshService(stack, 'Web', { mesh, service, port: 8080 })).toThrow(message)
+  })
+
+  it('may be a VPC that only CloudFormation can tell apart from that of the mesh', () => {
+    const { app, mesh, stack } = shop()
+    const cluster = new ecs.Cluster(stack, 'Cluster', { vpc: new Vpc(stack, 'Own') as IVpc }) as ecs.ICluster
+    new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, cluster })
+    expect(synthError(app)).toBe('')
+  })
+
+  it('are one VPC of the app', () => {
+    const stack = new Stack(lookedAtApp(), 'Stack')
+    const [vpc, other] = ['One', 'Other'].map((id) => new Vpc(stack, id) as IVpc)
+    const certificateAuthority = CertificateAuthority.kms()
+    const mesh = new Mesh(stack, 'Mesh', { vpc: vpc!, meshName: 'shop', certificateAuthority })
+    const make = (id: string, vpc: IVpc) => {
+      const cluster = new ecs.Cluster(stack, `${id}Cluster`, { vpc }) as ecs.ICluster
+      return new MeshService(stack, id, { mesh, image: IMAGE, port: 8080, cluster })
+    }
+    make('Orders', vpc!)
+    expect(() => make('Web', other!)).toThrow(/its cluster is in the VPC Stack\/Other, mesh shop in Stack\/One/)
+  })
 })
 
 describe('rights', () => {

@@ -152,6 +152,16 @@ describe('a mesh service', () => {
     expect(synthError(app)).toBe('')
   })
 
+  it('may run on Spot in the cluster that is made for it', () => {
+    const { mesh, stack } = shop()
+    const capacityProviderStrategies = [{ capacityProvider: 'FARGATE_SPOT', weight: 1 }]
+    new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, capacityProviderStrategies })
+    expect(propertiesOf(stack, 'AWS::ECS::ClusterCapacityProviderAssociations').CapacityProviders).toEqual([
+      'FARGATE',
+      'FARGATE_SPOT',
+    ])
+  })
+
   it('runs on EC2 where the task definition does', () => {
     const { mesh, stack } = shop()
     const taskDefinition = new ecs.Ec2TaskDefinition(stack, 'Task', { networkMode: ecs.NetworkMode.AWS_VPC })
