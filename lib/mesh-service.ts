@@ -1,4 +1,4 @@
-import { Annotations, RemovalPolicy, Resource } from 'aws-cdk-lib'
+import { Annotations, RemovalPolicy, Resource, Token } from 'aws-cdk-lib'
 import type { CfnVirtualNode, CfnVirtualService } from 'aws-cdk-lib/aws-appmesh'
 import { Connections, type IConnectable, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
@@ -360,6 +360,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
   #warnOfOtherPort(port: number): void {
     const declared = appPortsOf(this.taskDefinition).map((one) => one.port)
     if (declared.length === 0 || declared.includes(port)) return
+    if ([port, ...declared].some((one) => Token.isUnresolved(one))) return
     Annotations.of(this).addWarningV2(
       'weft-mesh:port-not-declared',
       `port is ${port}, but the containers of the task declare ${declared.join(', ')}; is it where the app listens?`,

@@ -211,7 +211,7 @@ export class Mesh extends MeshBase {
       zone: this.zone,
       push: props.push ?? props.privateApi !== true,
       syncInterval: props.syncInterval ?? Duration.seconds(30),
-      ...(props.quotas === undefined ? {} : { quotas: JSON.stringify(props.quotas) }),
+      ...(props.quotas === undefined ? {} : { quotas: Stack.of(this).toJsonString(props.quotas) }),
       removalPolicy: props.removalPolicy ?? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
       logRetention: props.logRetention ?? RetentionDays.ONE_MONTH,
     })

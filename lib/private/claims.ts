@@ -42,11 +42,6 @@ export function claimant(construct: IConstruct, what: string): IConstruct | unde
   return claimsIn(construct).made.get(what)?.construct
 }
 
-/** Who claimed it, if anybody did. */
-export function claimant(construct: IConstruct, what: string): IConstruct | undefined {
-  return claimsIn(construct).made.get(what)?.construct
-}
-
 /** Tells who claims it, now or later; nothing when nobody does. */
 export function whenClaimed(construct: IConstruct, what: string, told: (claimant: IConstruct) => void): void {
   const { awaited } = claimsIn(construct)

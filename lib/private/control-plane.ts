@@ -1,4 +1,4 @@
-import { Duration, type RemovalPolicy } from 'aws-cdk-lib'
+import { Duration, type RemovalPolicy, Tokenization } from 'aws-cdk-lib'
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb'
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events'
 import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets'
@@ -148,7 +148,7 @@ function environmentOf(props: ControlPlaneProps, table: MeshTable, authority: st
     WEFT_ZONE_ID: props.zone.hostedZoneId,
     WEFT_ZONE_NAME: props.zone.zoneName,
     WEFT_ZONE_MESH: props.meshName,
-    WEFT_SYNC_INTERVAL_S: String(props.syncInterval.toSeconds({ integral: false })),
+    WEFT_SYNC_INTERVAL_S: Tokenization.stringifyNumber(props.syncInterval.toSeconds({ integral: false })),
     ...(push === undefined ? {} : { WEFT_PUSH_ENDPOINT: push.managementEndpoint }),
     ...(props.quotas === undefined ? {} : { WEFT_QUOTAS: props.quotas }),
   }

@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib'
+import { Stack, Tokenization } from 'aws-cdk-lib'
 import type { TaskDefinition } from 'aws-cdk-lib/aws-ecs'
 import type { SidecarProps } from './sidecar.ts'
 
@@ -29,7 +29,7 @@ export function environmentOf(
     ...(virtualGatewayName === undefined ? {} : { WEFT_GATEWAY: virtualGatewayName }),
     ...(mesh.pushUrl === undefined ? {} : { WEFT_PUSH_URL: mesh.pushUrl }),
     ...(selfRegisters === true ? { WEFT_SELF_REGISTER: 'on' } : {}),
-    LISTENER_DRAIN_WAIT_TIME_S: String(drainS),
+    LISTENER_DRAIN_WAIT_TIME_S: Tokenization.stringifyNumber(drainS),
   }
   const { path } = taskDefinition.node
   const taken = Object.keys(environment).filter((name) => name in own || name === 'APPMESH_RESOURCE_ARN')

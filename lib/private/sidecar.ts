@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib'
+import { Duration, RemovalPolicy, Stack, Token } from 'aws-cdk-lib'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
@@ -149,10 +149,14 @@ function letReportToXRay(taskDefinition: ecs.TaskDefinition): void {
 }
 
 function stopTimes(taskDefinition: ecs.TaskDefinition, { drainTime, stopTimeout }: SidecarOptions) {
+  const { path } = taskDefinition.node
+  if (drainTime?.isUnresolved() === true && stopTimeout === undefined) {
+    throw new Error(`${path}: drainTime is known to CloudFormation only; set stopTimeout, too, to more than it will be`)
+  }
   const drainS = drainTime?.toSeconds() ?? DEFAULT_DRAIN_S
   const stopS = stopTimeout?.toSeconds() ?? Math.max(DEFAULT_STOP_S, drainS + AFTER_DRAIN_S)
-  const { path } = taskDefinition.node
-  if (stopS <= drainS) {
+  if (Token.isUnresolved(stopS)) return { drainS, stopS }
+  if (!Token.isUnresolved(drainS) && stopS <= drainS) {
     throw new Error(
       `${path}: ECS would kill the sidecar ${stopS} s after it is told to stop (stopTimeout), before its drain of ${drainS} s ` +
         `is over; set stopTimeout to ${drainS + AFTER_DRAIN_S} s, or a shorter drainTime`,
@@ -183,33 +187,56 @@ function defaultLogging(taskDefinition: ecs.TaskDefinition): ecs.LogDriver {
   return ecs.LogDrivers.awsLogs({ logGroup, streamPrefix: SIDECAR, mode: ecs.AwsLogDriverMode.NON_BLOCKING })
 }
 
-function taskProblems(taskDefinition: ecs.TaskDefinition, { virtualNodeName }: SidecarProps): string[] {
+function taskProblems(taskDefinition: ecs.TaskDefinition, props: SidecarProps): string[] {
+  const { virtualNodeName, containerName, environment = {} } = props
+  // With the name of another container the sidecar takes its place.
+  const namesake = containerName === undefined ? namesakeOf(taskDefinition) : undefined
+  if (namesake !== undefined) {
+    return [`container ${namesake.node.id} is named ${SIDECAR}, as the sidecar is; give it another containerName`]
+  }
   if (virtualNodeName !== undefined && containersOf(taskDefinition).length === 1) {
     return [`the task of virtual node ${virtualNodeName} has no container beside the sidecar; add the app's`]
   }
   const taken = appPortsOf(taskDefinition).flatMap(({ port, container }) => {
-    const use = usedByProxyFor(port)
+    const use = String(port) === environment.ENVOY_ADMIN_ACCESS_PORT ? 'its admin pages' : usedByProxyFor(port)
     if (use === undefined) return []
     return [
       `container ${container} declares port ${port}, which the sidecar needs for ${use}; give the app another port`,
     ]
   })
-  return [...taken, ...sizeProblems(taskDefinition)]
+  return [...taken, ...volumeProblems(taskDefinition), ...sizeProblems(taskDefinition)]
+}
+
+function namesakeOf(taskDefinition: ecs.TaskDefinition): IConstruct | undefined {
+  return taskDefinition.node.children.find(
+    (child) => child instanceof ecs.ContainerDefinition && child.containerName === SIDECAR && child.node.id !== SIDECAR,
+  )
+}
+
+function volumeProblems(taskDefinition: ecs.TaskDefinition): string[] {
+  const volumes: { name?: unknown }[] = Stack.of(taskDefinition).resolve(resourceOf(taskDefinition).volumes) ?? []
+  if (volumes.filter(({ name }) => name === STATE_VOLUME).length < 2) return []
+  return [`the task has a volume ${STATE_VOLUME} beside that of the sidecar; give it another name`]
 }
 
 /**
  * ECS, task size: what containers reserve must fit into the task; a limit counts where nothing is reserved. (CDK sums up CPU
- * by itself.)
+ * by itself.) What only CloudFormation knows counts for nothing.
  */
 function sizeProblems(taskDefinition: ecs.TaskDefinition): string[] {
-  if (!(taskDefinition instanceof ecs.FargateTaskDefinition)) return []
-  const reserved = containersOf(taskDefinition).map((container) => {
-    const { memoryReservation, memory } = container.renderContainerDefinition()
-    return memoryReservation ?? memory ?? 0
-  })
-  const sum = reserved.reduce((total, one) => total + one, 0)
-  if (sum <= taskDefinition.memoryMiB) return []
-  return [
-    `containers reserve ${sum} MiB of memory, sidecar included, but the task has ${taskDefinition.memoryMiB}; give it more`,
-  ]
+  const { memory } = resourceOf(taskDefinition)
+  if (memory === undefined || Token.isUnresolved(memory)) return []
+  const sum = containersOf(taskDefinition)
+    .map((container) => container.renderContainerDefinition())
+    .map(({ memoryReservation, memory: limit }) => memoryReservation ?? limit ?? 0)
+    .filter((reserved) => !Token.isUnresolved(reserved))
+    .reduce((total, reserved) => total + reserved, 0)
+  // Not so for a size such as `1 GB`, which is no number.
+  if (!(sum > Number(memory))) return []
+  return [`containers reserve ${sum} MiB of memory, sidecar included, but the task has ${memory}; give it more`]
+}
+
+/** Also of a task definition that is none of the subclasses. */
+function resourceOf(taskDefinition: ecs.TaskDefinition): ecs.CfnTaskDefinition {
+  return taskDefinition.node.defaultChild as ecs.CfnTaskDefinition
 }

@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib'
+import { CfnParameter, Stack } from 'aws-cdk-lib'
 import { Annotations, Match } from 'aws-cdk-lib/assertions'
 import { type IVpc, Vpc } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
@@ -95,6 +95,13 @@ describe('ports', () => {
     new MeshService(stack, 'Web', { mesh, taskDefinition: task(stack, 'Task', 3000), port: 8080 })
     const warning = Match.stringLikeRegexp('port is 8080, but the containers of the task declare 3000')
     Annotations.fromStack(stack).hasWarning('/Services/Web', warning)
+  })
+
+  it('that only CloudFormation knows are not', () => {
+    const { mesh, stack } = shop()
+    const port = new CfnParameter(stack, 'Port', { type: 'Number' }).valueAsNumber
+    new MeshService(stack, 'Web', { mesh, taskDefinition: task(stack, 'Task', 3000), port })
+    expect(Annotations.fromStack(stack).findWarning('*', Match.anyValue())).toEqual([])
   })
 })
 

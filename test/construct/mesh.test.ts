@@ -1,4 +1,4 @@
-import { App, Aws, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
+import { App, Aws, CfnParameter, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
 import { Match, Template } from 'aws-cdk-lib/assertions'
 import { InterfaceVpcEndpointAwsService, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
@@ -132,6 +132,26 @@ describe('the functions', () => {
       FilterCriteria: { Filters: keys.map((Keys) => ({ Pattern: JSON.stringify({ dynamodb: { Keys } }) })) },
       FunctionResponseTypes: ['ReportBatchItemFailures'],
     })
+  })
+})
+
+it('may have an interval and quotas that only CloudFormation knows', () => {
+  const stack = new Stack(lookedAtApp(), 'Stack')
+  const value = new CfnParameter(stack, 'Value', { type: 'Number' }).valueAsNumber
+  const certificateAuthority = CertificateAuthority.kms()
+  const props = {
+    vpc: vpcIn(stack),
+    certificateAuthority,
+    syncInterval: Duration.seconds(value),
+    quotas: { virtualNodesPerMesh: value },
+  }
+  new Mesh(stack, 'Mesh', props)
+  const [{ Properties: found } = { Properties: {} }] = Object.values(
+    Template.fromStack(stack).findResources('AWS::Lambda::Function'),
+  )
+  expect(found.Environment.Variables).toMatchObject({
+    WEFT_SYNC_INTERVAL_S: { Ref: 'Value' },
+    WEFT_QUOTAS: { 'Fn::Join': ['', ['{"virtualNodesPerMesh":', { Ref: 'Value' }, '}']] },
   })
 })
 

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { App, Duration, Stack } from 'aws-cdk-lib'
+import { App, CfnParameter, Duration, Stack } from 'aws-cdk-lib'
 import { Template } from 'aws-cdk-lib/assertions'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { describe, expect, it } from 'vitest'
@@ -180,6 +180,21 @@ describe('the end of a task', () => {
     expect(() => beside(options)).toThrow(message)
   })
 
+  it('may be known to CloudFormation only, when both sides are said', () => {
+    const { app, mesh, stack } = shop()
+    const drainTime = Duration.seconds(new CfnParameter(stack, 'Drain', { type: 'Number' }).valueAsNumber)
+    const taskDefinition = task(stack, 'Task')
+    const props = { mesh, virtualNodeName: 'orders', drainTime }
+    expect(() => addSidecar(taskDefinition, props)).toThrow(
+      /drainTime is known to CloudFormation only; set stopTimeout, too/,
+    )
+    addSidecar(taskDefinition, { ...props, stopTimeout: Duration.seconds(60) })
+    const { StopTimeout, Environment } = containersOf(stack).weft
+    expect(StopTimeout).toBe(60)
+    expect(Environment).toContainEqual({ Name: 'LISTENER_DRAIN_WAIT_TIME_S', Value: { Ref: 'Drain' } })
+    expect(synthError(app)).toBe('')
+  })
+
   it('may take longer on EC2', () => {
     const { mesh, stack } = shop()
     const taskDefinition = new ecs.Ec2TaskDefinition(stack, 'Task', { networkMode: ecs.NetworkMode.AWS_VPC })
@@ -212,6 +227,43 @@ describe('mistakes', () => {
     expect(synthError(app)).toContain(
       'containers reserve 608 MiB of memory, sidecar included, but the task has 512; give it more',
     )
+  })
+
+  it('are refused: the same for a task definition that is for Fargate among others', () => {
+    const { app, mesh, stack } = shop()
+    const compatibility = ecs.Compatibility.EC2_AND_FARGATE
+    const taskDefinition = new ecs.TaskDefinition(stack, 'Task', { compatibility, cpu: '256', memoryMiB: '512' })
+    taskDefinition.addContainer('app', { image: IMAGE, memoryLimitMiB: 512 })
+    addSidecar(taskDefinition, { mesh, virtualNodeName: 'orders' })
+    expect(synthError(app)).toContain('containers reserve 608 MiB of memory, sidecar included, but the task has 512')
+  })
+
+  it('are none: sizes that only CloudFormation knows', () => {
+    const { app, mesh, stack } = shop()
+    const memoryLimitMiB = new CfnParameter(stack, 'Memory', { type: 'Number' }).valueAsNumber
+    new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, memoryLimitMiB })
+    const taskDefinition = new ecs.FargateTaskDefinition(stack, 'Task', { memoryLimitMiB: 512 })
+    taskDefinition.addContainer('app', { image: IMAGE, memoryLimitMiB })
+    addSidecar(taskDefinition, { mesh, virtualNodeName: 'web' })
+    expect(synthError(app)).toBe('')
+  })
+
+  it('are refused: a volume or a container with the name of its own', () => {
+    const { app, taskDefinition } = beside()
+    taskDefinition.addVolume({ name: 'weft-state' })
+    expect(synthError(app)).toContain(
+      'the task has a volume weft-state beside that of the sidecar; give it another name',
+    )
+    const other = beside()
+    other.taskDefinition.addContainer('mine', { image: IMAGE, containerName: 'weft' })
+    expect(synthError(other.app)).toContain(
+      'container mine is named weft, as the sidecar is; give it another containerName',
+    )
+  })
+
+  it('are refused: an app on the port that the admin pages were given', () => {
+    const { app } = beside({ environment: { ENVOY_ADMIN_ACCESS_PORT: '8080' } })
+    expect(synthError(app)).toContain('container app declares port 8080, which the sidecar needs for its admin pages')
   })
 
   it('are refused: an app on a port of the sidecar, also one added later', () => {
