@@ -60,7 +60,7 @@ export function colorApp(app: App, { meshInOtherStack = false } = {}) {
     protocol: Protocol.TCP,
     targets: [edgeService.loadBalancerTarget({ containerName: 'envoy', containerPort: PORT })],
   })
-  return { app, stack, mesh, blue, green, gateway, edge }
+  return { app, stack, vpc, mesh, blue, green, gateway, edge }
 
   function colorService(id: string) {
     const taskDefinition = new ecs.FargateTaskDefinition(stack, `${id}Task`, {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
-import { Duration, Stack } from 'aws-cdk-lib'
+import { Aspects, Duration, Stack } from 'aws-cdk-lib'
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions'
 import { SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2'
 import { Cluster, ContainerImage } from 'aws-cdk-lib/aws-ecs'
@@ -11,6 +11,7 @@ import { PrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
 import { StringParameter } from 'aws-cdk-lib/aws-ssm'
 import { expect, it } from 'vitest'
 import * as weft from '../../lib/index.ts'
+import { colorApp } from './app-mesh-app.ts'
 import { lookedAtApp } from './mesh-stack.ts'
 import { IMAGE, synthError, task } from './shop.ts'
 
@@ -58,4 +59,12 @@ it('runs every snippet of docs/cdk.md, with which one app names its mesh and ano
   new Function(...Object.keys(given), 'IMAGE', code).apply(stack, [...Object.values(given), IMAGE])
   expect(synthError(app)).toBe('')
   expect(Annotations.fromStack(stack).findWarning('*', Match.stringLikeRegexp('no right to call'))).toEqual([])
+})
+
+it("runs the snippet of docs/migration.md on App Mesh's sample app, whose VPC is in its own stack", () => {
+  const { app, stack, vpc } = colorApp(lookedAtApp())
+  const given = { ...weft, Aspects, Stack, app, stack, vpc }
+  new Function(...Object.keys(given), snippetsOf('migration.md').join('\n'))(...Object.values(given))
+  expect(synthError(app)).toBe('')
+  Template.fromStack(stack).resourceCountIs('Custom::WeftMesh', 1)
 })
