@@ -9,7 +9,7 @@ import { HostnameMatch } from './gateway-route.ts'
 import type { IMesh } from './mesh.ts'
 import { type GatewayOptions, GatewayTls, MeshGateway } from './mesh-gateway.ts'
 import { registerInCloudMap } from './private/ecs-service.ts'
-import { dnsNode, EgressHost } from './private/egress-host.ts'
+import { dnsNode, EgressHost, OutsideHost } from './private/egress-host.ts'
 import { checkMesh, checkPort, nameOf } from './private/naming.ts'
 import type { IVirtualService } from './virtual-service.ts'
 
@@ -29,7 +29,7 @@ export interface MeshEgressProps extends GatewayOptions {
 /** How the gateway calls an outside host. */
 export interface EgressHostOptions {
   /**
-   * First label of the name by which apps call it.
+   * First label of the name by which apps call it; a host on several ports, or of several gateways, has one for each.
    * @default - the host name with "-" for each dot
    */
   readonly name?: string
@@ -61,8 +61,12 @@ export class MeshEgress extends Resource implements IConnectable, IGrantable {
   readonly #port: number
   readonly #trustFile: string
   readonly #virtualNode: CfnVirtualNode
-  /** By host name: its port, and whether it is called by TLS. */
-  readonly #hosts = new Map<string, { readonly port: number; readonly tls: boolean }>()
+  readonly #hosts: {
+    readonly name: string
+    readonly hostname: string
+    readonly port: number
+    readonly tls: boolean
+  }[] = []
 
   public constructor(scope: Construct, id: string, props: MeshEgressProps) {
     super(scope, id)
@@ -96,8 +100,7 @@ export class MeshEgress extends Resource implements IConnectable, IGrantable {
       mesh,
       virtualNodeName: name,
       hostname: `${name}.${mesh.namespace.namespaceName}`,
-      port,
-      isTls: true,
+      ports: new Map([[port, true]]),
       responseType: 'ENDPOINTS',
     })
     this.node.addValidation({ validate: () => this.#problems() })
@@ -106,32 +109,34 @@ export class MeshEgress extends Resource implements IConnectable, IGrantable {
   /**
    * Lets members call a host outside, as `http://<name>.<zone of the mesh>`. Apps that do have it among their `backends`.
    * @param hostname such as `api.partner.example`; also what the host sees as Host, without a port.
-   * @throws Error when the name can't be one, or hosts on one port differ in TLS.
+   * @throws Error when the name can't be one, or is another host's, or hosts on one port differ in TLS.
    */
   public host(hostname: string, options: EgressHostOptions = {}): IVirtualService {
     const { tls = true, port = tls ? 443 : 80 } = options
     this.#checkHost(hostname, port, tls)
     const name = nameOf(this, 'name', options.name ?? hostname.replaceAll('.', '-'))
+    const namesake = this.#hosts.find((known) => known.name === name)
+    if (namesake !== undefined) {
+      throw new Error(
+        `${this.node.path}: ${hostname} on port ${port} would be called ${name}, as ${namesake.hostname} on port ` +
+          `${namesake.port} is; give it another name`,
+      )
+    }
     const { mesh, gateway } = this
-    const host = new EgressHost(this, hostname, {
+    const host = new EgressHost(this, name, {
       mesh,
       virtualServiceName: `${name}.${mesh.zoneName}`,
       gateway: this.#virtualNode,
       clientPolicy: this.#clientPolicy(),
-      outside: {
-        mesh,
-        virtualNodeName: `${gateway.virtualGatewayName}-${name}`,
-        hostname,
-        port,
-        isTls: tls,
-        responseType: 'LOADBALANCER',
-      },
     })
-    this.#hosts.set(hostname, { port, tls })
+    const virtualNodeName = `${gateway.virtualGatewayName}-${name}`
+    const target = OutsideHost.of(this, { mesh, hostname, virtualNodeName, port, tls })
+    this.#hosts.push({ name, hostname, port, tls })
     gateway.route(`Route-${name}`, {
       gatewayRouteName: name,
       hostname: HostnameMatch.exact(host.virtualServiceName),
-      target: host.outside,
+      target,
+      targetPort: port,
     })
     return host
   }
@@ -151,12 +156,12 @@ export class MeshEgress extends Resource implements IConnectable, IGrantable {
 
   /** A virtual gateway has one policy for all; each host in it must still show its own name. */
   #backendDefaults(): CfnVirtualGateway.VirtualGatewayBackendDefaultsProperty | undefined {
-    const byTls = [...this.#hosts].filter(([, { tls }]) => tls)
+    const byTls = this.#hosts.filter(({ tls }) => tls)
     if (byTls.length === 0) return undefined
-    const ports = [...new Set(byTls.map(([, { port }]) => port))]
+    const ports = [...new Set(byTls.map(({ port }) => port))]
     const validation = {
       trust: { file: { certificateChain: this.#trustFile } },
-      subjectAlternativeNames: { match: { exact: byTls.map(([hostname]) => hostname) } },
+      subjectAlternativeNames: { match: { exact: [...new Set(byTls.map(({ hostname }) => hostname))] } },
     }
     return { clientPolicy: { tls: { enforce: true, ports, validation } } }
   }
@@ -173,18 +178,21 @@ export class MeshEgress extends Resource implements IConnectable, IGrantable {
     if (hostname.endsWith(`.${this.mesh.zoneName}`)) {
       throw new Error(`${path}: ${hostname} is inside the mesh; give it to the callers' backends as it is`)
     }
-    if (this.#hosts.has(hostname)) throw new Error(`${path}: ${hostname} is a host of it already; use what host() gave`)
-    for (const [other, known] of this.#hosts) {
-      if (known.port !== port || known.tls === tls) continue
+    for (const known of this.#hosts) {
+      if (known.port !== port) continue
+      if (known.hostname === hostname && known.tls === tls) {
+        throw new Error(`${path}: ${hostname} on port ${port} is a host of it already; use what host() gave`)
+      }
+      if (known.tls === tls) continue
       throw new Error(
-        `${path}: ${hostname} and ${other} are both on port ${port}, one by TLS and one not, and a gateway has one rule for ` +
+        `${path}: ${hostname} and ${known.hostname} are both on port ${port}, one by TLS and one not, and a gateway has one rule for ` +
           'a port; give one of them a MeshEgress of its own',
       )
     }
   }
 
   #problems(): string[] {
-    if (this.#hosts.size > 0) return []
+    if (this.#hosts.length > 0) return []
     return ['an egress gateway without hosts lets nothing out; call host(...), or leave it out']
   }
 }

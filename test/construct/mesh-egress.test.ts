@@ -1,12 +1,31 @@
+import type { Stack } from 'aws-cdk-lib'
 import { Match, Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, it } from 'vitest'
 import { Mesh, MeshEgress, type MeshEgressProps, MeshGateway, MeshService } from '../../lib/index.ts'
+import { compile } from '../../runtime/compiler/compile.ts'
+import { buildGraph } from '../../runtime/compiler/graph.ts'
+import { importedFrom } from './imported-from.ts'
 import { containersOf, IMAGE, propertiesOf, shop, synthError } from './shop.ts'
 
 function egress(props: Partial<MeshEgressProps> = {}) {
   const { app, mesh, stack } = shop()
   const out = new MeshEgress(stack, 'Egress', { mesh, ...props })
   return { app, mesh, stack, out, template: () => Template.fromStack(stack) }
+}
+
+/** Where a gateway sends what asks for this name in the zone of the mesh. */
+function clusterOf(stack: Stack, gateway: string, name: string): string | undefined {
+  const subject = { kind: 'virtual-gateway', mesh: 'shop', name: gateway } as const
+  const compiled = compile(buildGraph(importedFrom(stack)), subject, { trustDomain: 'shop.internal' })
+  if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems))
+  const { tables } = compiled.value
+  const host = `${name}.shop.internal`
+  const [entry] = tables.flatMap(({ routes }) => routes.filter(({ match }) => match.host?.value === host))
+  if (entry?.action.kind !== 'delegate') return undefined
+  const { table, port } = entry.action
+  const routes = tables.find(({ name }) => name === table)?.routes ?? []
+  const route = routes.find(({ match }) => match.port === null || match.port === port)
+  return route?.action.kind === 'forward' ? route.action.targets[0]?.cluster : undefined
 }
 
 describe('an egress gateway', () => {
@@ -40,7 +59,7 @@ describe('an egress gateway', () => {
     })
     expect(propertiesOf(stack, 'Custom::WeftGatewayRoute', { GatewayRouteName: 'partner' }).Spec.HttpRoute).toEqual({
       Match: { Prefix: '/', Hostname: { Exact: 'partner.shop.internal' } },
-      Action: { Target: { VirtualService: { VirtualServiceName: 'api.partner.example' } } },
+      Action: { Target: { Port: 443, VirtualService: { VirtualServiceName: 'api.partner.example' } } },
     })
     expect(containersOf(stack).weft.Environment).toContainEqual({ Name: 'WEFT_GATEWAY', Value: 'egress' })
   })
@@ -94,6 +113,30 @@ describe('an egress gateway', () => {
     expect(propertiesOf(stack, 'Custom::WeftVirtualGateway').Spec).not.toHaveProperty('BackendDefaults')
   })
 
+  it('has a host on two ports, each under a name of its own', () => {
+    const { app, mesh, out, stack } = egress()
+    const backends = [out.host('api.partner.example'), out.host('api.partner.example', { name: 'plain', tls: false })]
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, backends })
+    expect(synthError(app)).toBe('')
+    expect(clusterOf(stack, 'egress', 'api-partner-example')).toBe('egress-api-partner-example:443')
+    expect(clusterOf(stack, 'egress', 'plain')).toBe('egress-api-partner-example:80')
+    const { Spec } = propertiesOf(stack, 'Custom::WeftVirtualNode', { VirtualNodeName: 'egress-api-partner-example' })
+    expect(Spec.Listeners).toEqual([
+      { PortMapping: { Port: 443, Protocol: 'http' }, TLS: expect.objectContaining({ Mode: 'STRICT' }) },
+      { PortMapping: { Port: 80, Protocol: 'http' } },
+    ])
+  })
+
+  it('shares a host with another gateway', () => {
+    const { app, mesh, out, stack } = egress()
+    const other = new MeshEgress(stack, 'Other', { mesh })
+    const backends = [out.host('api.partner.example'), other.host('api.partner.example', { name: 'p2' })]
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080, backends })
+    expect(synthError(app)).toBe('')
+    expect(clusterOf(stack, 'egress', 'api-partner-example')).toBe('egress-api-partner-example:443')
+    expect(clusterOf(stack, 'other', 'p2')).toBe('egress-api-partner-example:443')
+  })
+
   it('knows the trust domain of a mesh of elsewhere', () => {
     const { mesh, stack } = egress()
     const { vpc, namespace, dataPlaneUrl, apiUrl, serviceToken, memberSecurityGroup } = mesh
@@ -116,11 +159,18 @@ describe('mistakes with an egress gateway', () => {
   )
 
   it('refuses names of the mesh, hosts twice, and one port by TLS and in the clear', () => {
-    const { out } = egress()
+    const { mesh, out, stack } = egress()
     expect(() => out.host('web.shop.internal')).toThrow('inside the mesh')
     out.host('a.example')
-    expect(() => out.host('a.example')).toThrow('is a host of it already')
+    expect(() => out.host('a.example')).toThrow('a.example on port 443 is a host of it already')
+    expect(() => out.host('a.example', { port: 8443 })).toThrow(
+      'a.example on port 8443 would be called a-example, as a.example on port 443 is; give it another name',
+    )
     expect(() => out.host('b.example', { tls: false, port: 443 })).toThrow('a gateway has one rule for a port')
+    const other = new MeshEgress(stack, 'Other', { mesh })
+    expect(() => other.host('a.example', { port: 443, tls: false, name: 'a2' })).toThrow(
+      'a host has one rule for a port',
+    )
     expect(() => out.host('b.example', { port: 70_000 })).toThrow('use a port from 1 to 65535')
   })
 
