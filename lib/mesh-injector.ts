@@ -1,4 +1,4 @@
-import { Annotations, type IAspect } from 'aws-cdk-lib'
+import { Annotations, type IAspect, Stage } from 'aws-cdk-lib'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import type { IConstruct } from 'constructs'
 import type { IMesh } from './mesh.ts'
@@ -54,6 +54,7 @@ export interface MeshInjectorProps {
  * one port that the containers declare), `weft:protocol` (`http`, `http2`, `grpc`, `tcp`), `weft:backends` (names of
  * virtual services, separated by spaces), `weft:outbound-proxy` (`enabled` where the app calls through `HTTP_PROXY` only, so that
  * a backend may have its port). `weft:inject=disabled` keeps a task definition out, whatever the selector.
+ * A `Stage` needs an injector of its own, since no aspect looks into it from outside.
  */
 export class MeshInjector implements IAspect {
   readonly #mesh: IMesh
@@ -69,6 +70,9 @@ export class MeshInjector implements IAspect {
   }
 
   public visit(construct: IConstruct): void {
+    for (const stage of construct.node.children.filter((child) => Stage.isStage(child))) {
+      construct.node.addValidation({ validate: () => this.#passedOver(stage) })
+    }
     if (construct instanceof ecs.CfnTaskDefinition) this.#refuseL1(construct)
     if (!(construct instanceof ecs.TaskDefinition) || this.#refused.has(construct)) return
     if (!this.#isSelected(construct) || hasSidecar(construct) || envoyOf(construct) !== undefined) return
@@ -87,6 +91,19 @@ export class MeshInjector implements IAspect {
   #isSelected(construct: IConstruct): boolean {
     const tags = tagsOf(construct)
     return tags.get('weft:inject') !== 'disabled' && this.#selector._selects(construct, tags)
+  }
+
+  /** A Stage has been synthesized, with the aspects in it, before those around it run. */
+  #passedOver(stage: Stage): string[] {
+    return stage.node
+      .findAll()
+      .filter((one) => one instanceof ecs.TaskDefinition)
+      .filter((one) => this.#isSelected(one) && !hasSidecar(one) && envoyOf(one) === undefined)
+      .map(
+        ({ node }) =>
+          `${node.path} is in a Stage, into which no aspect looks from outside; add a MeshInjector to the Stage, with a mesh in ` +
+          'it or of Mesh.fromMeshAttributes, or tag it weft:inject=disabled',
+      )
   }
 
   /** What is a task definition without CDK's own construct around it has no role that can be given rights. */

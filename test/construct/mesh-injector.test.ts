@@ -1,11 +1,11 @@
-import { Aspects, type Stack, Tags } from 'aws-cdk-lib'
+import { type App, Aspects, Stack, Stage, type TagProps, Tags } from 'aws-cdk-lib'
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions'
 import { type IVpc, Vpc } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { PrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
 import { describe, expect, it } from 'vitest'
-import { InjectionSelector, MeshInjector, type MeshInjectorProps, MeshService } from '../../lib/index.ts'
-import { containersOf, IMAGE, propertiesOf, shop, synthError, task } from './shop.ts'
+import { type IMesh, InjectionSelector, MeshInjector, type MeshInjectorProps, MeshService } from '../../lib/index.ts'
+import { containersOf, IMAGE, meshOf, propertiesOf, shop, synthError, task } from './shop.ts'
 
 type Shop = ReturnType<typeof shop>
 
@@ -95,6 +95,43 @@ describe('the choice of task definitions', () => {
     expect(count('Custom::WeftRoleBinding')).toBe(1)
     // Of the resource, not only of what was asked about.
     expect(propertiesOf(stack, 'Custom::WeftVirtualNode').VirtualNodeName).toBe('orders-task')
+  })
+
+  it('heeds tags that a stack was made with', () => {
+    const all = shop()
+    const stack = new Stack(all.app, 'Tagged', { tags: { 'weft:inject': 'enabled' } })
+    service({ ...all, stack }, 'Orders')
+    service({ ...all, stack }, 'Batch', { inject: 'disabled' })
+    Aspects.of(all.app).add(new MeshInjector(all.mesh))
+    expect(propertiesOf(stack, 'Custom::WeftVirtualNode').VirtualNodeName).toBe('orders-task')
+  })
+
+  it('heeds which types of resources a tag is for', () => {
+    const tagged = (options: TagProps) =>
+      injected((all) => {
+        service(all, 'Orders')
+        Tags.of(all.app).add('weft:inject', 'enabled', options)
+      }).count('Custom::WeftVirtualNode')
+    const type = ['AWS::ECS::TaskDefinition']
+    expect([{ excludeResourceTypes: type }, { includeResourceTypes: ['AWS::S3::Bucket'] }].map(tagged)).toEqual([0, 0])
+    expect([{ excludeResourceTypes: ['AWS::S3::Bucket'] }, { includeResourceTypes: type }].map(tagged)).toEqual([1, 1])
+  })
+
+  it('does not pass over Stages, which no aspect looks into from outside', () => {
+    const inStage = (add: (stage: Stage, mesh: IMesh) => void, tags: Record<string, string>) => {
+      const all = shop()
+      const stage = new Stage(all.app, 'Prod')
+      service({ ...all, stack: new Stack(stage, 'Services') }, 'Orders', tags)
+      add(stage, meshOf(stage as App, 'shop'))
+      Aspects.of(all.app).add(new MeshInjector(all.mesh))
+      return synthError(all.app)
+    }
+    expect(inStage(() => undefined, { inject: 'enabled' })).toMatch(
+      /Prod\/Services\/OrdersTask is in a Stage.*add a MeshInjector to the Stage/,
+    )
+    const own = (stage: Stage, mesh: IMesh) => Aspects.of(stage).add(new MeshInjector(mesh))
+    expect(inStage(own, { inject: 'enabled' })).toBe('')
+    expect(inStage(() => undefined, {})).toBe('')
   })
 
   it('can be everything but what is kept out, or all below a construct', () => {
