@@ -59,21 +59,29 @@ interface IssueOptions {
   readonly spiffeId: string
   readonly nowMs: number
   readonly notAfterMs: number
-  /** How long the CA may take. */
-  readonly withinMs: number
+}
+
+/** Asks for a certificate: the ARN that it will have. @throws MeshError `throttled`, `unavailable` when the CA did not take it */
+export async function requestCertificate(client: ACMPCAClient, options: IssueOptions): Promise<string> {
+  const answer = await client.send(issueCommand(options)).catch((error: unknown) => {
+    throw awsFailure(error, doing(options.arn), HINTS)
+  })
+  return answer.CertificateArn ?? ''
+}
+
+/** Which certificate of which CA, and until when (of `performance.now()`) it may take. */
+interface FetchOptions {
+  readonly arn: string
+  readonly certificateArn: string
+  readonly deadlineMs: number
 }
 
 /**
- * Asks for a certificate and waits until it is made. The chain in PEM, leaf first, without its root.
+ * Waits until a certificate is made. The chain in PEM, leaf first, without its root.
  * @throws MeshError `throttled`; `unavailable` when it is not made in time
  */
-export async function issueCertificate(client: ACMPCAClient, options: IssueOptions): Promise<readonly string[]> {
-  const { arn, withinMs } = options
-  const deadline = performance.now() + withinMs
-  const doing = `issue a certificate by the CA ${arn}`
-  const { CertificateArn } = await client.send(issueCommand(options)).catch((error: unknown) => {
-    throw awsFailure(error, doing, HINTS)
-  })
+export async function fetchCertificate(client: ACMPCAClient, options: FetchOptions): Promise<readonly string[]> {
+  const { arn, certificateArn: CertificateArn, deadlineMs } = options
   const get = new GetCertificateCommand({ CertificateAuthorityArn: arn, CertificateArn })
   for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(pollMs * 1.5, LONGEST_POLL_MS)) {
     // Jitter, so that the tasks of a deployment, which all started at once, do not go on asking at once.
@@ -84,12 +92,16 @@ export async function issueCertificate(client: ACMPCAClient, options: IssueOptio
       return chain.filter((pem, position) => position === 0 || !isRoot(new NodeCertificate(pem)))
     } catch (error) {
       const soon = (error as Error).name === 'RequestInProgressException' || isThrottled(error)
-      if (!soon) throw awsFailure(error, doing, HINTS)
-      if (performance.now() + pollMs > deadline) {
-        throw new MeshError('unavailable', `The CA ${arn} has not made the certificate in ${withinMs} ms; try again.`)
+      if (!soon) throw awsFailure(error, doing(arn), HINTS)
+      if (performance.now() + pollMs > deadlineMs) {
+        throw new MeshError('unavailable', `The CA ${arn} has not made the certificate yet; try again.`)
       }
     }
   }
+}
+
+function doing(arn: string): string {
+  return `issue a certificate by the CA ${arn}`
 }
 
 /**

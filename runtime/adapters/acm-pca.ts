@@ -4,9 +4,16 @@ import { checkIssued } from '../ca/issued.ts'
 import { MAX_LEAF_LIFETIME_MS } from '../ca/rotation.ts'
 import { parseSpiffeId } from '../model/identity.ts'
 import { MeshError } from '../model/problem.ts'
+import type { Subject } from '../model/reference.ts'
 import type { TrustBundle } from '../model/sync.ts'
 import type { CaRoot, Clock, RotatingIssuer } from '../ports.ts'
-import { issueCertificate, PCA_COMMON_NAME, type PcaAuthority, readAuthority } from './acm-pca-calls.ts'
+import {
+  fetchCertificate,
+  PCA_COMMON_NAME,
+  type PcaAuthority,
+  readAuthority,
+  requestCertificate,
+} from './acm-pca-calls.ts'
 import { Pace } from './acm-pca-pace.ts'
 import { CaRoots, type RootLog, type RootRecord } from './ca-roots.ts'
 import type { DynamoDbAllowance } from './dynamodb-allowance.ts'
@@ -20,13 +27,29 @@ const CACHE_MS = 300_000
 /** Of the 25 IssueCertificate calls a second that an account has by default. */
 const ISSUES_PER_SECOND = 20
 
+/** What a CA was asked, and by whom it shall be signed. */
+interface Asked {
+  readonly arn: string
+  readonly csrPem: string
+  readonly spiffeId: string
+}
+
+/** A certificate that the CA makes, or has made. */
+interface AskedFor {
+  readonly certificateArn: string
+  readonly askedAtMs: number
+}
+
 export interface AcmPcaOptions {
   readonly client: ACMPCAClient
   /** An ACTIVE CA, short-lived mode or general-purpose. Another one than before starts a rotation to it. */
   readonly caArn: string
   readonly log: RootLog
-  /** Asked before each certificate, since each is paid for: a task that starts over and over, or was broken into, wants many. */
-  readonly allowance: Pick<DynamoDbAllowance, 'take'>
+  /**
+   * Asked before each certificate, since each is paid for: a task that starts over and over, or was broken into, wants many.
+   * What the CA did not take is given back.
+   */
+  readonly allowance: Pick<DynamoDbAllowance, 'take' | 'giveBack'>
   /** Host part of the SPIFFE IDs. */
   readonly trustDomain: string
   readonly clock: Clock
@@ -60,21 +83,23 @@ export class AcmPca implements RotatingIssuer {
 
   /** The chain holds the CA's own certificate and those above it when it is no root; the root is in the trust bundle. */
   async issue(csrPem: string, spiffeId: string): Promise<string> {
-    const { client, trustDomain, clock, leafLifetimeMs, allowance } = this.#options
+    const { client, trustDomain } = this.#options
+    const deadlineMs = performance.now() + ISSUE_MS
     const identity = parseSpiffeId(spiffeId)
     if (identity?.trustDomain !== trustDomain) {
       throw new MeshError('invalid', `This CA signs for workloads of trust domain ${trustDomain} only.`)
     }
     const publicKey = await csrPublicKey(csrPem)
     const { arn } = await this.#roots.issuing()
-    const { signingAlgorithm, notAfterMs: caEndMs } = await this.#authority(arn)
-    await allowance.take(identity.subject, clock.now())
-    await this.#pace.turn()
-    const nowMs = clock.now()
-    const notAfterMs = Math.min(nowMs + leafLifetimeMs, caEndMs)
-    const asked = { arn, signingAlgorithm, csrPem, spiffeId, nowMs, notAfterMs, withinMs: ISSUE_MS }
-    const chain = await issueCertificate(client, asked)
+    const authority = await this.#authority(arn)
+    const { certificateArn, askedAtMs: nowMs } = await this.#request(
+      identity.subject,
+      { arn, csrPem, spiffeId },
+      authority,
+    )
+    const chain = await fetchCertificate(client, { arn, certificateArn, deadlineMs })
     const { certificates: roots } = await this.#roots.trust()
+    const notAfterMs = this.#end(nowMs, authority)
     checkIssued(chain, { spiffeId, publicKey, subject: `CN=${PCA_COMMON_NAME}`, nowMs, notAfterMs, roots })
     return chain.join('')
   }
@@ -93,6 +118,28 @@ export class AcmPca implements RotatingIssuer {
 
   async addRoot(count: number): Promise<void> {
     await this.#roots.add(count, await this.#chosenRoot())
+  }
+
+  /** Asks the CA for a certificate, within what the workload and the account may have. */
+  async #request(subject: Subject, asked: Asked, authority: PcaAuthority): Promise<AskedFor> {
+    const { client, clock, allowance } = this.#options
+    const takenMs = clock.now()
+    await allowance.take(subject, takenMs)
+    try {
+      await this.#pace.turn()
+      const askedAtMs = clock.now()
+      const { signingAlgorithm } = authority
+      const times = { nowMs: askedAtMs, notAfterMs: this.#end(askedAtMs, authority) }
+      return { certificateArn: await requestCertificate(client, { ...asked, signingAlgorithm, ...times }), askedAtMs }
+    } catch (error) {
+      // What can't be given back counts: rather one too few than one more that is paid for.
+      await allowance.giveBack(subject, takenMs).catch(() => {})
+      throw error
+    }
+  }
+
+  #end(nowMs: number, authority: PcaAuthority): number {
+    return Math.min(nowMs + this.#options.leafLifetimeMs, authority.notAfterMs)
   }
 
   async #chosenRoot(): Promise<RootRecord> {

@@ -1,4 +1,4 @@
-import { type DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb'
+import { type DynamoDBClient, UpdateItemCommand, type UpdateItemCommandInput } from '@aws-sdk/client-dynamodb'
 import { MeshError } from '../model/problem.ts'
 import type { Subject } from '../model/reference.ts'
 import { asMeshError } from './dynamodb-calls.ts'
@@ -22,27 +22,41 @@ export class DynamoDbAllowance {
   /** Takes one of this hour. Throws MeshError `throttled` when none is left, `unavailable` when the table can't be used. */
   async take(subject: Subject, nowMs: number): Promise<void> {
     const hour = Math.floor(nowMs / HOUR_MS)
-    const expires = (hour + 2) * (HOUR_MS / 1000)
-    const count = new UpdateItemCommand({
-      TableName: this.#table,
-      Key: key(endpointsPartition(subject.mesh), issuedKey(subject, hour)),
+    const taken = await this.#count(subject, hour, {
       UpdateExpression: 'ADD n :one SET expires = :expires',
       ConditionExpression: 'attribute_not_exists(n) OR n < :max',
       ExpressionAttributeValues: {
         ':one': { N: '1' },
         ':max': { N: String(MAX_AN_HOUR) },
-        ':expires': { N: String(expires) },
+        ':expires': { N: String((hour + 2) * (HOUR_MS / 1000)) },
       },
     })
+    if (taken) return
+    const { kind, mesh, name } = subject
+    throw new MeshError(
+      'throttled',
+      `${kind} '${name}' of mesh '${mesh}' had ${MAX_AN_HOUR} certificates made in this hour, each of which is paid for; do its tasks start over and over? The next ones are made in the next hour`,
+    )
+  }
+
+  /** Gives back what was taken at `takenMs`, where nothing was made. Throws MeshError `throttled`, `unavailable`. */
+  async giveBack(subject: Subject, takenMs: number): Promise<void> {
+    await this.#count(subject, Math.floor(takenMs / HOUR_MS), {
+      UpdateExpression: 'SET n = n - :one',
+      ConditionExpression: 'n >= :one',
+      ExpressionAttributeValues: { ':one': { N: '1' } },
+    })
+  }
+
+  /** Whether the condition held. */
+  async #count(subject: Subject, hour: number, update: Partial<UpdateItemCommandInput>): Promise<boolean> {
+    const Key = key(endpointsPartition(subject.mesh), issuedKey(subject, hour))
     try {
-      await this.#client.send(count)
+      await this.#client.send(new UpdateItemCommand({ TableName: this.#table, Key, ...update }))
+      return true
     } catch (error) {
-      if ((error as Error).name !== 'ConditionalCheckFailedException') throw asMeshError(error, this.#table)
-      const { kind, mesh, name } = subject
-      throw new MeshError(
-        'throttled',
-        `${kind} '${name}' of mesh '${mesh}' had ${MAX_AN_HOUR} certificates made in this hour, each of which is paid for; do its tasks start over and over? The next ones are made in the next hour`,
-      )
+      if ((error as Error).name === 'ConditionalCheckFailedException') return false
+      throw asMeshError(error, this.#table)
     }
   }
 }

@@ -8,6 +8,7 @@ import {
 } from '@aws-sdk/client-acm-pca'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { AcmPca } from '../../runtime/adapters/acm-pca.ts'
+import { unbounded } from '../support/free-pca.ts'
 import { MemoryRootLog } from '../support/memory-root-log.ts'
 import { type Moto, startMoto } from '../support/moto.ts'
 import { recordCalls } from '../support/recorded-calls.ts'
@@ -65,8 +66,7 @@ async function createRootCa(client: ACMPCAClient): Promise<string> {
 it('asks moto’s ACM PCA as it should, and hands out nothing of what that makes, because it ignores what was asked', async () => {
   const client = new ACMPCAClient((moto as Moto).config)
   const recorded = recordCalls(client)
-  const allowance = { take: async () => {} }
-  const about = { log: new MemoryRootLog(), trustDomain: 'weft.internal', clock: Date, allowance }
+  const about = { log: new MemoryRootLog(), trustDomain: 'weft.internal', clock: Date, ...unbounded() }
   const issuer = new AcmPca({ client, caArn, ...about })
   const { certificates } = await issuer.trust()
   expect(certificates).toHaveLength(1)

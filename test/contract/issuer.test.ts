@@ -12,6 +12,7 @@ import { DYNAMODB_TABLE } from '../../runtime/adapters/dynamodb-table.ts'
 import { KmsCa } from '../../runtime/adapters/kms-ca.ts'
 import { openLocalCa } from '../../runtime/adapters/local-ca.ts'
 import { EMULATED } from '../support/emulator.ts'
+import { unbounded } from '../support/free-pca.ts'
 import { MemoryRootLog } from '../support/memory-root-log.ts'
 import { type Moto, startMoto } from '../support/moto.ts'
 import { type StandInPca, startStandInPca } from '../support/stand-in-pca.ts'
@@ -81,7 +82,7 @@ describe('ACM PCA, by a stand-in that obeys as AWS does', () => {
     const log = new MemoryRootLog()
     const arn = () => `arn:aws:acm-pca:us-east-1:111122223333:certificate-authority/${randomUUID()}`
     const open = (caArn: string) => async (options: object) =>
-      new AcmPca({ client, caArn, log, trustDomain, allowance: { take: async () => {} }, ...options } as never)
+      new AcmPca({ client, caArn, log, trustDomain, ...unbounded(), ...options } as never)
     return { open: open(arn()), openNext: open(arn()) }
   })
 })

@@ -2,12 +2,13 @@ import { X509Certificate } from 'node:crypto'
 import { ACMPCAClient } from '@aws-sdk/client-acm-pca'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AcmPca } from '../../../runtime/adapters/acm-pca.ts'
-import { issueCertificate } from '../../../runtime/adapters/acm-pca-calls.ts'
+import { fetchCertificate, requestCertificate } from '../../../runtime/adapters/acm-pca-calls.ts'
 import { Pace } from '../../../runtime/adapters/acm-pca-pace.ts'
 import { rotateCa } from '../../../runtime/app/rotate-ca.ts'
 import { ROTATION_STEP_MS as STEP } from '../../../runtime/ca/rotation.ts'
 import { MeshError } from '../../../runtime/model/problem.ts'
 import { EMULATED } from '../../support/emulator.ts'
+import { unbounded } from '../../support/free-pca.ts'
 import { MemoryRootLog } from '../../support/memory-root-log.ts'
 import { type RecordedCalls, recordCalls } from '../../support/recorded-calls.ts'
 import { type IssueRequest, type StandInPca, startStandInPca } from '../../support/stand-in-pca.ts'
@@ -34,8 +35,7 @@ beforeEach(async () => {
 afterEach(() => pca[Symbol.asyncDispose]())
 
 function open(more: Partial<ConstructorParameters<typeof AcmPca>[0]> = {}): AcmPca {
-  const allowance = { take: async () => {} }
-  return new AcmPca({ client, caArn: CA, log, trustDomain: 'weft.internal', clock: Date, allowance, ...more })
+  return new AcmPca({ client, caArn: CA, log, trustDomain: 'weft.internal', clock: Date, ...unbounded(), ...more })
 }
 
 function commands(): string[] {
@@ -50,10 +50,44 @@ describe('the request to ACM PCA', () => {
       throw new MeshError('throttled', 'too many')
     }
     const { csr } = await certificateRequest(CLAIMS)
-    const issuer = open({ allowance: { take }, clock: { now: () => 42 } })
+    const issuer = open({ allowance: { ...unbounded().allowance, take }, clock: { now: () => 42 } })
     await expect(issuer.issue(csr, ID)).rejects.toMatchObject({ code: 'throttled' })
     expect(asked).toEqual([['orders', 42]])
     expect(pca.issued).toEqual([])
+  })
+
+  it.each<[string, () => void]>([
+    ['by AWS', () => pca.failures.push('InvalidStateException')],
+    ['for its rate', () => pca.failures.push('ThrottlingException')],
+  ])('does not count for the workload when it is refused %s, since nothing was made', async (_, refuse) => {
+    const counted: string[] = []
+    const count = (what: string) => async (subject: { name: string }, nowMs: number) => {
+      counted.push(`${what} ${subject.name} ${nowMs}`)
+    }
+    const issuer = open({ allowance: { take: count('took'), giveBack: count('gave back') }, clock: { now: () => 42 } })
+    const { csr } = await certificateRequest(CLAIMS)
+    await issuer.trust()
+    refuse()
+    await expect(issuer.issue(csr, ID)).rejects.toThrow()
+    expect(counted).toEqual(['took orders 42', 'gave back orders 42'])
+  })
+
+  it('counts once the CA has taken it, whatever becomes of the certificate', async () => {
+    const counted: string[] = []
+    const count = (what: string) => async () => void counted.push(what)
+    const issuer = open({ allowance: { take: count('took'), giveBack: count('gave back') } })
+    pca.tamper = ({ Validity }) => (Validity.Value += 2)
+    await expect(obtain(issuer, ID)).rejects.toThrow(/its end/)
+    expect(counted).toEqual(['took'])
+  })
+
+  it('is refused with the CA’s reason when the count can not be taken back, and counts', async () => {
+    const giveBack = async () => {
+      throw new MeshError('unavailable', 'no table')
+    }
+    const issuer = open({ allowance: { ...unbounded().allowance, giveBack } })
+    pca.failures.push('InvalidStateException')
+    await expect(obtain(issuer, ID)).rejects.toThrow(/must be ACTIVE/)
   })
 
   it('names everything that the template would else take from the CSR', async () => {
@@ -112,11 +146,13 @@ describe('a certificate of ACM PCA', () => {
   it('is not waited for without end', async () => {
     pca.pending = Number.POSITIVE_INFINITY
     const { csr: csrPem } = await certificateRequest()
-    const times = { nowMs: Date.now(), notAfterMs: Date.now() + DAY_MS, withinMs: 300 }
+    const times = { nowMs: Date.now(), notAfterMs: Date.now() + DAY_MS }
     const asked = { arn: CA, signingAlgorithm: 'SHA256WITHECDSA', csrPem, spiffeId: ID, ...times } as const
-    await expect(issueCertificate(client, asked)).rejects.toMatchObject({
+    const certificateArn = await requestCertificate(client, asked)
+    const deadlineMs = performance.now() + 300
+    await expect(fetchCertificate(client, { arn: CA, certificateArn, deadlineMs })).rejects.toMatchObject({
       code: 'unavailable',
-      message: expect.stringMatching(/has not made the certificate in 300 ms/),
+      message: expect.stringMatching(/has not made the certificate yet/),
     })
   })
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { acmPcaIssuer } from '../../../runtime/lambda/acm-pca-issuer.ts'
 import { kmsIssuer } from '../../../runtime/lambda/kms-issuer.ts'
 import { route53Names } from '../../../runtime/lambda/route53-names.ts'
+import { unbounded } from '../../support/free-pca.ts'
 import { MemoryRootLog } from '../../support/memory-root-log.ts'
 
 /** A sidecar gives up then, and the function a little later. */
@@ -34,7 +35,7 @@ describe.concurrent('an AWS that takes connections and never answers', () => {
       () =>
         acmPcaIssuer({
           caArn: arn('acm-pca:certificate-authority/one'),
-          allowance: { take: async () => {} },
+          ...unbounded(),
           ...about,
         }).trust(),
     ],
