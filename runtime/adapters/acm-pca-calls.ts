@@ -51,12 +51,22 @@ export async function readAuthority(client: ACMPCAClient, arn: string): Promise<
   return { root, notAfterMs: certificate.validToDate.getTime(), signingAlgorithm: algorithmOf(certificate, arn) }
 }
 
-/** What a certificate shall hold, beside what all of a mesh have in common. */
-interface IssueOptions {
+/** What a proxy wants, and of which CA. */
+export interface CertificateRequest {
   readonly arn: string
-  readonly signingAlgorithm: SigningAlgorithm
   readonly csrPem: string
   readonly spiffeId: string
+}
+
+/** Tells requests apart, and not the tries of one: 36 characters, the most that ACM PCA takes. */
+export function requestId({ arn, csrPem, spiffeId }: CertificateRequest): string {
+  const digest = createHash('sha256').update(JSON.stringify([arn, spiffeId, csrPem]))
+  return digest.digest('base64url').slice(0, 36)
+}
+
+/** What a certificate shall hold, beside what all of a mesh have in common. */
+interface IssueOptions extends CertificateRequest {
+  readonly signingAlgorithm: SigningAlgorithm
   readonly nowMs: number
   readonly notAfterMs: number
 }
@@ -94,7 +104,10 @@ export async function fetchCertificate(client: ACMPCAClient, options: FetchOptio
       const soon = (error as Error).name === 'RequestInProgressException' || isThrottled(error)
       if (!soon) throw awsFailure(error, doing(arn), HINTS)
       if (performance.now() + pollMs > deadlineMs) {
-        throw new MeshError('unavailable', `The CA ${arn} has not made the certificate yet; try again.`)
+        throw new MeshError(
+          'unavailable',
+          `The CA ${arn} has not made the certificate yet; try again with the same request.`,
+        )
       }
     }
   }
@@ -108,10 +121,10 @@ function doing(arn: string): string {
  * The blank template takes subject and names "from API or CSR", the API's first: every one of them is given here, so that
  * nothing of the CSR counts but its key. (AWS Private CA user guide, "Template definitions", "Order of operations".)
  */
-function issueCommand({ arn, signingAlgorithm, csrPem, spiffeId, nowMs, notAfterMs }: IssueOptions) {
+function issueCommand(options: IssueOptions) {
+  const { arn, signingAlgorithm, csrPem, spiffeId, nowMs, notAfterMs } = options
   const notBefore = Math.floor((nowMs - BACKDATE_MS) / 1000)
   const notAfter = Math.floor(notAfterMs / 1000)
-  const digest = createHash('sha256').update(JSON.stringify([csrPem, spiffeId, notBefore, notAfter]))
   return new IssueCertificateCommand({
     CertificateAuthorityArn: arn,
     Csr: Buffer.from(csrPem),
@@ -127,8 +140,8 @@ function issueCommand({ arn, signingAlgorithm, csrPem, spiffeId, nowMs, notAfter
         SubjectAlternativeNames: [{ UniformResourceIdentifier: spiffeId }],
       },
     },
-    // At most 36 characters; a call that the SDK sends again makes no second certificate.
-    IdempotencyToken: digest.digest('base64url').slice(0, 36),
+    // For five minutes, a call that is sent again makes no second certificate, whoever sends it.
+    IdempotencyToken: requestId(options),
   })
 }
 

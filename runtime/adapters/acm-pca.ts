@@ -8,15 +8,18 @@ import type { Subject } from '../model/reference.ts'
 import type { TrustBundle } from '../model/sync.ts'
 import type { CaRoot, Clock, RotatingIssuer } from '../ports.ts'
 import {
+  type CertificateRequest,
   fetchCertificate,
   PCA_COMMON_NAME,
   type PcaAuthority,
   readAuthority,
   requestCertificate,
+  requestId,
 } from './acm-pca-calls.ts'
 import { Pace } from './acm-pca-pace.ts'
 import { CaRoots, type RootLog, type RootRecord } from './ca-roots.ts'
 import type { DynamoDbAllowance } from './dynamodb-allowance.ts'
+import type { DynamoDbPending, PendingCertificate } from './dynamodb-pending.ts'
 
 /** In short-lived mode a certificate spans 7 days at most, its backdated start included. */
 const LONGEST_MS = MAX_LEAF_LIFETIME_MS - BACKDATE_MS
@@ -26,19 +29,6 @@ const ISSUE_MS = 8_000
 const CACHE_MS = 300_000
 /** Of the 25 IssueCertificate calls a second that an account has by default. */
 const ISSUES_PER_SECOND = 20
-
-/** What a CA was asked, and by whom it shall be signed. */
-interface Asked {
-  readonly arn: string
-  readonly csrPem: string
-  readonly spiffeId: string
-}
-
-/** A certificate that the CA makes, or has made. */
-interface AskedFor {
-  readonly certificateArn: string
-  readonly askedAtMs: number
-}
 
 export interface AcmPcaOptions {
   readonly client: ACMPCAClient
@@ -50,6 +40,8 @@ export interface AcmPcaOptions {
    * What the CA did not take is given back.
    */
   readonly allowance: Pick<DynamoDbAllowance, 'take' | 'giveBack'>
+  /** What is paid for already, for a proxy that did not get it. */
+  readonly pending: Pick<DynamoDbPending, 'find' | 'keep'>
   /** Host part of the SPIFFE IDs. */
   readonly trustDomain: string
   readonly clock: Clock
@@ -83,7 +75,7 @@ export class AcmPca implements RotatingIssuer {
 
   /** The chain holds the CA's own certificate and those above it when it is no root; the root is in the trust bundle. */
   async issue(csrPem: string, spiffeId: string): Promise<string> {
-    const { client, trustDomain } = this.#options
+    const { client, trustDomain, clock, pending } = this.#options
     const deadlineMs = performance.now() + ISSUE_MS
     const identity = parseSpiffeId(spiffeId)
     if (identity?.trustDomain !== trustDomain) {
@@ -92,11 +84,11 @@ export class AcmPca implements RotatingIssuer {
     const publicKey = await csrPublicKey(csrPem)
     const { arn } = await this.#roots.issuing()
     const authority = await this.#authority(arn)
-    const { certificateArn, askedAtMs: nowMs } = await this.#request(
-      identity.subject,
-      { arn, csrPem, spiffeId },
-      authority,
-    )
+    const { subject } = identity
+    const request = { arn, csrPem, spiffeId }
+    const { certificateArn, askedAtMs: nowMs } =
+      (await pending.find(subject.mesh, requestId(request), clock.now())) ??
+      (await this.#request(subject, request, authority))
     const chain = await fetchCertificate(client, { arn, certificateArn, deadlineMs })
     const { certificates: roots } = await this.#roots.trust()
     const notAfterMs = this.#end(nowMs, authority)
@@ -120,17 +112,27 @@ export class AcmPca implements RotatingIssuer {
     await this.#roots.add(count, await this.#chosenRoot())
   }
 
-  /** Asks the CA for a certificate, within what the workload and the account may have. */
-  async #request(subject: Subject, asked: Asked, authority: PcaAuthority): Promise<AskedFor> {
-    const { client, clock, allowance } = this.#options
+  /** Asks the CA for a certificate, and keeps what it will be. */
+  async #request(subject: Subject, request: CertificateRequest, authority: PcaAuthority): Promise<PendingCertificate> {
+    const certificate = await this.#bounded(subject, async () => {
+      const { client, clock } = this.#options
+      const nowMs = clock.now()
+      const { signingAlgorithm } = authority
+      const asked = { ...request, signingAlgorithm, nowMs, notAfterMs: this.#end(nowMs, authority) }
+      return { certificateArn: await requestCertificate(client, asked), askedAtMs: nowMs }
+    })
+    await this.#options.pending.keep(subject.mesh, requestId(request), certificate)
+    return certificate
+  }
+
+  /** Asks within what the workload and the account may have. */
+  async #bounded<T>(subject: Subject, ask: () => Promise<T>): Promise<T> {
+    const { clock, allowance } = this.#options
     const takenMs = clock.now()
     await allowance.take(subject, takenMs)
     try {
       await this.#pace.turn()
-      const askedAtMs = clock.now()
-      const { signingAlgorithm } = authority
-      const times = { nowMs: askedAtMs, notAfterMs: this.#end(askedAtMs, authority) }
-      return { certificateArn: await requestCertificate(client, { ...asked, signingAlgorithm, ...times }), askedAtMs }
+      return await ask()
     } catch (error) {
       // What can't be given back counts: rather one too few than one more that is paid for.
       await allowance.giveBack(subject, takenMs).catch(() => {})

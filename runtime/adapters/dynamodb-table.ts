@@ -19,6 +19,7 @@ import { createHash } from 'node:crypto'
  * | `e#<mesh>` | `look#<node>`         | `dueAt`: when to ask Cloud Map again, taken as a lease; `readAt`: last answer |
  * | `e#<mesh>` | `report#<kind>#...`   | what a proxy last said, `since` when, `at`, `changed`, `lapses` (ms); `expires` |
  * | `e#<mesh>` | `issued#<kind>#...`   | `n`: certificates made for a workload in an hour, where each costs; `expires`  |
+ * | `e#<mesh>` | `pending#<request>`   | `arn`: a certificate that a CA was asked for, `askedAt` (ms); `expires`         |
  * | `ca`       | `root#<position>`     | `arn` of the key or CA behind a root, its `certificate`, `addedAtMs`; immutable |
  *
  * A commit writes its intent and blobs, as many as it takes, which nobody can see yet. Then one transaction of three or
@@ -109,6 +110,10 @@ export function reportKey(
 /** Of one hour, counted from the epoch. */
 export function issuedKey({ kind, name }: { readonly kind: string; readonly name: string }, hour: number): string {
   return `issued#${kind}#${name}#${padded(hour)}`
+}
+
+export function pendingKey(request: string): string {
+  return `pending#${request}`
 }
 
 function padded(n: number): string {

@@ -1,4 +1,5 @@
 import { DynamoDbAllowance } from '../adapters/dynamodb-allowance.ts'
+import { DynamoDbPending } from '../adapters/dynamodb-pending.ts'
 import { DynamoDbRootLog } from '../adapters/dynamodb-root-log.ts'
 import type { RotatingIssuer } from '../ports.ts'
 import { once, type Wiring } from './wire.ts'
@@ -13,6 +14,7 @@ export function openIssuer({ env, client, clock }: Wiring): RotatingIssuer {
       : (await import('./acm-pca-issuer.ts')).acmPcaIssuer({
           caArn: ca.arn,
           allowance: new DynamoDbAllowance(client, table),
+          pending: new DynamoDbPending(client, table),
           ...about,
         })
   })

@@ -7,9 +7,10 @@ import { issuedKey } from '../../runtime/adapters/dynamodb-table.ts'
 import type { Subject } from '../../runtime/model/reference.ts'
 import { startDynamoDb } from '../support/dynamodb-local.ts'
 import { EMULATED } from '../support/emulator.ts'
+import { unbounded } from '../support/free-pca.ts'
 import { MemoryRootLog } from '../support/memory-root-log.ts'
 import { startStandInPca } from '../support/stand-in-pca.ts'
-import { certificateRequest } from '../support/workload.ts'
+import { certificateRequest, obtain } from '../support/workload.ts'
 
 const database = await startDynamoDb()
 const here = 'config' in database ? database : undefined
@@ -71,7 +72,8 @@ describe.skipIf(here === undefined)(`what a workload may have made in an hour, o
       caArn: 'arn:aws:acm-pca:us-east-1:111122223333:certificate-authority/one',
       log: new MemoryRootLog(),
       trustDomain: 'weft.internal',
-      clock: { now: () => Date.now() },
+      clock: Date,
+      ...unbounded(),
       allowance: {
         take: (subject) => allowance.take(subject, hour * HOUR_MS),
         giveBack: (subject) => allowance.giveBack(subject, hour * HOUR_MS),
@@ -86,8 +88,8 @@ describe.skipIf(here === undefined)(`what a workload may have made in an hour, o
         Array(40).fill('unavailable'),
       )
     }
-    await Promise.all(Array.from({ length: 40 }, () => issuer.issue(csr, ID)))
-    await expect(issuer.issue(csr, ID)).rejects.toThrow(/had 4000 certificates made/)
+    await Promise.all(Array.from({ length: 40 }, () => obtain(issuer, ID)))
+    await expect(obtain(issuer, ID)).rejects.toThrow(/had 4000 certificates made/)
     client.destroy()
   })
 })

@@ -1,6 +1,14 @@
 import type { AcmPcaOptions } from '../../runtime/adapters/acm-pca.ts'
+import type { PendingCertificate } from '../../runtime/adapters/dynamodb-pending.ts'
 
 /** What keeps an ACM PCA issuer within its bounds, without any: for tests of everything else. */
-export function unbounded(): Pick<AcmPcaOptions, 'allowance'> {
-  return { allowance: { take: async () => {}, giveBack: async () => {} } }
+export function unbounded(): Pick<AcmPcaOptions, 'allowance' | 'pending'> {
+  const pending = new Map<string, PendingCertificate>()
+  return {
+    allowance: { take: async () => {}, giveBack: async () => {} },
+    pending: {
+      find: async (mesh, id) => pending.get(`${mesh} ${id}`),
+      keep: async (mesh, id, certificate) => void pending.set(`${mesh} ${id}`, certificate),
+    },
+  }
 }

@@ -106,10 +106,14 @@ export class CertificateClient {
   async #obtain(): Promise<void> {
     const { log, identity, state } = this.#options
     const backOff = new BackOff(RETRY_FIRST_MS, RETRY_CAP_MS)
+    // One key over all tries: what a slow CA made for one, the next one picks up, and nothing is made and paid for twice.
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+    const csr = createCsr(privateKey)
     for (let attempt = 0; !this.#stopped.signal.aborted; attempt++) {
       try {
         // A certificate that the control plane does not take any more must not lock out a good proof.
-        const credentials = await this.#request(attempt % 2 === 1)
+        const credentials = { keyPem, ...(await this.#request(csr, attempt % 2 === 1)) }
         this.#take(credentials)
         // Certificates start before they are issued; counted from there, a short one would be renewed at once.
         this.#sinceMs = Date.now()
@@ -136,20 +140,19 @@ export class CertificateClient {
     })
   }
 
-  async #request(preferProof: boolean): Promise<Credentials> {
+  async #request(csr: string, preferProof: boolean): Promise<Omit<Credentials, 'keyPem'>> {
     const { controlPlaneUrl } = this.#options
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const connection = await this.#connect(preferProof)
     try {
       const answer = await post({
         connection,
         url: `${controlPlaneUrl}/v1/dataplane/certificate`,
-        body: { csr: createCsr(privateKey) },
+        body: { csr },
         timeoutMs: CALL_TIMEOUT_MS,
         signal: this.#stopped.signal,
       })
       const { chain, trust } = decode(CertificateResponseSchema, 'the answer to the certificate request', answer)
-      return { keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, chainPem: chain, trust }
+      return { chainPem: chain, trust }
     } finally {
       connection.agent.destroy()
     }

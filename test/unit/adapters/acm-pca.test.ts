@@ -194,6 +194,47 @@ describe('a certificate of ACM PCA', () => {
   })
 })
 
+describe('a certificate of ACM PCA that somebody did not get', () => {
+  it('is taken up by the next try with the same request, whichever function has it', async () => {
+    const { pending } = unbounded()
+    const { csr } = await certificateRequest()
+    const [first, next] = [open({ pending }), open({ pending })]
+    await Promise.all([first.trust(), next.trust()])
+    recorded.failures.push('', '', 'AccessDeniedException')
+    await expect(first.issue(csr, ID)).rejects.toMatchObject({ code: 'unavailable' })
+    const chain = await next.issue(csr, ID)
+    expect(chain).toContain('BEGIN CERTIFICATE')
+    expect(pca.issued).toHaveLength(1)
+    await next.issue((await certificateRequest()).csr, ID)
+    await next.issue(csr, `${ID}2`)
+    expect(pca.issued).toHaveLength(3)
+  })
+
+  it('counts for nothing when it is taken up', async () => {
+    const taken: string[] = []
+    const allowance = { ...unbounded().allowance, take: async ({ name }: { name: string }) => void taken.push(name) }
+    const issuer = open({ allowance })
+    const { csr } = await certificateRequest()
+    await issuer.issue(csr, ID)
+    await issuer.issue(csr, ID)
+    expect(taken).toEqual(['orders'])
+  })
+
+  it('is the same one to ACM PCA, too, where a function ended before it could note it down', async () => {
+    const { csr } = await certificateRequest()
+    let nowMs = Date.now()
+    const clock = { now: () => nowMs }
+    await open({ clock }).issue(csr, ID)
+    nowMs += 60_000
+    await open({ clock }).issue(csr, ID)
+    await open({ clock }).issue((await certificateRequest()).csr, ID)
+    await open({ clock }).issue(csr, `${ID}2`)
+    const tokens = pca.issued.map(({ IdempotencyToken }) => IdempotencyToken)
+    expect(tokens[1]).toBe(tokens[0])
+    expect(new Set(tokens).size).toBe(3)
+  })
+})
+
 describe('a busy ACM PCA', () => {
   it('is told as throttled, so that proxies come back later', async () => {
     pca.failures.push('ThrottlingException')

@@ -32,16 +32,19 @@ afterEach(async () => {
   await rm(directory, { recursive: true })
 })
 
-/** Signs every CSR for `uri`, `lifetimeMs` long. */
+/** Signs every CSR for `uri`, `lifetimeMs` long, but for those that shall fail with a status. */
 async function standIn(uri = ORDERS, lifetimeMs = 3_600_000, names?: Parameters<typeof startStandIn>[2]) {
+  const failures: number[] = []
   const answer = async ({ body }: SeenCall) => {
+    const status = failures.shift()
+    if (status !== undefined) return { status, body: { detail: 'said by the test' } }
     const validity = { notAfter: new Date(Date.now() + lifetimeMs) }
     const chain = await ca.sign(body.csr, [{ type: 'url', value: uri }], validity)
     return { status: 200, body: { chain, trust: ca.trust } }
   }
   const server = await startStandIn(ca, answer, names)
   toClose.push(() => server.close())
-  return server
+  return { ...server, failures }
 }
 
 function client(url: string, token: string | null = joinTokenFor(ca, subject)) {
@@ -102,6 +105,17 @@ describe('the certificate client', () => {
     expect(Date.now()).toBeLessThan(endMs)
     expect(server.calls[1]).toMatchObject({ bearer: undefined, client: `URI:${ORDERS}` })
     await expect.poll(() => identity.credentials.keyPem).not.toBe(keyPem)
+  })
+
+  it('asks with the same key until it has its certificate, so that a CA that is slow makes one and no more', async () => {
+    const server = await standIn(ORDERS, 3_600_000)
+    server.failures.push(503, 503)
+    const { certificates } = client(server.url)
+    await certificates.start()
+    certificates.renewSoon()
+    await expect.poll(() => server.calls.length).toBe(4)
+    const keys = new Set(server.calls.map(({ body }) => body.csr))
+    expect([...keys]).toEqual([server.calls[2]!.body.csr, server.calls[3]!.body.csr])
   })
 
   it('falls back on the token when the saved certificate has ended', async () => {
