@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path'
 import { freshBundle } from '../bin/proxy-bundle.ts'
 
 /** The functions of the control plane on AWS: `runtime/lambda/<name>.ts`. */
-const LAMBDAS = ['api', 'dataplane', 'custom-resource', 'events', 'push']
+const LAMBDAS = ['api', 'dataplane', 'custom-resource', 'events', 'news', 'push']
 /** `package-lock.json` stands for what is under node_modules. */
 const SOURCES = ['runtime/**/*.ts', 'scripts/bundle.ts', 'package-lock.json']
 

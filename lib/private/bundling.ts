@@ -6,7 +6,7 @@ import { Code } from 'aws-cdk-lib/aws-lambda'
 import type { Construct } from 'constructs'
 
 /** The deployables of the control plane: `runtime/lambda/<name>.ts`. */
-export type LambdaBundle = 'api' | 'dataplane' | 'custom-resource' | 'events' | 'push'
+export type LambdaBundle = 'api' | 'dataplane' | 'custom-resource' | 'events' | 'news' | 'push'
 
 let folder: string | undefined
 

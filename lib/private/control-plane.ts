@@ -69,12 +69,14 @@ export class ControlPlane extends Construct {
       300,
       committing,
     )
-    const refreshing = [reading, this.table.writingReportsAndConnections(), discovering, naming, ...authority.signing]
-    this.events = this.#function('Events', 'events', 'Endpoints, names and news', 512, 60, refreshing)
+    const refreshing = [reading, this.table.writingReports(), discovering, naming, ...authority.signing]
+    this.events = this.#function('Events', 'events', 'Endpoints and names', 512, 60, refreshing)
     if (this.push !== undefined) {
-      this.push.letSend(this.events)
       const connecting = [reading, this.table.writingConnections()]
       this.push.connect(this.#function('Connections', 'push', 'Who listens for pushes', 256, 10, connecting))
+      const news = this.#function('News', 'news', 'Tells who listens', 512, 60, connecting)
+      this.push.letSend(news)
+      this.#follow(news, MeshTable.changes())
     }
     this.#listen()
   }
@@ -99,11 +101,7 @@ export class ControlPlane extends Construct {
     })
     for (const statement of statements) made.addToRolePolicy(statement.copy())
     if (statements.some(({ resources }) => resources.includes('*'))) {
-      argueWildcard(
-        made.role!,
-        '*',
-        'DiscoverInstances, and the ListStreams that CDK adds for the stream, know no single resources',
-      )
+      argueWildcard(made.role!, '*', 'DiscoverInstances knows no single resources')
     }
     return made
   }
@@ -125,11 +123,16 @@ export class ControlPlane extends Construct {
       schedule: Schedule.rate(BACKSTOP),
       targets: [target],
     })
-    this.events.addEventSource(
+    this.#follow(this.events, MeshTable.commits())
+  }
+
+  /** One line a function: what waits for Route 53, or comes again, must hold up no news. DynamoDB allows two readers a shard. */
+  #follow(follower: MeshFunction, filters: { [key: string]: unknown }[]): void {
+    follower.addEventSource(
       // CDK's class does not fit its own interface under exactOptionalPropertyTypes.
       new DynamoEventSource(this.table as ITable, {
         startingPosition: StartingPosition.LATEST,
-        filters: MeshTable.changes(),
+        filters,
         reportBatchItemFailures: true,
         // News grow old fast: proxies sync by themselves, and the backstop publishes names again.
         maxRecordAge: Duration.minutes(5),
@@ -137,6 +140,7 @@ export class ControlPlane extends Construct {
         bisectBatchOnError: true,
       }),
     )
+    argueWildcard(follower.role!, '*', 'The ListStreams that CDK adds for the stream knows no single resources')
   }
 }
 

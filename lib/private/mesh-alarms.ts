@@ -33,7 +33,7 @@ export function meshAlarms(scope: Construct, controlPlane: ControlPlane, topic: 
     watch('SyncErrors', dataPlane.metricErrors(sum), ERRORS, 'Proxies get no answer: changes and certificates wait'),
     watch('SyncThrottles', dataPlane.metricThrottles(sum), ERRORS, 'Lambda concurrency of the account is used up'),
     watch('ApiErrors', api.metricErrors(sum), ERRORS, 'The management API fails'),
-    watch('EventErrors', events.metricErrors(sum), ERRORS, 'Endpoints, names and pushes are late'),
+    watch('EventErrors', events.metricErrors(sum), ERRORS, 'Endpoints and names are late'),
     watch('TableThrottles', table.metric('ReadThrottleEvents', sum), 1, 'A partition of the table is hot'),
   ]
 }

@@ -30,14 +30,15 @@ export class MeshTable extends Table {
     })
   }
 
+  /** Of the stream's records those that tell of a commit. */
+  public static commits(): { [key: string]: unknown }[] {
+    return [withKeys(FilterRule.isEqual(HEADS_PARTITION))]
+  }
+
   /** Of the stream's records those that tell of a commit, or of changed endpoints. */
   public static changes(): { [key: string]: unknown }[] {
-    const keys = (pk: unknown, more: object = {}) =>
-      FilterCriteria.filter({ dynamodb: { Keys: { pk: { S: pk }, ...more } } })
-    return [
-      keys(FilterRule.isEqual(HEADS_PARTITION)),
-      keys(FilterRule.beginsWith(ENDPOINTS_PREFIX), { sk: { S: FilterRule.isEqual(ENDPOINTS_HEAD) } }),
-    ]
+    const head = { sk: { S: FilterRule.isEqual(ENDPOINTS_HEAD) } }
+    return [...MeshTable.commits(), withKeys(FilterRule.beginsWith(ENDPOINTS_PREFIX), head)]
   }
 
   /** To read everything. */
@@ -62,11 +63,6 @@ export class MeshTable extends Table {
     return this.#writingIn(...REPORTED_PARTITIONS)
   }
 
-  /** The same, and to forget who listens for pushes. */
-  public writingReportsAndConnections(): PolicyStatement {
-    return this.#writingIn(...REPORTED_PARTITIONS, PUSH_PARTITION)
-  }
-
   /** To write who listens for pushes, and nothing else. */
   public writingConnections(): PolicyStatement {
     return this.#writingIn(PUSH_PARTITION)
@@ -84,6 +80,10 @@ export class MeshTable extends Table {
       },
     })
   }
+}
+
+function withKeys(pk: unknown, more: object = {}): { [key: string]: unknown } {
+  return FilterCriteria.filter({ dynamodb: { Keys: { pk: { S: pk }, ...more } } })
 }
 
 const WRITES = [

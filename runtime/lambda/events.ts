@@ -4,11 +4,10 @@ import { type RefreshSummary, refreshEndpoints } from '../app/refresh-endpoints.
 import { rotateCa } from '../app/rotate-ca.ts'
 import { readEnv } from './env.ts'
 import { errorFields, log } from './log.ts'
-import { openAnnouncer } from './open-announcer.ts'
 import { openDirectory } from './open-directory.ts'
 import { openIssuer } from './open-issuer.ts'
 import { openNames } from './open-names.ts'
-import { onTableChange } from './stream.ts'
+import { publishCommitted } from './stream.ts'
 import { type TaskChange, taskOf } from './task-change.ts'
 import { wire } from './wire.ts'
 
@@ -18,7 +17,6 @@ const states = new MeshStates(store)
 const refresh = refreshEndpoints({ store, states, directory: openDirectory(wiring) })
 const rotateRoots = rotateCa({ issuer: openIssuer(wiring), clock })
 const publishNames = openNames(wiring, states)
-const { announce } = openAnnouncer(wiring)
 
 type Event = DynamoDBStreamEvent | EventBridgeEvent<string, TaskChange>
 
@@ -30,7 +28,7 @@ export async function handler(
   event: Event,
   context: Pick<Context, 'getRemainingTimeInMillis'>,
 ): Promise<DynamoDBBatchResponse | undefined> {
-  if ('Records' in event) return onTableChange({ publishNames, announce }, event.Records)
+  if ('Records' in event) return publishCommitted(publishNames, event.Records)
   if (event['detail-type'] === 'ECS Task State Change') {
     const task = taskOf(event.detail)
     if (task !== undefined) await each([async () => told(await refresh({ task }))])

@@ -2,60 +2,55 @@ import type { DynamoDBBatchResponse, DynamoDBRecord } from 'aws-lambda'
 import { ENDPOINTS_HEAD, endpointsPartition, HEADS } from '../adapters/dynamodb-table.ts'
 import { errorFields, log } from './log.ts'
 
-export interface StreamDeps {
-  readonly publishNames: (mesh: string) => Promise<void>
-  readonly announce: (mesh: string) => Promise<void>
-}
-
-/** What a batch says of one mesh. */
-interface News {
-  /** The first record of a commit: where the stream goes on when names could not be published. Undefined: endpoints alone changed. */
-  committed?: string
-}
-
 /**
- * After commits: names are published and proxies told. After a change of endpoints: proxies are told. A mesh that fails does not
- * hold up others; names are tried again, news are not, for they would be old by then.
+ * After commits: names are published. A mesh that fails does not hold up others, and comes again from its first commit on,
+ * with all that follows: so nobody else may wait in this line.
  */
-export async function onTableChange(
-  deps: StreamDeps,
+export async function publishCommitted(
+  publishNames: (mesh: string) => Promise<void>,
   records: readonly DynamoDBRecord[],
 ): Promise<DynamoDBBatchResponse> {
+  const first = new Map<string, string>()
+  for (const { dynamodb } of records) {
+    const mesh = committedMesh(dynamodb)
+    const sequence = dynamodb?.SequenceNumber
+    if (mesh !== undefined && sequence !== undefined && !first.has(mesh)) first.set(mesh, sequence)
+  }
   const failed: string[] = []
-  const works = [...newsOf(records)].flatMap(([mesh, { committed }]) => {
-    const announced = deps
-      .announce(mesh)
-      .catch((error) => log('warn', 'news not told', { mesh, ...errorFields(error) }))
-    if (committed === undefined) return [announced]
-    const published = deps.publishNames(mesh).catch((error) => {
+  const works = [...first].map(async ([mesh, sequence]) => {
+    try {
+      await publishNames(mesh)
+    } catch (error) {
       log('error', 'names not published', { mesh, ...errorFields(error) })
-      failed.push(committed)
-    })
-    return [announced, published]
+      failed.push(sequence)
+    }
   })
   await Promise.all(works)
   return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) }
 }
 
-/** By mesh. Records of anything else are nobody's business here. */
-function newsOf(records: readonly DynamoDBRecord[]): ReadonlyMap<string, News> {
-  const news = new Map<string, News>()
-  for (const { dynamodb } of records) {
-    const { pk, sk } = dynamodb?.Keys ?? {}
-    const partition = pk?.S ?? ''
-    const isCommit = partition === HEADS
-    const mesh = isCommit ? sk?.S : meshOfEndpoints(partition, sk?.S)
-    if (mesh === undefined) continue
-    const known = news.get(mesh) ?? {}
-    const sequence = dynamodb?.SequenceNumber
-    if (isCommit && known.committed === undefined && sequence !== undefined) known.committed = sequence
-    news.set(mesh, known)
-  }
-  return news
+/** After commits and changes of endpoints: proxies are told, once a mesh. Never again what failed: it would be old by then. */
+export async function announceChanges(
+  announce: (mesh: string) => Promise<void>,
+  records: readonly DynamoDBRecord[],
+): Promise<void> {
+  const changed = records.map(({ dynamodb }) => committedMesh(dynamodb) ?? meshOfEndpoints(dynamodb))
+  const works = [...new Set(changed)].map(async (mesh) => {
+    if (mesh === undefined) return
+    await announce(mesh).catch((error) => log('warn', 'news not told', { mesh, ...errorFields(error) }))
+  })
+  await Promise.all(works)
+}
+
+/** The mesh that a commit changed, if that is what an item tells. */
+function committedMesh(change: DynamoDBRecord['dynamodb']): string | undefined {
+  return change?.Keys?.pk?.S === HEADS ? change.Keys.sk?.S : undefined
 }
 
 /** The mesh whose endpoints changed, if that is what an item tells. */
-function meshOfEndpoints(partition: string, sortKey: string | undefined): string | undefined {
+function meshOfEndpoints(change: DynamoDBRecord['dynamodb']): string | undefined {
+  const partition = change?.Keys?.pk?.S ?? ''
   const prefix = endpointsPartition('')
-  return sortKey === ENDPOINTS_HEAD && partition.startsWith(prefix) ? partition.slice(prefix.length) : undefined
+  const isHead = change?.Keys?.sk?.S === ENDPOINTS_HEAD && partition.startsWith(prefix)
+  return isHead ? partition.slice(prefix.length) : undefined
 }

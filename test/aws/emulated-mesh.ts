@@ -167,7 +167,12 @@ export class EmulatedMesh implements AsyncDisposable {
       const requestContext = { routeKey, connectionId, identity: { accountId, userArn } }
       return (await connections({ requestContext })).statusCode === 200
     })
+    const { handler: news } = await import('../../runtime/lambda/news.ts')
     await this.stream.start(this.cloud.dynamo, process.env.WEFT_TABLE_NAME!, (event) => this.#events(event))
+    await this.stream.start(this.cloud.dynamo, process.env.WEFT_TABLE_NAME!, async (event) => {
+      await news(event)
+      return undefined
+    })
   }
 
   async #events(event: object): Promise<DynamoDBBatchResponse | undefined> {

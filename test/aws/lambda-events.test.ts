@@ -44,11 +44,12 @@ function apiGateway() {
   return { server, told, gone, stuck }
 }
 
-describe.skipIf(missing !== '')(`the functions for events and push, on ${title}`, () => {
+describe.skipIf(missing !== '')(`the functions for events, news and push, on ${title}`, () => {
   const gateway = apiGateway()
   let wiring: Wiring
   let cases: ReturnType<typeof managementCases>
   let push: (event: PushEvent) => Promise<{ statusCode: number }>
+  let news: (event: { Records: DynamoDBRecord[] }) => Promise<unknown>
   let events: (event: never, context: ReturnType<typeof lambdaContext>) => Promise<unknown>
   let route53: Route53Client
   let zoneId: string
@@ -77,6 +78,7 @@ describe.skipIf(missing !== '')(`the functions for events and push, on ${title}`
     cases = managementCases(wiring)
     connections = new PushConnections(wiring.client, wiring.env.table, wiring.clock)
     push = (await import('../../runtime/lambda/push.ts')).handler
+    news = (await import('../../runtime/lambda/news.ts')).handler as typeof news
     events = (await import('../../runtime/lambda/events.ts')).handler as typeof events
     const [mesh, node] = [
       { kind: 'mesh', mesh: 'shop', name: 'shop' },
@@ -137,6 +139,8 @@ describe.skipIf(missing !== '')(`the functions for events and push, on ${title}`
     gateway.gone.add('gone=')
     gateway.told.length = 0
     expect(await handle(commit('shop'))).toEqual({ batchItemFailures: [] })
+    expect(gateway.told).toEqual([])
+    await news(commit('shop'))
     expect(gateway.told).toEqual(['c1= sync'])
     expect(await names()).toEqual({ 'orders.shop.internal.': vip })
     expect(await connections.list('shop')).toEqual(['c1='])
@@ -146,7 +150,7 @@ describe.skipIf(missing !== '')(`the functions for events and push, on ${title}`
     for (const id of ['stuck=', 'c5=', 'c6=']) await connect(id, ORDERS_TASK)
     gateway.stuck.add('stuck=')
     gateway.told.length = 0
-    expect(await handle(commit('shop', 'e#shop', 'head'))).toEqual({ batchItemFailures: [] })
+    await news(commit('shop', 'e#shop', 'head'))
     expect(gateway.told.toSorted()).toEqual(['c1= sync', 'c5= sync', 'c6= sync'])
     for (const id of ['stuck=', 'c5=', 'c6=']) await connect(id, null, '$disconnect')
   })

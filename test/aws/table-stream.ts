@@ -6,14 +6,14 @@ import { EMULATED } from '../support/emulator.ts'
 
 const POLL_MS = 100
 
-/** Hands the records of a table's stream to a function, as Lambda's event source does: in order, and again what it failed. */
+/** Hands the records of a table's stream to functions, as Lambda's event source does: in order, and again what it failed. */
 export class TableStream {
   readonly #client: AwsClient
   readonly #endpoint: string
   readonly #stopped = new AbortController()
   /** Batches that the function could not be given, or did not take. */
   readonly failures: unknown[] = []
-  #pumping: Promise<void> = Promise.resolve()
+  readonly #pumping: Promise<void>[] = []
 
   constructor(endpoint: string) {
     this.#client = new AwsClient({ ...EMULATED.credentials, region: EMULATED.region, service: 'dynamodb', retries: 0 })
@@ -31,7 +31,7 @@ export class TableStream {
     const [{ ShardId }] = StreamDescription.Shards
     const from = { StreamArn, ShardId, ShardIteratorType: 'TRIM_HORIZON' }
     const { ShardIterator } = await this.#call('GetShardIterator', from)
-    this.#pumping = this.#pump(ShardIterator, handler)
+    this.#pumping.push(this.#pump(ShardIterator, handler))
   }
 
   async #pump(first: string, handler: Parameters<TableStream['start']>[2]): Promise<void> {
@@ -59,6 +59,6 @@ export class TableStream {
 
   async stop(): Promise<void> {
     this.#stopped.abort()
-    await this.#pumping
+    await Promise.all(this.#pumping)
   }
 }

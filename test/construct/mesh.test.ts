@@ -24,7 +24,7 @@ import { IMAGE } from './shop.ts'
 /** Of a mesh with nothing said. */
 const standard = meshStack().template()
 
-const FUNCTIONS = ['Api', 'Viewer', 'DataPlane', 'Resources', 'Events', 'Connections']
+const FUNCTIONS = ['Api', 'Viewer', 'DataPlane', 'Resources', 'Events', 'News', 'Connections']
 
 /** The variables of a function, with what only a deployment knows filled in. */
 function environmentOf(template: Template): Record<string, string> {
@@ -118,20 +118,23 @@ describe('the functions', () => {
     expect(Object.keys(limits).sort()).toEqual(Object.keys(known).sort())
   })
 
-  it('hear of tasks, of commits and of the clock', () => {
+  it('hear of tasks, of commits and of the clock; news wait for no names', () => {
     const template = standard
     template.hasResourceProperties('AWS::Events::Rule', {
       EventPattern: { source: ['aws.ecs'], 'detail-type': ['ECS Task State Change'] },
     })
     template.hasResourceProperties('AWS::Events::Rule', { ScheduleExpression: 'rate(5 minutes)' })
-    const keys = [
-      { pk: { S: [HEADS] } },
-      { pk: { S: [{ prefix: endpointsPartition('') }] }, sk: { S: [ENDPOINTS_HEAD] } },
-    ]
-    template.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
-      FilterCriteria: { Filters: keys.map((Keys) => ({ Pattern: JSON.stringify({ dynamodb: { Keys } }) })) },
-      FunctionResponseTypes: ['ReportBatchItemFailures'],
-    })
+    const commits = { pk: { S: [HEADS] } }
+    const endpoints = { pk: { S: [{ prefix: endpointsPartition('') }] }, sk: { S: [ENDPOINTS_HEAD] } }
+    const lines = { Events: [commits], News: [commits, endpoints] }
+    for (const [name, keys] of Object.entries(lines)) {
+      template.hasResourceProperties('AWS::Lambda::EventSourceMapping', {
+        FunctionName: { Ref: Match.stringLikeRegexp(`ControlPlane${name}[0-9A-F]{8}$`) },
+        FilterCriteria: { Filters: keys.map((Keys) => ({ Pattern: JSON.stringify({ dynamodb: { Keys } }) })) },
+        FunctionResponseTypes: ['ReportBatchItemFailures'],
+      })
+    }
+    template.resourceCountIs('AWS::Lambda::EventSourceMapping', 2)
   })
 })
 
@@ -172,7 +175,7 @@ describe('rights', () => {
 
   it('let the data plane write endpoints and roots alone: no resource, no head, and not who is who', () => {
     const reported = [endpointsPartition('*'), CA_ROOTS]
-    const written = { DataPlane: reported, Events: [...reported, PUSH], Connections: [PUSH] }
+    const written = { DataPlane: reported, Events: reported, News: [PUSH], Connections: [PUSH] }
     for (const [role, partitions] of Object.entries(written)) {
       expect(of(role).WriteTable).toBeUndefined()
       expect(of(role).WriteSomeOfTable?.Condition).toEqual({
@@ -197,8 +200,8 @@ describe('rights', () => {
     const may = (action: string) => FUNCTIONS.filter((role) => actions(role).includes(action))
     expect(may('kms:Sign')).toEqual(['DataPlane', 'Events'])
     expect(may('route53:ChangeResourceRecordSets')).toEqual(['Resources', 'Events'])
-    expect(may('execute-api:ManageConnections')).toEqual(['Events'])
-    expect(may(WRITES)).toEqual(['Api', 'DataPlane', 'Resources', 'Events', 'Connections'])
+    expect(may('execute-api:ManageConnections')).toEqual(['News'])
+    expect(may(WRITES)).toEqual(['Api', 'DataPlane', 'Resources', 'Events', 'News', 'Connections'])
   })
 
   it('keep to leaf certificates where ACM PCA signs', () => {
@@ -396,6 +399,7 @@ describe('doors', () => {
       const { mesh, template } = meshStack(props)
       expect(mesh.pushUrl).toBeUndefined()
       template().resourceCountIs('AWS::ApiGatewayV2::Api', 0)
+      template().resourceCountIs('AWS::Lambda::EventSourceMapping', 1)
     }
   })
 

@@ -36,6 +36,7 @@ const FIRST: Readonly<Record<string, (url: string) => object>> = {
     const detail = { lastStatus: 'RUNNING', taskArn: `arn:aws:ecs:us-east-1:${ACCOUNT}:task/shop/i` }
     return { source: 'aws.ecs', 'detail-type': 'ECS Task State Change', detail }
   },
+  news: () => ({ Records: [{ dynamodb: { Keys: { pk: { S: 'heads' }, sk: { S: 'shop' } }, SequenceNumber: '1' } }] }),
   push: () => {
     const identity = { accountId: ACCOUNT, userArn: ORDERS_TASK }
     return { requestContext: { routeKey: '$connect', connectionId: 'c', identity } }
