@@ -118,7 +118,10 @@ export interface ResourceStore {
     limit: number
     after?: ResourceRef | undefined
   }): Promise<readonly ChangedResource[]>
-  /** Returns the new generation. Throws MeshError `conflict` when the head moved, `not-found` as said at Change. */
+  /**
+   * Returns the new generation. Throws MeshError `conflict` when the head moved, `not-found` as said at Change, `unavailable`
+   * when it was stopped first.
+   */
   commit(input: {
     mesh: string
     expectedGeneration: number
@@ -129,6 +132,8 @@ export interface ResourceStore {
     rolledBackTo?: number
     /** Kept if and only if the commit succeeds; takes the place of another one of the same token. */
     receipt?: Receipt
+    /** Aborted when nobody waits any more. Once the call has come back, the commit is made or never will be. */
+    stopped?: AbortSignal
   }): Promise<number>
   /** The receipt of a client token in a mesh; undefined when there is none or it has expired at `nowMs`. */
   receipt(mesh: string, token: string, nowMs: number): Promise<Receipt | undefined>
@@ -270,9 +275,9 @@ export interface RoleBinding {
 export interface RoleBindings {
   /**
    * Idempotent; whoever binds last owns it. Its owner alone may give it to another subject.
-   * Throws MeshError `conflict`, naming both, when it stands for another subject.
+   * Throws MeshError `conflict`, naming both, when it stands for another subject. Not sent again once it is `stopped`.
    */
-  bind(binding: RoleBinding): Promise<void>
+  bind(binding: RoleBinding, stopped?: AbortSignal): Promise<void>
   /** Idempotent: a binding that is not there, or belongs to another subject or owner by now, stays as it is. */
   unbind(binding: RoleBinding): Promise<void>
   subjectOf(accountId: string, roleName: string): Promise<Subject | undefined>

@@ -23,7 +23,7 @@ export class MeshTable extends Table {
       billingMode: BillingMode.PAY_PER_REQUEST,
       timeToLiveAttribute: 'expires',
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      // The events function only has to know which mesh changed.
+      // Who follows it only has to know which mesh changed.
       stream: StreamViewType.KEYS_ONLY,
       removalPolicy,
       deletionProtection: removalPolicy === RemovalPolicy.RETAIN,

@@ -31,6 +31,8 @@ export interface Flip {
   /** JSON of the mesh resource; null when the commit removes it, undefined when it leaves it alone. */
   readonly record: string | null | undefined
   readonly receipt: Receipt | undefined
+  /** Aborted when it is not to happen any more. */
+  readonly stopped: AbortSignal | undefined
 }
 
 /** After this a commit under way counts as given up: far longer than any write lasts, Lambda's 15 minutes included. */
@@ -51,19 +53,24 @@ export async function prepare({ client, table }: Table, { mesh, batch }: Flip): 
 
 /**
  * Moves the head. True: it is ours, also when the answer got lost on the way and the SDK sent the flip twice. False:
- * somebody else's commit has this generation. Throws what DynamoDB says when nothing is there yet; then the flip may
- * still be under way, so nothing may be cleaned up.
+ * somebody else's commit has this generation, or it was stopped and never will be. Throws what DynamoDB says when nothing is
+ * there yet; then the flip may still be under way, so nothing may be cleaned up.
  */
 export async function flip(target: Table, move: Flip): Promise<boolean> {
   const command = flipCommand(target.table, move)
+  const { stopped } = move
   for (let attempt = 1; ; attempt++) {
     try {
-      await target.client.send(new TransactWriteItemsCommand(command))
+      stopped?.throwIfAborted()
+      await target.client.send(new TransactWriteItemsCommand(command), stopped && { abortSignal: stopped })
       return true
     } catch (error) {
+      // What was sent may be on its way for long.
+      if (stopped?.aborted) await forbid(target, move.mesh, move.batch.id)
       // What is written counts, not what was answered: a flip that got through once fails when it is sent again.
       const winner = await commitId(target, move.mesh, move.expectedGeneration + 1)
       if (winner !== undefined) return winner === move.batch.id
+      if (stopped?.aborted) return false
       const reasons = error instanceof TransactionCanceledException ? (error.CancellationReasons ?? []) : []
       if (reasons.some(({ Code }) => Code === 'ConditionalCheckFailed')) return false
       if (!isThrottling(error) || attempt === MAX_FLIPS) throw error
@@ -162,26 +169,36 @@ export async function sweep(target: Table, mesh: string): Promise<void> {
  */
 export async function discard(target: Table, mesh: string, id: string, blobs: number): Promise<void> {
   const { client, table } = target
+  if (!(await forbid(target, mesh, id))) return
   const intent = { TableName: table, Key: key(meshPartition(mesh), intentKey(id)) }
-  try {
-    await client.send(
-      new UpdateItemCommand({
-        ...intent,
-        UpdateExpression: 'SET swept = :yes',
-        ConditionExpression: 'attribute_exists(pk)',
-        ExpressionAttributeValues: { ':yes': { BOOL: true } },
-      }),
-    )
-  } catch (error) {
-    // It is gone: the commit got through after all, or another cleaner was here.
-    if ((error as Error).name === 'ConditionalCheckFailedException') return
-    throw error
-  }
   const deletes = Array.from({ length: blobs }, (_, n) => ({
     DeleteRequest: { Key: key(meshPartition(mesh), blobKey(id, n)) },
   }))
   await writeAll(client, table, deletes)
   await client.send(new DeleteItemCommand(intent))
+}
+
+/** Keeps a commit from ever flipping the head. False: its intent is gone, since it got through, or somebody has cleaned up. */
+async function forbid({ client, table }: Table, mesh: string, id: string): Promise<boolean> {
+  const mark = new UpdateItemCommand({
+    TableName: table,
+    Key: key(meshPartition(mesh), intentKey(id)),
+    UpdateExpression: 'SET swept = :yes',
+    ConditionExpression: 'attribute_exists(pk)',
+    ExpressionAttributeValues: { ':yes': { BOOL: true } },
+  })
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await client.send(mark)
+      return true
+    } catch (error) {
+      const { name } = error as Error
+      if (name === 'ConditionalCheckFailedException') return false
+      // The flip itself holds the intent at this moment.
+      if (name !== 'TransactionConflictException' || attempt === MAX_FLIPS) throw error
+      await backOff(attempt)
+    }
+  }
 }
 
 export function key(pk: string, sk: string): Item {

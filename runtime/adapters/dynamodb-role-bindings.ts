@@ -23,7 +23,7 @@ export class DynamoDbRoleBindings implements RoleBindings {
     this.#table = table
   }
 
-  async bind(binding: RoleBinding): Promise<void> {
+  async bind(binding: RoleBinding, stopped?: AbortSignal): Promise<void> {
     const { accountId, roleName, subject, owner } = binding
     const { ExpressionAttributeNames, ExpressionAttributeValues } = subjectValues(subject)
     const owned = owner === undefined ? '' : ' OR #owner = :owner'
@@ -47,7 +47,7 @@ export class DynamoDbRoleBindings implements RoleBindings {
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
     })
     try {
-      await this.#client.send(put).catch(refuseReader)
+      await this.#client.send(put, stopped && { abortSignal: stopped }).catch(refuseReader)
     } catch (error) {
       const { name, Item: holder } = error as ConditionalCheckFailedException
       if (name !== 'ConditionalCheckFailedException') throw asMeshError(error, this.#table)

@@ -24,6 +24,7 @@ import { decodePageToken, encodePageToken } from './page-token.ts'
 import {
   checkChanges,
   checkGeneration,
+  checkWanted,
   compareNames,
   conflict,
   notThere,
@@ -138,8 +139,9 @@ class DynamoDbStore implements ResourceStore {
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo, receipt } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo, receipt, stopped } = input
     checkChanges(mesh, changes)
+    checkWanted(stopped)
     if (!fitsKey(mesh)) throw new MeshError('invalid', 'The name of a mesh has at most 1,024 bytes.')
     return this.#call(async () => {
       // Old litter must not keep anybody from writing.
@@ -157,11 +159,12 @@ class DynamoDbStore implements ResourceStore {
         ...(rolledBackTo !== undefined && { rolledBackTo: { N: String(rolledBackTo) } }),
         ...addLog(batch, log),
       }
-      const move = { mesh, expectedGeneration, batch, index: root, about, record, receipt }
+      const move = { mesh, expectedGeneration, batch, index: root, about, record, receipt, stopped }
       await prepare(this, move).catch(refuseReader)
       if (await flip(this, move)) return expectedGeneration + 1
       // What can't be cleaned up now is left to the next writer.
       await discard(this, mesh, batch.id, batch.size).catch(() => {})
+      checkWanted(stopped)
       throw conflict(mesh, expectedGeneration, (await this.#head(mesh)).generation)
     })
   }

@@ -5,6 +5,7 @@ import { decodePageToken, encodePageToken } from './page-token.ts'
 import {
   checkChanges,
   checkGeneration,
+  checkWanted,
   compareNames,
   compareRefs,
   conflict,
@@ -92,8 +93,9 @@ export class MemoryStore implements ResourceStore {
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo, receipt } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo, receipt, stopped } = input
     checkChanges(mesh, changes)
+    checkWanted(stopped)
     const partition: Partition = this.#meshes.get(mesh) ?? {
       generation: 0,
       resources: new Map(),

@@ -3,7 +3,16 @@ import type { ResourceKind, ResourceRef } from '../model/reference.ts'
 import type { ChangedResource, ChangeLogEntry, Page, Receipt, ResourceStore, StoredResource } from '../ports.ts'
 import { decodePageToken, encodePageToken } from './page-token.ts'
 import { asMeshError, openDatabase } from './sqlite-database.ts'
-import { checkChanges, checkGeneration, conflict, notThere, pageSize, parentKey, refOf } from './store-rules.ts'
+import {
+  checkChanges,
+  checkGeneration,
+  checkWanted,
+  conflict,
+  notThere,
+  pageSize,
+  parentKey,
+  refOf,
+} from './store-rules.ts'
 
 /** Opens the store of a self-hosted control plane: {@link openDatabase} says what may go wrong. */
 export function openSqliteStore(path: string): ResourceStore {
@@ -138,8 +147,9 @@ class SqliteStore implements ResourceStore {
   }
 
   async commit(input: Parameters<ResourceStore['commit']>[0]): Promise<number> {
-    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo = null, receipt } = input
+    const { mesh, expectedGeneration, changes, actor, atMs, rolledBackTo = null, receipt, stopped } = input
     checkChanges(mesh, changes)
+    checkWanted(stopped)
     const generation = expectedGeneration + 1
     // The write lock comes first: a transaction that read before it wrote could fail half-way as out of date.
     return this.#transaction('BEGIN IMMEDIATE', () => {

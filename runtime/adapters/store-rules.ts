@@ -69,6 +69,15 @@ export function checkChanges(mesh: string, changes: readonly Change[]): void {
   }
 }
 
+/** Throws MeshError `unavailable` for a commit that nobody waits for any more. */
+export function checkWanted(stopped: AbortSignal | undefined): void {
+  if (stopped?.aborted !== true) return
+  throw new MeshError(
+    'unavailable',
+    'The request was given up before its change was made; nothing was changed, try again.',
+  )
+}
+
 /** Lone surrogates and NUL do not survive a UTF-8 key column: two names could become one. */
 function checkName(name: string): void {
   if (name === '' || !name.isWellFormed() || name.includes('\0')) {

@@ -16,6 +16,8 @@ export interface WriteDeps {
   readonly quotas: Quotas
   /** A fresh UUID. */
   readonly newUid: () => string
+  /** Aborted when nobody waits any more: then nothing is committed. */
+  readonly stopped?: AbortSignal
 }
 
 export function findResource({ graph }: MeshState, ref: ResourceRef): StoredResource | undefined {
@@ -73,6 +75,7 @@ export async function writeMesh(
         changes,
         atMs,
         ...(clientToken === undefined ? {} : { receipt: receiptOf(clientToken, result, atMs) }),
+        ...(deps.stopped === undefined ? {} : { stopped: deps.stopped }),
       })
       deps.states.advance(mesh, state, generation, changes)
     } catch (error) {

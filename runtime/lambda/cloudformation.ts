@@ -8,8 +8,11 @@ import { errorFields, log } from './log.ts'
 import type { Provider } from './provider.ts'
 import { describeProblems } from './resource-properties.ts'
 
-/** The provider of a resource type such as `Custom::WeftMesh`; undefined when there is none. Throws when the function can't work. */
-export type FindProvider = (type: string, owner: ArnOwner) => Provider | undefined
+/**
+ * The provider of a resource type such as `Custom::WeftMesh`, for one request; undefined when there is none. Once `stopped` is
+ * aborted, it begins no change any more. Throws when the function can't work.
+ */
+export type FindProvider = (type: string, owner: ArnOwner, stopped: AbortSignal) => Provider | undefined
 
 export type CustomResourceHandler = (
   event: CloudFormationCustomResourceEvent,
@@ -18,6 +21,8 @@ export type CustomResourceHandler = (
 
 /** Kept from a function's time for the answer, its repeats included. */
 const ANSWER_MS = 20_000
+/** Of that, for a change under way to come to its end, so that the answer says what is. */
+const SETTLE_MS = 3_000
 
 /** Answers CloudFormation whatever happens: no answer means a stack that hangs for an hour. */
 export function customResourceHandler(find: FindProvider): CustomResourceHandler {
@@ -42,13 +47,10 @@ async function answerTo(
   const oldId =
     event.RequestType === 'Create' ? `weft-failed/${LogicalResourceId}/${RequestId}` : event.PhysicalResourceId
   const timeMs = Math.max(1_000, context.getRemainingTimeInMillis() - ANSWER_MS)
-  const stop = new AbortController()
   try {
-    const late = delay(timeMs, 'late' as const, { signal: stop.signal }).catch(() => 'late' as const)
-    const outcome = await Promise.race([
-      untilSettled(() => carryOut(event, find, ownerOf(context.invokedFunctionArn)), stop.signal),
-      late,
-    ])
+    const owner = ownerOf(context.invokedFunctionArn)
+    const work = (stopped: AbortSignal) => carryOut(event, (type) => find(type, owner, stopped))
+    const outcome = await within(timeMs, (stopped) => untilSettled(() => work(stopped), stopped))
     if (outcome === 'late') {
       const Reason = `not done within ${Math.round(timeMs / 1000)} s: AWS answers too slowly, or the mesh is being written by too many at once; try again, the log of the function has more`
       return { Status: 'FAILED', Reason, PhysicalResourceId: oldId, ...ids }
@@ -62,13 +64,29 @@ async function answerTo(
     const fields = { paths, ...(isInvalid ? { code: 'invalid' } : errorFields(error)) }
     log('warn', 'custom resource refused', { requestId: RequestId, ...fields })
     return { Status: 'FAILED', Reason: reasonOf(error, RequestId), PhysicalResourceId: oldId, ...ids }
-  } finally {
-    stop.abort()
   }
 }
 
-async function carryOut(event: CloudFormationCustomResourceEvent, find: FindProvider, owner: ArnOwner) {
-  const provider = find(event.ResourceType, owner)
+/**
+ * What work comes to in its time; 'late' when it does not. Then it is stopped: what went on behind an answer that says FAILED
+ * would be left over when CloudFormation has taken everything back.
+ */
+async function within<T>(timeMs: number, work: (stopped: AbortSignal) => Promise<T>): Promise<T | 'late'> {
+  const [stop, over] = [new AbortController(), new AbortController()]
+  const late = (ms: number) => delay(ms, 'late' as const, { signal: over.signal }).catch(() => 'late' as const)
+  try {
+    const done = work(stop.signal)
+    const outcome = await Promise.race([done, late(timeMs)])
+    if (outcome !== 'late') return outcome
+    stop.abort()
+    return await Promise.race([done.catch(() => 'late' as const), late(SETTLE_MS)])
+  } finally {
+    over.abort()
+  }
+}
+
+async function carryOut(event: CloudFormationCustomResourceEvent, find: (type: string) => ReturnType<FindProvider>) {
+  const provider = find(event.ResourceType)
   if (provider === undefined) {
     if (event.RequestType === 'Delete') return undefined
     throw new MeshError(

@@ -6,11 +6,13 @@ import { MeshStates } from '../app/mesh-states.ts'
 import { renamePolicy } from '../app/rename-policy.ts'
 import { tagResource, untagResource } from '../app/tag-resource.ts'
 import { updateResource } from '../app/update-resource.ts'
+import type { WriteDeps } from '../app/write.ts'
+import type { RoleBindings } from '../ports.ts'
 import type { FindProvider } from './cloudformation.ts'
 import { openNames } from './open-names.ts'
 import { POLICY_TYPE, policyReader } from './policy-properties.ts'
 import { appMeshReader } from './resource-properties.ts'
-import { resourceProvider } from './resource-provider.ts'
+import { type ResourceProviderDeps, resourceProvider } from './resource-provider.ts'
 import { ROLE_BINDING_TYPE, roleBindingProvider } from './role-binding-provider.ts'
 import type { Wiring } from './wire.ts'
 
@@ -18,19 +20,32 @@ import type { Wiring } from './wire.ts'
 export function openProviders(wiring: Wiring): FindProvider {
   const { env, store, clock } = wiring
   const states = new MeshStates(store)
-  const write = { store, states, changes: new Changes(), clock, quotas: env.quotas, newUid: randomUUID }
-  const cases = {
-    createResource: createResource(write),
-    updateResource: updateResource(write),
-    deleteResource: deleteResource(write),
-    renamePolicy: renamePolicy(write),
-    tagResource: tagResource(write),
-    untagResource: untagResource(write),
-  }
+  const deps = { store, states, changes: new Changes(), clock, quotas: env.quotas, newUid: randomUUID }
   const publishNames = openNames(wiring, states)
-  return (type, owner) => {
-    if (type === ROLE_BINDING_TYPE) return roleBindingProvider(wiring)
+  return (type, owner, stopped) => {
+    if (type === ROLE_BINDING_TYPE) return roleBindingProvider({ store, bindings: until(stopped, wiring.bindings) })
     const reader = type === POLICY_TYPE ? policyReader : appMeshReader(type)
-    return reader && resourceProvider(reader, { cases, store, owner, publishNames })
+    return reader && resourceProvider(reader, { cases: writing({ ...deps, stopped }), store, owner, publishNames })
+  }
+}
+
+function writing(deps: WriteDeps): ResourceProviderDeps['cases'] {
+  return {
+    createResource: createResource(deps),
+    updateResource: updateResource(deps),
+    deleteResource: deleteResource(deps),
+    renamePolicy: renamePolicy(deps),
+    tagResource: tagResource(deps),
+    untagResource: untagResource(deps),
+  }
+}
+
+/** The bindings, of which none is made once a request has been given up. */
+function until(stopped: AbortSignal, bindings: RoleBindings): RoleBindings {
+  return {
+    bind: (binding) => bindings.bind(binding, stopped),
+    unbind: (binding) => bindings.unbind(binding),
+    subjectOf: (accountId, roleName) => bindings.subjectOf(accountId, roleName),
+    list: (mesh) => bindings.list(mesh),
   }
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DynamoDBClient, PutItemCommand, ScanCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -75,6 +76,40 @@ describe.skipIf(here === undefined)(`a DynamoDB store on ${title}`, () => {
     // Leaf, log and index of each of the two commits.
     expect(await keys('blob#')).toHaveLength(6)
     expect(await keys('intent#')).toEqual([])
+  })
+
+  it('keeps a commit that was stopped on its way from getting through later, and leaves nothing of it', async () => {
+    await write(open(), 'a', 0)
+    const stop = new AbortController()
+    const through = Promise.withResolvers<void>()
+    faulty.fate = async (operation): Promise<Fate> => {
+      if (operation !== 'TransactWriteItems') return 'pass'
+      stop.abort()
+      await delay(300)
+      through.resolve()
+      return 'pass'
+    }
+    const input = { mesh: 'm', expectedGeneration: 1, changes: put(node('m', 'late')), actor: 'x', atMs: 1 }
+    const late = open(faulty).commit({ ...input, stopped: stop.signal })
+    await expect(late).rejects.toMatchObject({ code: 'unavailable' })
+    await through.promise
+    await delay(200)
+    expect(await open().generation('m')).toBe(1)
+    expect(await keys('intent#')).toEqual([])
+    expect(await write(open(), 'b', 1)).toBe(2)
+  })
+
+  it('says of a commit that was stopped too late that it is made', async () => {
+    const stop = new AbortController()
+    faulty.fate = async (operation): Promise<Fate> => {
+      if (operation === 'TransactWriteItems') stop.abort()
+      // Marks come after the flip.
+      if (operation === 'UpdateItem') await delay(300)
+      return 'pass'
+    }
+    const input = { mesh: 'm', expectedGeneration: 0, changes: put(node('m', 'a')), actor: 'x', atMs: 1 }
+    expect(await open(faulty).commit({ ...input, stopped: stop.signal })).toBe(1)
+    expect(await open().generation('m')).toBe(1)
   })
 
   it('loses and doubles no write when two processes race, and readers see whole commits', async (context) => {

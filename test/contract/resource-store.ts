@@ -261,6 +261,16 @@ export function resourceStoreContract(title: string, open: () => Promise<Resourc
       expect((await store.load('other')).resources).toEqual([])
     })
 
+    it('makes no commit that nobody waits for any more', async () => {
+      await commit(put(node('m', 'a')))
+      const input = { mesh: 'm', expectedGeneration: 1, changes: put(node('m', 'b')), actor: 'x', atMs: 1 }
+      await expect(store.commit({ ...input, stopped: AbortSignal.abort() })).rejects.toMatchObject({
+        code: 'unavailable',
+      })
+      expect(await store.generation('m')).toBe(1)
+      expect(await store.commit({ ...input, stopped: new AbortController().signal })).toBe(2)
+    })
+
     it('keeps the receipt of a client token with its commit, in its mesh only, until it expires', async () => {
       const receipt = {
         token: 't',

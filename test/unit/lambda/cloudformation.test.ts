@@ -88,6 +88,22 @@ describe('the answer to CloudFormation', () => {
     expect(given).toMatchObject({ Status: 'FAILED', Reason: expect.stringContaining('not done within 1 s') })
   })
 
+  it('stops work that is late, and says that it is done when it ends well all the same', async () => {
+    let stopped: AbortSignal | undefined
+    const late = await answer((_type, _owner, signal) => {
+      stopped = signal
+      return provider(() => new Promise((resolve) => signal.addEventListener('abort', () => resolve(made))))
+    }, 21_000)
+    expect(stopped?.aborted).toBe(true)
+    expect(late.answer.Status).toBe('SUCCESS')
+    const given = await answer((_type, _owner, signal) => {
+      const end = (_: unknown, reject: (error: Error) => void) =>
+        signal.addEventListener('abort', () => reject(new MeshError('throttled', 'busy')))
+      return provider(() => new Promise(end))
+    }, 21_000)
+    expect(given.answer).toMatchObject({ Status: 'FAILED', Reason: expect.stringContaining('not done within 1 s') })
+  })
+
   it('waits for a race to be won, and for a busy table', async () => {
     const lost = new MeshError('conflict', 'always others', { cause: new MeshError('conflict', 'head moved') })
     const failures = [lost, new MeshError('throttled', 'busy'), lost]
