@@ -19,12 +19,16 @@ export interface SeenProxy {
   readonly current: string | null
   readonly rejected: { readonly revision: string; readonly problems: readonly Problem[] } | null
   readonly certificateNotAfterMs: number | null
+  readonly lastSeenMs: number
+  readonly lapsesAtMs: number
   readonly problems: readonly Problem[]
   readonly warnings: readonly Problem[]
 }
 
 /** A certificate that nobody renewed by then will not be renewed in time for people to look. */
 const CERTIFICATE_MARGIN_MS = 10 * 60_000
+/** Of the time in which a report lapses. A proxy with nothing new to say is noted after two fifths of it: this is half as much again. */
+const SILENT_AFTER = 0.6
 /** Problems told of one proxy. */
 const MAX_PROBLEMS = 3
 
@@ -70,10 +74,20 @@ function findingsOf(proxy: SeenProxy, nowMs: number): Finding[] {
     const at = new Date(certificateNotAfterMs).toISOString()
     found.push(failed(`its certificate ends at ${at} and was not renewed; its log says why`))
   }
+  const silentMs = nowMs - proxy.lastSeenMs
+  if (silentMs > SILENT_AFTER * (proxy.lapsesAtMs - proxy.lastSeenMs)) {
+    const text = `it was last heard of ${ago(silentMs)} ago: its task is gone, or does not reach the control plane; its log says why`
+    found.push({ verdict: 'warning', subject: name, text })
+  }
   for (const { message } of warnings.slice(0, MAX_PROBLEMS)) {
     found.push({ verdict: 'warning', subject: name, text: message })
   }
   return found
+}
+
+function ago(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  return seconds < 120 ? `${seconds} seconds` : `${Math.round(seconds / 60)} minutes`
 }
 
 function listed(problems: readonly Problem[]): string {

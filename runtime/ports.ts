@@ -165,6 +165,8 @@ export interface ReportedProxy extends Readonly<SyncRequest['status']> {
   readonly zone?: string
   readonly firstSeenMs: number
   readonly lastSeenMs: number
+  /** It counts as gone then, unless it is heard of before. */
+  readonly lapsesAtMs: number
 }
 
 /** Where instances of a virtual node are registered by others than their proxies. */

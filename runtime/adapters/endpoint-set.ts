@@ -110,7 +110,7 @@ export function sameInstance(a: Instance, b: Instance): boolean {
 /** A report as operators see it. */
 export function reportedProxy(
   subject: Subject,
-  { instance, status, firstSeenMs, lastSeenMs }: ProxyReport & { firstSeenMs: number; lastSeenMs: number },
+  { instance, status, ...times }: ProxyReport & Pick<ReportedProxy, 'firstSeenMs' | 'lastSeenMs' | 'lapsesAtMs'>,
 ): ReportedProxy {
   const { id, address, meshPort, version, state, metricsPort, zone } = instance
   return {
@@ -122,8 +122,9 @@ export function reportedProxy(
     state,
     ...(metricsPort === undefined ? {} : { metricsPort }),
     ...(zone === undefined ? {} : { zone }),
-    firstSeenMs,
-    lastSeenMs,
+    firstSeenMs: times.firstSeenMs,
+    lastSeenMs: times.lastSeenMs,
+    lapsesAtMs: times.lapsesAtMs,
     ...status,
   }
 }

@@ -48,6 +48,7 @@ const proxy = objectOf({
   'zone?': text,
   firstSeenMs: milliseconds,
   lastSeenMs: milliseconds,
+  lapsesAtMs: milliseconds,
   applied: nullable(text),
   rejected: nullable(objectOf({ revision: text, problems: ref('Problems') })),
   certificateNotAfterMs: nullable(milliseconds),

@@ -152,7 +152,15 @@ export function endpointDirectoryContract(name: string, open: () => Promise<Dire
       }
       expect(await directory.proxies('m')).toMatchObject([
         { ...of('g', gateway), meshPort: null, state: 'draining' },
-        { ...of('a', orders), meshPort: 15000, state: 'ready', rejected, firstSeenMs, lastSeenMs: firstSeenMs },
+        {
+          ...of('a', orders),
+          meshPort: 15000,
+          state: 'ready',
+          rejected,
+          firstSeenMs,
+          lastSeenMs: firstSeenMs,
+          lapsesAtMs: firstSeenMs + TTL,
+        },
         { ...of('b', orders), meshPort: 15000, state: 'ready', rejected: null },
       ])
       // What it says of itself counts at once.

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { onlyBehind, proxyFindings, type SeenProxy, xrayFinding } from '../../../bin/findings.ts'
 
 const NOW = Date.UTC(2026, 10, 23)
+const MINUTE = 60_000
 
 function proxy(over: Partial<SeenProxy> = {}): SeenProxy {
   return {
@@ -12,6 +13,8 @@ function proxy(over: Partial<SeenProxy> = {}): SeenProxy {
     current: 'r2',
     rejected: null,
     certificateNotAfterMs: NOW + 3_600_000,
+    lastSeenMs: NOW - 20 * MINUTE,
+    lapsesAtMs: NOW + 30 * MINUTE,
     problems: [],
     warnings: [],
     ...over,
@@ -49,6 +52,15 @@ describe('what is found of the proxies of a mesh', () => {
     const [summary, found] = proxyFindings('shop', [proxy({ instance: 'good' }), proxy(over)], NOW)
     expect(summary).toMatchObject({ verdict: 'failed', text: '1 of 2 are in sync and certified' })
     expect(found).toEqual({ verdict: 'failed', subject: 'orders (one)', text: expect.stringContaining(text) })
+  })
+  it('warns of one that is silent for longer than one and a half of its heartbeats, each two fifths of what it has to lapse', () => {
+    const silent = proxy({ lastSeenMs: NOW - 49 * MINUTE, lapsesAtMs: NOW + MINUTE })
+    const [summary, found] = proxyFindings('shop', [proxy({ instance: 'good' }), silent], NOW)
+    expect(summary).toMatchObject({ verdict: 'ok', text: '1 of 2 are in sync and certified' })
+    const text = expect.stringContaining('it was last heard of 49 minutes ago')
+    expect(found).toEqual({ verdict: 'warning', subject: 'orders (one)', text })
+    const slow = proxy({ lastSeenMs: NOW - 49 * MINUTE, lapsesAtMs: NOW + 600 * MINUTE })
+    expect(proxyFindings('shop', [slow], NOW)).toHaveLength(1)
   })
   it('leaves alone who drains, who starts, and what was refused long ago', () => {
     const fine = [
