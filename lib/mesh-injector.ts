@@ -51,9 +51,10 @@ export interface MeshInjectorProps {
  * its task role, and its ECS service becomes a member of the mesh. What has a sidecar already is left alone.
  *
  * Tags say the rest, all of them optional: `weft:node` (name; default: from the construct's id), `weft:port` (default: the
- * one port that the containers declare), `weft:protocol` (`http`, `http2`, `grpc`, `tcp`), `weft:backends` (names of
- * virtual services, separated by spaces), `weft:outbound-proxy` (`enabled` where the app calls through `HTTP_PROXY` only, so that
- * a backend may have its port). `weft:inject=disabled` keeps a task definition out, whatever the selector.
+ * one port that the containers declare; `none` where the app only calls), `weft:protocol` (`http`, `http2`, `grpc`, `tcp`),
+ * `weft:backends` (names of virtual services, separated by spaces), `weft:outbound-proxy` (`enabled` where the app calls through
+ * `HTTP_PROXY` only, so that a backend may have its port). `weft:inject=disabled` keeps a task definition out, whatever the
+ * selector.
  * A `Stage` needs an injector of its own, since no aspect looks into it from outside.
  */
 export class MeshInjector implements IAspect {

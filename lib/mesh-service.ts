@@ -4,7 +4,7 @@ import { Connections, type IConnectable, Port, SecurityGroup } from 'aws-cdk-lib
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import type { IGrantable, IPrincipal } from 'aws-cdk-lib/aws-iam'
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs'
-import type { Construct } from 'constructs'
+import type { Construct, IDependable } from 'constructs'
 import { INBOUND_PORT, SCRAPE_PORT } from '../runtime/model/proxy-ports.ts'
 import type { EcsServiceOptions } from './ecs-service-options.ts'
 import type { IMesh } from './mesh.ts'
@@ -30,8 +30,11 @@ import { type IVirtualService, VirtualService } from './virtual-service.ts'
 
 export interface MeshServiceProps extends EcsServiceOptions {
   readonly mesh: IMesh
-  /** Where the app listens. */
-  readonly port: number
+  /**
+   * Where the app listens.
+   * @default - nowhere: it only calls, as workers of queues do. It has no virtual service and no Cloud Map service then.
+   */
+  readonly port?: number
   /**
    * The app: one of `taskDefinition`, `image` and `service`. Its network mode must be AWS_VPC, and its task role no other
    * service's: the role is who the task is.
@@ -146,12 +149,12 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
   /** The container `weft`. */
   public readonly sidecar: ecs.ContainerDefinition
   public readonly virtualNode: VirtualNode
-  public readonly virtualService: VirtualService
   /** The mesh port; others than members of the mesh have no use for it. */
   public readonly connections: Connections
   /** The task role. */
   public readonly grantPrincipal: IPrincipal
   #authorization: MeshPolicy | undefined
+  readonly #virtualService: VirtualService | undefined
   readonly #allowed: { virtualNode?: string; virtualGateway?: string }[] = []
 
   public constructor(scope: Construct, id: string, props: MeshServiceProps) {
@@ -160,27 +163,37 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     const { mesh, port } = props
     this.mesh = mesh
     const name = nameOf(this, 'serviceName', props.serviceName)
-    checkPort(this, 'port', port)
+    if (port === undefined) this.#checkUncalled(props)
+    else checkPort(this, 'port', port)
     this.taskDefinition = this.#taskDefinition(props)
     this.grantPrincipal = this.taskDefinition.taskRole.grantPrincipal
     this.virtualNode = this.#makeVirtualNode(name, props)
-    this.virtualService = this.#makeVirtualService(name, props)
+    if (port !== undefined) this.#virtualService = this.#makeVirtualService(name, port, props)
     const binding = new RoleBinding(this, 'RoleBinding', {
       mesh,
       taskRole: this.taskDefinition.taskRole,
       virtualNodeName: name,
       after: this.virtualNode.virtualNodeResource,
     })
-    this.sidecar = addSidecar(this.taskDefinition, { ...props.sidecar, mesh, virtualNodeName: name })
+    const selfRegisters = port === undefined
+    this.sidecar = addSidecar(this.taskDefinition, { ...props.sidecar, mesh, virtualNodeName: name, selfRegisters })
     const securityGroup = this.#securityGroup(props)
     this.connections = new Connections({ securityGroups: [securityGroup], defaultPort: Port.tcp(INBOUND_PORT) })
     this.service = this.#makeService(props, securityGroup)
-    registerInCloudMap(this.service, mesh, name)
+    if (port !== undefined) registerInCloudMap(this.service, mesh, name)
     // A task that starts before the mesh knows it would wait, and count as failed.
-    this.service.node.addDependency(this.virtualNode, binding, this.virtualService)
+    this.service.node.addDependency(...this.#parts(), binding)
     if (props.usesOutboundProxy !== true)
       this.node.addValidation({ validate: () => portClashes(this.virtualNode, this.taskDefinition) })
-    this.#warnOfOtherPort(port)
+    if (port !== undefined) this.#warnOfOtherPort(port)
+  }
+
+  /**
+   * What others call.
+   * @throws Error when the app listens nowhere.
+   */
+  public get virtualService(): VirtualService {
+    return this.#checkCalled()
   }
 
   public get virtualNodeName(): string {
@@ -234,9 +247,10 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
 
   /**
    * Lets these callers in, and from the first call on nobody else of the mesh.
-   * @throws Error when one is in another mesh.
+   * @throws Error when one is in another mesh, or this app listens nowhere.
    */
   public allowFrom(...callers: IMeshCaller[]): void {
+    this.#checkCalled()
     for (const { mesh, meshCaller } of callers) {
       if (isSameMesh(mesh, this.mesh)) continue
       throw new Error(
@@ -276,10 +290,24 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
           ? PolicyTarget.virtualNode(this.virtualNodeName)
           : PolicyTarget.virtualService(this.virtualServiceName)),
     })
-    policy.node.addDependency(this.virtualNode, this.virtualService)
+    policy.node.addDependency(...this.#parts())
     // Nobody is let in before a policy says otherwise.
     this.service.node.addDependency(policy)
     return policy
+  }
+
+  #parts(): readonly IDependable[] {
+    return this.#virtualService === undefined ? [this.virtualNode] : [this.virtualNode, this.#virtualService]
+  }
+
+  #checkCalled(): VirtualService {
+    if (this.#virtualService !== undefined) return this.#virtualService
+    throw new Error(`${this.node.path} listens nowhere, so nobody can call it; set port`)
+  }
+
+  /** What only has a meaning for those who call it. */
+  #checkUncalled({ protocol, virtualServicePort, healthCheck }: MeshServiceProps): void {
+    if ([protocol, virtualServicePort, healthCheck].some((given) => given !== undefined)) this.#checkCalled()
   }
 
   #taskDefinition(props: MeshServiceProps): ecs.TaskDefinition {
@@ -299,7 +327,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     })
     taskDefinition.addContainer('app', {
       image: props.image,
-      portMappings: [{ containerPort: props.port }],
+      ...(props.port === undefined ? {} : { portMappings: [{ containerPort: props.port }] }),
       logging: ecs.LogDrivers.awsLogs({ logGroup, streamPrefix: 'app' }),
       ...(props.environment === undefined ? {} : { environment: props.environment }),
     })
@@ -311,7 +339,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     return new VirtualNode(this, 'VirtualNode', {
       mesh,
       virtualNodeName,
-      port,
+      ...(port === undefined ? { registersItself: true } : { port }),
       ...(protocol === undefined ? {} : { protocol }),
       ...(healthCheck === undefined ? {} : { healthCheck }),
       ...(backends === undefined ? {} : { backends }),
@@ -320,7 +348,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     })
   }
 
-  #makeVirtualService(serviceName: string, { mesh, port, virtualServicePort }: MeshServiceProps): VirtualService {
+  #makeVirtualService(serviceName: string, port: number, { mesh, virtualServicePort }: MeshServiceProps) {
     const { protocol } = this.virtualNode
     const chosen = virtualServicePort ?? (protocol === MeshProtocol.TCP ? port : undefined)
     return new VirtualService(this, 'VirtualService', {
@@ -333,13 +361,15 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
   }
 
   /** Admits members of the mesh on the mesh port, scrapers on theirs, and nobody on the app's. */
-  #securityGroup({ mesh, scrapeFrom = [] }: MeshServiceProps): SecurityGroup {
+  #securityGroup({ mesh, port, scrapeFrom = [] }: MeshServiceProps): SecurityGroup {
     const group = new SecurityGroup(this, 'SecurityGroup', {
       vpc: mesh.vpc,
       description: `Tasks of ${this.virtualNodeName} in the mesh`,
       allowAllOutbound: true,
     })
-    group.addIngressRule(mesh.memberSecurityGroup, Port.tcp(INBOUND_PORT), 'mTLS from members of the mesh')
+    if (port !== undefined) {
+      group.addIngressRule(mesh.memberSecurityGroup, Port.tcp(INBOUND_PORT), 'mTLS from members of the mesh')
+    }
     for (const scraper of scrapeFrom) group.connections.allowFrom(scraper, Port.tcp(SCRAPE_PORT), 'Metrics')
     return group
   }

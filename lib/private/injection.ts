@@ -1,7 +1,7 @@
 import { Annotations, Stage } from 'aws-cdk-lib'
 import { Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
-import { Construct } from 'constructs'
+import { Construct, type IDependable } from 'constructs'
 import { INBOUND_PORT } from '../../runtime/model/proxy-ports.ts'
 import type { IMesh } from '../mesh.ts'
 import { MeshProtocol } from '../protocol.ts'
@@ -38,9 +38,11 @@ export function inject(taskDefinition: ecs.TaskDefinition, { mesh, accessLogs, s
   const given = tags.get('weft:node')
   const backendNames = (tags.get('weft:backends') ?? '').split(/\s+/).filter((backend) => backend !== '')
   const scope = new Construct(taskDefinition, 'WeftNode')
+  // Whom nobody calls is registered by nobody, as what runs without an ECS service.
+  const selfRegisters = service === undefined || port === undefined
   const node = new VirtualNode(scope, meaningfulId(taskDefinition), {
     mesh,
-    port,
+    ...(port === undefined ? { registersItself: true } : { port }),
     protocol,
     accessLogs,
     backendNames,
@@ -50,20 +52,12 @@ export function inject(taskDefinition: ecs.TaskDefinition, { mesh, accessLogs, s
     node.node.addValidation({ validate: () => portClashes(node, taskDefinition, CLASH_REMEDY) })
   }
   const name = node.virtualNodeName
-  const virtualService = new VirtualService(scope, 'VirtualService', {
-    mesh,
-    serviceName: name,
-    protocol,
-    defaultTarget: node,
-    ...(protocol === MeshProtocol.TCP ? { port } : {}),
-  })
   const { taskRole } = taskDefinition
   const after = node.virtualNodeResource
   const binding = new RoleBinding(scope, 'RoleBinding', { mesh, taskRole, virtualNodeName: name, after })
-  // Without an ECS service nobody else registers the task.
-  const environment = service === undefined ? { WEFT_SELF_REGISTER: 'on', ...sidecar.environment } : sidecar.environment
-  const options = environment === undefined ? sidecar : { ...sidecar, environment }
-  addSidecar(taskDefinition, { ...options, mesh, virtualNodeName: name })
+  const parts: IDependable[] = [node, binding]
+  if (port !== undefined) parts.push(virtualServiceOf(scope, node, port))
+  addSidecar(taskDefinition, { ...sidecar, mesh, virtualNodeName: name, selfRegisters })
   if (service === undefined) {
     Annotations.of(taskDefinition).addWarningV2(
       'weft-mesh:injected-without-service',
@@ -76,10 +70,23 @@ export function inject(taskDefinition: ecs.TaskDefinition, { mesh, accessLogs, s
     description: `Tasks of ${name} in the mesh`,
     allowAllOutbound: true,
   })
-  securityGroup.addIngressRule(mesh.memberSecurityGroup, Port.tcp(INBOUND_PORT), 'mTLS from members of the mesh')
+  if (port !== undefined) {
+    securityGroup.addIngressRule(mesh.memberSecurityGroup, Port.tcp(INBOUND_PORT), 'mTLS from members of the mesh')
+  }
   joinMesh(service, mesh, securityGroup)
-  registerInCloudMap(service, mesh, name)
-  service.node.addDependency(node, binding, virtualService)
+  if (port !== undefined) registerInCloudMap(service, mesh, name)
+  service.node.addDependency(...parts)
+}
+
+function virtualServiceOf(scope: Construct, node: VirtualNode, port: number): VirtualService {
+  const { mesh, protocol, virtualNodeName: serviceName } = node
+  return new VirtualService(scope, 'VirtualService', {
+    mesh,
+    serviceName,
+    protocol,
+    defaultTarget: node,
+    ...(protocol === MeshProtocol.TCP ? { port } : {}),
+  })
 }
 
 function protocolOf(given: string): MeshProtocol {
@@ -89,17 +96,21 @@ function protocolOf(given: string): MeshProtocol {
   throw new Error(`the tag weft:protocol is ${JSON.stringify(given)}; use one of ${known}`)
 }
 
-function portOf(taskDefinition: ecs.TaskDefinition, given: string | undefined): number {
+/** Undefined where the app only calls. */
+function portOf(taskDefinition: ecs.TaskDefinition, given: string | undefined): number | undefined {
+  if (given === 'none') return undefined
   if (given !== undefined) {
     if (/^[1-9]\d{0,4}$/.test(given)) return Number(given)
-    throw new Error(`the tag weft:port is ${JSON.stringify(given)}; use a port from 1 to 65535`)
+    throw new Error(
+      `the tag weft:port is ${JSON.stringify(given)}; use a port from 1 to 65535, or none where the app only calls`,
+    )
   }
   const ports = [...new Set(appPortsOf(taskDefinition).map(({ port }) => port))]
   if (ports.length === 1) return ports[0]!
   const declared = ports.length === 0 ? 'the containers declare no port' : `the containers declare ${ports.join(', ')}`
   throw new Error(
     `${declared}, so it is not known where the app listens; say it by Tags.of(taskDefinition).add('weft:port', '8080')` +
-      (ports.length === 0 ? ' or by portMappings of its container' : ''),
+      (ports.length === 0 ? " or by portMappings of its container, or say 'none' where it only calls" : ''),
   )
 }
 
