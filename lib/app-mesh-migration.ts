@@ -25,6 +25,7 @@ export class MigrationPhase {
   }
 }
 
+/** How far a migration goes, and what its sidecars and apps are given. */
 export interface AppMeshMigrationProps {
   /** @default MigrationPhase.TAKE_OVER */
   readonly phase?: MigrationPhase

@@ -58,6 +58,7 @@ export class PathRewrite {
 
 /** Which requests from outside go to which virtual service. */
 export interface GatewayRouteOptions {
+  /** The virtual service that answers. */
   readonly target: IVirtualService
   /**
    * Which of the target's ports, where it has several.
@@ -89,13 +90,17 @@ export interface GatewayRouteOptions {
   readonly gatewayRouteName?: string
 }
 
+/** A gateway route, and the gateway that it is on. */
 export interface GatewayRouteProps extends GatewayRouteOptions {
+  /** The gateway that it is on. */
   readonly gateway: MeshGateway
 }
 
 /** A route of a virtual gateway. `MeshGateway.route` makes one. */
 export class GatewayRoute extends Resource {
+  /** Its name, unique among those of the gateway. */
   public readonly gatewayRouteName: string
+  /** `Custom::WeftGatewayRoute`, with the properties of App Mesh's; takes overrides. */
   public readonly gatewayRouteResource: CfnGatewayRoute
   readonly #options: GatewayRouteOptions
   readonly #match: RouteMatch

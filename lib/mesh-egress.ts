@@ -13,6 +13,7 @@ import { dnsNode, EgressHost, OutsideHost } from './private/egress-host.ts'
 import { checkMesh, checkPort, nameOf } from './private/naming.ts'
 import type { IVirtualService } from './virtual-service.ts'
 
+/** The gateway of a way out: where members reach it, whom it trusts outside, and how it runs. */
 export interface MeshEgressProps extends GatewayOptions {
   /**
    * Where members of the mesh reach the gateway.
@@ -51,6 +52,7 @@ const PUBLIC_AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt'
  * the hosts see the addresses of the gateway's subnets (a NAT gateway's). HTTP only; the gateway encrypts on the way out.
  */
 export class MeshEgress extends Resource implements IConnectable, IGrantable {
+  /** The mesh whose members go out by it. */
   public readonly mesh: IMesh
   /** What it is made of: ECS service, task definition, virtual gateway. */
   public readonly gateway: MeshGateway

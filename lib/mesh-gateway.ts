@@ -85,6 +85,7 @@ export interface TlsPassthroughOptions {
 
 /** A port of a gateway. */
 export interface GatewayListener {
+  /** Where the gateway listens, 1 to 65535; below 1024, too. */
   readonly port: number
   /** @default MeshProtocol.HTTP */
   readonly protocol?: MeshProtocol
@@ -128,6 +129,7 @@ export interface GatewayOptions extends EcsServiceOptions {
   readonly sidecar?: SidecarOptions
 }
 
+/** The listeners of a way in, their certificates, and the load balancer before them. */
 export interface MeshGatewayProps extends GatewayOptions {
   /** @default - HTTP on port 8080 */
   readonly listeners?: GatewayListener[]
@@ -148,10 +150,14 @@ export class MeshGateway extends Resource implements IMeshCaller, IConnectable, 
   }
 
   public readonly mesh: IMesh
+  /** Its name, unique among the virtual gateways of the mesh. */
   public readonly virtualGatewayName: string
   public readonly meshCaller: MeshCaller
+  /** `Custom::WeftVirtualGateway`, with the properties of App Mesh's; takes overrides. */
   public readonly virtualGatewayResource: CfnVirtualGateway
+  /** Its tasks, as ECS has them. */
   public readonly service: ecs.BaseService
+  /** The proxy, and nothing beside it. */
   public readonly taskDefinition: ecs.FargateTaskDefinition
   /** The container `weft`. */
   public readonly sidecar: ecs.ContainerDefinition

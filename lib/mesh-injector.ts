@@ -33,6 +33,7 @@ export class InjectionSelector {
   }
 }
 
+/** What is injected, and how its sidecars run. */
 export interface MeshInjectorProps {
   /** @default InjectionSelector.tagged('weft:inject', 'enabled') */
   readonly selector?: InjectionSelector

@@ -28,7 +28,9 @@ import {
 } from './virtual-node.ts'
 import { type IVirtualService, VirtualService } from './virtual-service.ts'
 
+/** The app of a mesh service, how others call it, whom it calls, and the ECS service that runs it. */
 export interface MeshServiceProps extends EcsServiceOptions {
+  /** The mesh that it joins; in the same account and region. */
   readonly mesh: IMesh
   /**
    * Where the app listens.
@@ -120,6 +122,7 @@ export interface IMeshService extends IVirtualNode, IVirtualService {}
 
 /** A mesh service of another app. */
 export interface MeshServiceAttributes {
+  /** The mesh that it is in. */
   readonly mesh: IMesh
   /** Name of its virtual node and first label of its host name. */
   readonly serviceName: string
@@ -145,9 +148,11 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
   public readonly mesh: IMesh
   /** As ECS has it. */
   public readonly service: ecs.BaseService
+  /** The app and its sidecar. */
   public readonly taskDefinition: ecs.TaskDefinition
   /** The container `weft`. */
   public readonly sidecar: ecs.ContainerDefinition
+  /** What routes send to. */
   public readonly virtualNode: VirtualNode
   /** The mesh port; others than members of the mesh have no use for it. */
   public readonly connections: Connections

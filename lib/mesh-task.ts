@@ -15,7 +15,9 @@ import type { SidecarOptions } from './sidecar-options.ts'
 import { type IVirtualNode, type MeshCaller, VirtualNode } from './virtual-node.ts'
 import type { IVirtualService } from './virtual-service.ts'
 
+/** The app of a task without an ECS service, and whom it calls. */
 export interface MeshTaskProps {
+  /** The mesh that it joins; in the same account and region. */
   readonly mesh: IMesh
   /** The app. Its network mode must be AWS_VPC, and its task role nobody else's: the role is who the task is. */
   readonly taskDefinition: ecs.TaskDefinition
@@ -62,10 +64,13 @@ export interface MeshTaskProps {
  */
 export class MeshTask extends Resource implements IVirtualNode, IConnectable, IGrantable {
   public readonly mesh: IMesh
+  /** The app and its sidecar; start this one. */
   public readonly taskDefinition: ecs.TaskDefinition
   /** The container `weft`. */
   public readonly sidecar: ecs.ContainerDefinition
+  /** Whom the task is in the mesh. */
   public readonly virtualNode: VirtualNode
+  /** The mesh port; nobody is let in on it unless the app listens. */
   public readonly connections: Connections
   /** The task role. */
   public readonly grantPrincipal: IPrincipal

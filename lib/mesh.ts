@@ -33,7 +33,10 @@ export interface IMesh extends IResource {
   readonly meshArn: string
   /** Where the mesh's tasks run. */
   readonly vpc: IVpc
-  /** First part of the workloads' SPIFFE IDs. Undefined: `zoneName`. */
+  /**
+   * First part of the workloads' SPIFFE IDs.
+   * @default - `zoneName`
+   */
   readonly trustDomain?: string
   /** Cloud Map namespace: one service with A records for each virtual node. */
   readonly namespace: IPrivateDnsNamespace
@@ -43,13 +46,19 @@ export interface IMesh extends IResource {
   readonly dataPlaneUrl: string
   /** The management API (App Mesh's and Weft's own). */
   readonly apiUrl: string
-  /** Where sidecars listen for "sync now" (`wss://...`): `WEFT_PUSH_URL`. Undefined when push is turned off. */
+  /**
+   * Where sidecars listen for "sync now" (`wss://...`): `WEFT_PUSH_URL`.
+   * @default - push is turned off
+   */
   readonly pushUrl?: string
   /** Provider of the custom resources (`Custom::Weft...`). */
   readonly serviceToken: string
   /** Members of the mesh: who has this group may call others on the mesh port. */
   readonly memberSecurityGroup: ISecurityGroup
-  /** What proxies trace that say nothing of their own. Undefined: nothing. */
+  /**
+   * What proxies trace that say nothing of their own.
+   * @default - nothing
+   */
   readonly tracing?: Tracing
   /** Lets a task role sync, get its certificate and listen for pushes. */
   grantDataPlane(grantee: IGrantable): Grant
@@ -61,18 +70,25 @@ export interface IMesh extends IResource {
 
 /** Makes up a mesh of elsewhere, such as of another app; take what its stack put out. */
 export interface MeshAttributes {
+  /** Name of the mesh, as in ARNs and SPIFFE IDs. */
   readonly meshName: string
+  /** Where the mesh's tasks run. */
   readonly vpc: IVpc
+  /** Cloud Map namespace of the virtual nodes (`Mesh.namespace`). */
   readonly namespace: IPrivateDnsNamespace
   /** @default `<mesh>.internal` */
   readonly zoneName?: string
   /** @default - `zoneName` */
   readonly trustDomain?: string
+  /** Where sidecars sync (`Mesh.dataPlaneUrl`). */
   readonly dataPlaneUrl: string
+  /** The management API (`Mesh.apiUrl`). */
   readonly apiUrl: string
   /** @default - proxies get no pushes; they sync at their interval */
   readonly pushUrl?: string
+  /** ARN of the function behind the custom resources (`Mesh.serviceToken`). */
   readonly serviceToken: string
+  /** The group that all members have (`Mesh.memberSecurityGroup`). */
   readonly memberSecurityGroup: ISecurityGroup
   /** Behind `dataPlaneUrl`. @default - `grantDataPlane` grants nothing, unless there is a private API */
   readonly dataPlaneFunctionArn?: string

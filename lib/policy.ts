@@ -14,10 +14,12 @@ export class PolicyTarget {
     return new PolicyTarget('mesh', mesh.meshName)
   }
 
+  /** One virtual node: what its own sidecar does, as with `authorization`. */
   public static virtualNode(virtualNodeName: string): PolicyTarget {
     return new PolicyTarget('virtual-node', virtualNodeName)
   }
 
+  /** One virtual gateway. */
   public static virtualGateway(virtualGatewayName: string): PolicyTarget {
     return new PolicyTarget('virtual-gateway', virtualGatewayName)
   }
@@ -27,6 +29,7 @@ export class PolicyTarget {
     return new PolicyTarget('virtual-service', virtualServiceName)
   }
 
+  /** One route of a virtual router. */
   public static route(virtualRouterName: string, routeName: string): PolicyTarget {
     return new PolicyTarget('route', `${virtualRouterName}/${routeName}`)
   }
@@ -42,6 +45,7 @@ export class PolicyTarget {
   }
 }
 
+/** What may be said of a policy that a method such as `MeshService.policy` makes. */
 export interface PolicyOptions {
   /** @default - what the method that makes the policy stands for */
   readonly target?: PolicyTarget
@@ -54,12 +58,14 @@ export interface PolicyOptions {
   readonly shadow?: boolean
 }
 
+/** What a policy says, and of what. */
 export interface MeshPolicyProps {
   readonly mesh: IMesh
   /** `authorization`, `retry`, `timeout` ... */
   readonly policyKind: string
   /** @default - the construct's id in kebab case */
   readonly policyName?: string
+  /** What it is attached to; a target has one policy of a kind. */
   readonly target: PolicyTarget
   /** As the API has it, in camelCase: `{ maxRetries: 2 }`. */
   readonly spec: { [key: string]: unknown }
@@ -69,7 +75,9 @@ export interface MeshPolicyProps {
 
 /** What App Mesh never had, attached to one of its resources. */
 export class MeshPolicy extends Resource {
+  /** Its name, unique among the policies of its kind in the mesh. */
   public readonly policyName: string
+  /** `Custom::WeftPolicy`; takes overrides. */
   public readonly policyResource: CfnResource
 
   public constructor(scope: Construct, id: string, props: MeshPolicyProps) {

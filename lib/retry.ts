@@ -12,10 +12,15 @@ export class RetryEvent {
   public static readonly STREAM_ERROR = new RetryEvent('http', 'stream-error')
   /** No connection. */
   public static readonly CONNECTION_ERROR = new RetryEvent('tcp', 'connection-error')
+  /** gRPC status 1, CANCELLED. */
   public static readonly GRPC_CANCELLED = new RetryEvent('grpc', 'cancelled')
+  /** gRPC status 4, DEADLINE_EXCEEDED. */
   public static readonly GRPC_DEADLINE_EXCEEDED = new RetryEvent('grpc', 'deadline-exceeded')
+  /** gRPC status 13, INTERNAL. */
   public static readonly GRPC_INTERNAL = new RetryEvent('grpc', 'internal')
+  /** gRPC status 8, RESOURCE_EXHAUSTED. */
   public static readonly GRPC_RESOURCE_EXHAUSTED = new RetryEvent('grpc', 'resource-exhausted')
+  /** gRPC status 14, UNAVAILABLE. */
   public static readonly GRPC_UNAVAILABLE = new RetryEvent('grpc', 'unavailable')
 
   /** `http`, `tcp` or `grpc`: in which list App Mesh has it. */

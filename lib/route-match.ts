@@ -7,14 +7,17 @@ export class HeaderMatch {
     return new HeaderMatch(name, {}, false)
   }
 
+  /** The value is this one, case counting. */
   public static exact(name: string, value: string): HeaderMatch {
     return new HeaderMatch(name, { exact: value }, false)
   }
 
+  /** The value begins so, case counting. */
   public static startsWith(name: string, prefix: string): HeaderMatch {
     return new HeaderMatch(name, { prefix }, false)
   }
 
+  /** The value ends so, case counting. */
   public static endsWith(name: string, suffix: string): HeaderMatch {
     return new HeaderMatch(name, { suffix }, false)
   }
@@ -57,10 +60,12 @@ export class HeaderMatch {
 
 /** A condition on a query parameter. */
 export class QueryMatch {
+  /** The parameter is there, with or without a value. */
   public static present(name: string): QueryMatch {
     return new QueryMatch(name, undefined)
   }
 
+  /** The value is this one, case counting. */
   public static exact(name: string, value: string): QueryMatch {
     return new QueryMatch(name, value)
   }
@@ -92,6 +97,7 @@ export interface RouteConditions {
   readonly queryParameters?: QueryMatch[]
 }
 
+/** What a route asks of a gRPC call; all must hold. */
 export interface GrpcConditions {
   /**
    * Full name of the service, such as `shop.Orders`.
@@ -109,6 +115,7 @@ export interface GrpcConditions {
 
 /** A match in common terms, to compare matches with one another. */
 export interface MatchShape {
+  /** How the path is compared, and with what. */
   readonly path: { readonly kind: 'exact' | 'prefix' | 'regex'; readonly value: string }
   /** Everything else that must hold, each in one string. */
   readonly conditions: string[]

@@ -29,6 +29,7 @@ export interface TimeoutOptions {
 
 /** A part of the requests of a route. */
 export interface WeightedTarget {
+  /** Whose instances get this part of the requests. */
   readonly target: IVirtualNode
   /** In percent, 0 to 100. Those of one route add up to 100. */
   readonly weight: number
@@ -72,14 +73,18 @@ export interface RouteOptions {
   readonly routeName?: string
 }
 
+/** A route, and the router that it is on. */
 export interface RouteProps extends RouteOptions {
+  /** The router that it is on. */
   readonly router: VirtualRouter
 }
 
 /** A route of a virtual router. `VirtualRouter.route` makes one. */
 export class Route extends Resource {
+  /** Its name, unique among those of the router. */
   public readonly routeName: string
   public readonly router: VirtualRouter
+  /** `Custom::WeftRoute`, with the properties of App Mesh's; takes overrides. */
   public readonly routeResource: CfnRoute
   readonly #options: RouteOptions
   readonly #match: RouteMatch

@@ -18,14 +18,20 @@ export interface MeshCaller {
 
 /** Somebody in the mesh who calls virtual services: a virtual node or a virtual gateway. */
 export interface IMeshCaller {
+  /** The mesh that it is in. */
   readonly mesh: IMesh
+  /** Its name as `authorization` policies have it. */
   readonly meshCaller: MeshCaller
 }
 
 /** The instances of one version of an app: where routes send to. */
 export interface IVirtualNode extends IMeshCaller {
+  /** Its name, unique among the virtual nodes of the mesh. */
   readonly virtualNodeName: string
-  /** What a route to the node waits for; undefined when the node is no part of this app. */
+  /**
+   * What a route to the node waits for.
+   * @default - the node is no part of this app
+   */
   readonly virtualNodeResource?: CfnVirtualNode
 }
 
@@ -60,7 +66,9 @@ export interface NodeHealthCheck {
   readonly unhealthyThreshold?: number
 }
 
+/** Where the instances of an app are found, where they listen, and whom they call. */
 export interface VirtualNodeProps {
+  /** The mesh that it joins; in the same account and region. */
   readonly mesh: IMesh
   /**
    * Also the name of its Cloud Map service.
@@ -117,6 +125,7 @@ export class VirtualNode extends Resource implements IVirtualNode {
   public readonly virtualNodeResource: CfnVirtualNode
   /** Undefined when nobody calls it. */
   public readonly port?: number
+  /** What the app speaks. */
   public readonly protocol: MeshProtocol
   readonly #backends: IVirtualService[] = []
   readonly #backendNames: string[] = []

@@ -13,7 +13,9 @@ import type { IVirtualNode } from './virtual-node.ts'
 /** Port of a virtual service that speaks HTTP in any version, whatever the app's port is. */
 export const HTTP_PORT = 80
 
+/** The port of a router, and where requests go that no route of it takes. */
 export interface VirtualRouterProps {
+  /** The mesh that it is in; of the same account and region. */
   readonly mesh: IMesh
   /** @default - the construct's id in kebab case */
   readonly virtualRouterName?: string
@@ -33,10 +35,15 @@ export interface VirtualRouterProps {
 
 /** Chooses the version of an app for each request. A route named `default` takes what no other one does. */
 export class VirtualRouter extends Resource {
+  /** The mesh that it is in. */
   public readonly mesh: IMesh
+  /** Its name, unique among the virtual routers of the mesh. */
   public readonly virtualRouterName: string
+  /** Port of its virtual services. */
   public readonly port: number
+  /** What it routes: all its routes and their targets speak it. */
   public readonly protocol: MeshProtocol
+  /** `Custom::WeftVirtualRouter`, with the properties of App Mesh's; takes overrides. */
   public readonly virtualRouterResource: CfnVirtualRouter
   readonly #routes: Route[] = []
   #default: Route | undefined

@@ -10,19 +10,27 @@ import { HTTP_PORT, VirtualRouter } from './virtual-router.ts'
 
 /** What apps call by name. */
 export interface IVirtualService {
+  /** The mesh that it is in. */
   readonly mesh: IMesh
   /** The full host name, such as `orders.shop.internal`. */
   readonly virtualServiceName: string
   /** Where it answers. */
   readonly virtualServicePort: number
-  /** What a gateway route waits for; undefined when the service is no part of this app. */
+  /**
+   * What a gateway route waits for.
+   * @default - the service is no part of this app
+   */
   readonly virtualServiceResource?: CfnVirtualService
-  /** How nodes call it where that is not the mesh's own mTLS: by way of an egress gateway. As App Mesh has it. */
+  /**
+   * How nodes call it where that is by way of an egress gateway. As App Mesh has it.
+   * @default - by the mesh's own mTLS
+   */
   readonly clientPolicy?: CfnVirtualNode.ClientPolicyProperty
 }
 
 /** A virtual service of another app. */
 export interface VirtualServiceAttributes {
+  /** The mesh that it is in. */
   readonly mesh: IMesh
   /** The name in the mesh's zone (`orders`), or a full one. */
   readonly serviceName: string
@@ -30,7 +38,9 @@ export interface VirtualServiceAttributes {
   readonly port?: number
 }
 
+/** The name of a virtual service, its port, and who answers. */
 export interface VirtualServiceProps {
+  /** The mesh that it joins; in the same account and region. */
   readonly mesh: IMesh
   /**
    * First label of the host name: `orders` is `orders.<zone of the mesh>`.
@@ -66,6 +76,7 @@ export class VirtualService extends Resource implements IVirtualService {
   public readonly virtualServiceName: string
   public readonly virtualServicePort: number
   public readonly virtualServiceResource: CfnVirtualService
+  /** Chooses who answers; takes routes and splits. */
   public readonly virtualRouter: VirtualRouter
 
   public constructor(scope: Construct, id: string, props: VirtualServiceProps) {
