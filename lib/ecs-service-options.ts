@@ -5,7 +5,10 @@ import type { CapacityProviderStrategy, ICluster } from 'aws-cdk-lib/aws-ecs'
 export interface EcsServiceOptions {
   /** @default - one for all services of the mesh in this stack */
   readonly cluster?: ICluster
-  /** @default 2 */
+  /**
+   * How many tasks run. Each deployment sets it anew, also where something else chose another number.
+   * @default - 2; what auto scaling chose, once `service.autoScaleTaskCount` is called
+   */
   readonly desiredCount?: number
   /**
    * In percent of `desiredCount`, while a deployment runs.

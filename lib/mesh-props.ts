@@ -51,7 +51,8 @@ export interface MeshProps {
    */
   readonly namespace?: IPrivateDnsNamespace
   /**
-   * Name of the private hosted zone for virtual services: `orders` is found at `orders.<zone>`.
+   * Name of the private hosted zone for virtual services: `orders` is found at `orders.<zone>`. It can't change later: Route 53
+   * would make another zone, and keep the old one, which has records, for the VPC.
    * @default `<mesh>.internal`
    */
   readonly zoneName?: string

@@ -13,6 +13,8 @@ export interface EcsServiceProps extends EcsServiceOptions {
   readonly securityGroup: ISecurityGroup
 }
 
+const DESIRED_COUNT = 2
+
 /** An ECS service whose tasks are members of the mesh. Deployments that fail go back by themselves. */
 export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseService {
   const { mesh, taskDefinition, securityGroup } = props
@@ -24,7 +26,7 @@ export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseSe
   warnOfNoWayOut(scope, props)
   const shared = {
     cluster: props.cluster ?? clusterOf(scope, mesh),
-    desiredCount: props.desiredCount ?? 2,
+    ...(props.desiredCount === undefined ? {} : { desiredCount: props.desiredCount }),
     minHealthyPercent: props.minHealthyPercent ?? 100,
     maxHealthyPercent: props.maxHealthyPercent ?? 200,
     assignPublicIp: props.assignPublicIp ?? false,
@@ -43,8 +45,16 @@ export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseSe
         taskDefinition: taskDefinition as ecs.FargateTaskDefinition,
       })
     : new ecs.Ec2Service(scope, 'Service', { ...shared, taskDefinition: taskDefinition as ecs.Ec2TaskDefinition })
+  if (props.desiredCount === undefined) letScalingCount(service)
   makeMembers(service, mesh)
   return service
+}
+
+/** Each deployment would take back what auto scaling chose; without a count ECS leaves it as it is. */
+function letScalingCount(service: ecs.BaseService): void {
+  const isScaled = () => service.node.tryFindChild('TaskCount') !== undefined
+  const resource = service.node.findChild('Service') as ecs.CfnService
+  resource.desiredCount = Lazy.number({ produce: () => (isScaled() ? undefined : DESIRED_COUNT) })
 }
 
 /** Function URLs are public: a sidecar without a way there would wait for its first configuration, and the deployment fail. */
