@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ACMPCAClient } from '@aws-sdk/client-acm-pca'
 import { BACKDATE_MS, csrPublicKey } from '../ca/certificate.ts'
 import { checkIssued } from '../ca/issued.ts'
@@ -16,9 +17,9 @@ import {
   requestCertificate,
   requestId,
 } from './acm-pca-calls.ts'
-import { Pace } from './acm-pca-pace.ts'
 import { CaRoots, type RootLog, type RootRecord } from './ca-roots.ts'
 import type { DynamoDbAllowance } from './dynamodb-allowance.ts'
+import type { DynamoDbPace } from './dynamodb-pace.ts'
 import type { DynamoDbPending, PendingCertificate } from './dynamodb-pending.ts'
 
 /** In short-lived mode a certificate spans 7 days at most, its backdated start included. */
@@ -27,8 +28,6 @@ const LONGEST_MS = MAX_LEAF_LIFETIME_MS - BACKDATE_MS
 const ISSUE_MS = 8_000
 /** A CA's certificate is renewed once in years. */
 const CACHE_MS = 300_000
-/** Of the 25 IssueCertificate calls a second that an account has by default. */
-const ISSUES_PER_SECOND = 20
 
 export interface AcmPcaOptions {
   readonly client: ACMPCAClient
@@ -40,6 +39,8 @@ export interface AcmPcaOptions {
    * What the CA did not take is given back.
    */
   readonly allowance: Pick<DynamoDbAllowance, 'take' | 'giveBack'>
+  /** Says when each certificate may be asked for: the calls of an account are counted by the second. */
+  readonly pace: Pick<DynamoDbPace, 'turn'>
   /** What is paid for already, for a proxy that did not get it. */
   readonly pending: Pick<DynamoDbPending, 'find' | 'keep'>
   /** Host part of the SPIFFE IDs. */
@@ -58,7 +59,6 @@ export interface AcmPcaOptions {
 export class AcmPca implements RotatingIssuer {
   readonly #options: Required<AcmPcaOptions>
   readonly #roots: CaRoots
-  readonly #pace = new Pace(ISSUES_PER_SECOND)
   readonly #authorities = new Map<string, { readonly authority: PcaAuthority; readonly untilMs: number }>()
 
   constructor(options: AcmPcaOptions) {
@@ -127,11 +127,12 @@ export class AcmPca implements RotatingIssuer {
 
   /** Asks within what the workload and the account may have. */
   async #bounded<T>(subject: Subject, ask: () => Promise<T>): Promise<T> {
-    const { clock, allowance } = this.#options
+    const { clock, allowance, pace } = this.#options
     const takenMs = clock.now()
     await allowance.take(subject, takenMs)
     try {
-      await this.#pace.turn()
+      const turnMs = await pace.turn(clock.now())
+      await delay(Math.max(0, turnMs - clock.now()))
       return await ask()
     } catch (error) {
       // What can't be given back counts: rather one too few than one more that is paid for.

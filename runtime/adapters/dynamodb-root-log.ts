@@ -1,7 +1,7 @@
 import { type DynamoDBClient, PutItemCommand, QueryCommand } from '@aws-sdk/client-dynamodb'
 import type { RootLog, RootRecord } from './ca-roots.ts'
 import { asMeshError } from './dynamodb-calls.ts'
-import { CA_ROOTS, rootKey } from './dynamodb-table.ts'
+import { CA_ROOTS, ROOTS, rootKey } from './dynamodb-table.ts'
 
 /**
  * The roots of the CA in the mesh's table. Throws MeshError `throttled` or `unavailable`. Needs `dynamodb:Query` and
@@ -20,8 +20,8 @@ export class DynamoDbRootLog implements RootLog {
   async list(): Promise<readonly RootRecord[]> {
     const query = new QueryCommand({
       TableName: this.#table,
-      KeyConditionExpression: 'pk = :pk',
-      ExpressionAttributeValues: { ':pk': { S: CA_ROOTS } },
+      KeyConditionExpression: 'pk = :pk AND begins_with(sk, :roots)',
+      ExpressionAttributeValues: { ':pk': { S: CA_ROOTS }, ':roots': { S: ROOTS } },
       ConsistentRead: true,
     })
     const { Items = [] } = await this.#send(() => this.#client.send(query))

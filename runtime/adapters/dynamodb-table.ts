@@ -21,6 +21,7 @@ import { createHash } from 'node:crypto'
  * | `e#<mesh>` | `issued#<kind>#...`   | `n`: certificates made for a workload in an hour, where each costs; `expires`  |
  * | `e#<mesh>` | `pending#<request>`   | `arn`: a certificate that a CA was asked for, `askedAt` (ms); `expires`         |
  * | `ca`       | `root#<position>`     | `arn` of the key or CA behind a root, its `certificate`, `addedAtMs`; immutable |
+ * | `ca`       | `pace`                | `nextAt`: when the next certificate may be asked for (ms), of a CA with a quota |
  *
  * A commit writes its intent and blobs, as many as it takes, which nobody can see yet. Then one transaction of three or
  * four small items flips the head on condition that it did not move, adds `commit#`, and takes the intent away. So no limit of
@@ -48,6 +49,9 @@ export const DYNAMODB_TTL = { AttributeName: 'expires', Enabled: true } as const
 export const HEADS = 'heads'
 
 export const CA_ROOTS = 'ca'
+/** Sort key in the partition of the roots. */
+export const CA_PACE = 'pace'
+export const ROOTS = 'root#'
 export const ROLES = 'roles'
 export const PUSH = 'push'
 
@@ -69,7 +73,7 @@ export function intentKey(id: string): string {
 }
 
 export function rootKey(position: number): string {
-  return `root#${padded(position)}`
+  return `${ROOTS}${padded(position)}`
 }
 
 /** Tokens are of any length and content; keys are not. */

@@ -51,7 +51,7 @@ function answerOf(error: unknown, requestId: string, report: ReportError): Answe
   if (error instanceof MeshError) {
     // Bearer is the one scheme there is (RFC 9110, section 11.6.1 asks for a challenge with every 401).
     const headers: Record<string, string> = error.code === 'unauthenticated' ? { 'www-authenticate': 'Bearer' } : {}
-    if (error.code === 'unavailable' || error.code === 'throttled') headers['retry-after'] = '1'
+    if (error.code === 'unavailable' || error.code === 'throttled') headers['retry-after'] = String(error.retryAfterS)
     const { code, message, problems } = error
     return { ...HTTP_ERRORS[code], code, message, problems, headers }
   }

@@ -1,4 +1,5 @@
 import { DynamoDbAllowance } from '../adapters/dynamodb-allowance.ts'
+import { DynamoDbPace } from '../adapters/dynamodb-pace.ts'
 import { DynamoDbPending } from '../adapters/dynamodb-pending.ts'
 import { DynamoDbRootLog } from '../adapters/dynamodb-root-log.ts'
 import type { RotatingIssuer } from '../ports.ts'
@@ -14,6 +15,7 @@ export function openIssuer({ env, client, clock }: Wiring): RotatingIssuer {
       : (await import('./acm-pca-issuer.ts')).acmPcaIssuer({
           caArn: ca.arn,
           allowance: new DynamoDbAllowance(client, table),
+          pace: new DynamoDbPace(client, table),
           pending: new DynamoDbPending(client, table),
           ...about,
         })

@@ -26,15 +26,25 @@ export type MeshErrorCode =
   | 'throttled'
   | 'unavailable'
 
+/** What an error may tell beside its code and message. */
+interface Details {
+  readonly cause?: unknown
+  readonly problems?: readonly Problem[]
+  readonly retryAfterS?: number
+}
+
 /** The error of use cases and adapters. `problems` is filled for `invalid`. */
 export class MeshError extends Error {
   override readonly name = 'MeshError'
   readonly code: MeshErrorCode
   readonly problems: readonly Problem[]
+  /** Of `throttled` and `unavailable`: seconds after which another try may do better. */
+  readonly retryAfterS: number
 
-  constructor(code: MeshErrorCode, message: string, options: { cause?: unknown; problems?: readonly Problem[] } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+  constructor(code: MeshErrorCode, message: string, { cause, problems = [], retryAfterS = 1 }: Details = {}) {
+    super(message, cause === undefined ? undefined : { cause })
     this.code = code
-    this.problems = options.problems ?? []
+    this.problems = problems
+    this.retryAfterS = retryAfterS
   }
 }

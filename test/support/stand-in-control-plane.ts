@@ -21,6 +21,7 @@ export interface SeenCall {
 export interface Answer {
   readonly status: number
   readonly body: unknown
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /**
@@ -57,8 +58,8 @@ export async function startStandIn(
         gone: gone.signal,
       }
       calls.push(call)
-      const { status, body } = await answer(call)
-      response.writeHead(status, { 'content-type': 'application/json' })
+      const { status, body, headers } = await answer(call)
+      response.writeHead(status, { 'content-type': 'application/json', ...headers })
       response.end(typeof body === 'string' ? body : JSON.stringify(body))
     },
   )

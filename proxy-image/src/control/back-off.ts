@@ -11,11 +11,15 @@ export class BackOff {
     this.#capMs = capMs
   }
 
-  /** Milliseconds to wait before the next try; call it once a failure. */
-  next(): number {
+  /**
+   * Milliseconds to wait before the next try; call it once a failure.
+   * @param atLeastMs what the other side wants at least; up to as much again comes on top, so that those who were told the
+   *   same do not come back as one
+   */
+  next(atLeastMs = 0): number {
     const ceiling = Math.min(this.#capMs, this.#firstMs * 2 ** Math.min(this.#failures, 30))
     this.#failures++
-    return ceiling / 2 + (Math.random() * ceiling) / 2
+    return Math.max(ceiling / 2 + (Math.random() * ceiling) / 2, atLeastMs * (1 + Math.random()))
   }
 
   reset(): void {

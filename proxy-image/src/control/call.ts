@@ -1,7 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Agent, type RequestOptions, request } from 'node:https'
 import type { SecureContextOptions } from 'node:tls'
+import { retryAfterMs } from '../retry-after.ts'
 import type { Connection } from './proof.ts'
+
+/** Longer pauses are for us to choose: a control plane gone wrong must not send proxies away for days. */
+const MAX_RETRY_AFTER_MS = 60_000
+
+interface CallErrorDetails {
+  readonly cause?: unknown
+  readonly headers?: IncomingHttpHeaders
+}
 
 /** A call that brought no usable answer. `status` is the control plane's, null when there was none. */
 export class CallError extends Error {
@@ -9,10 +18,13 @@ export class CallError extends Error {
   readonly status: number | null
   /** Somebody answered and does not take us for who we are, or we not them: another certificate may help. */
   readonly refused: boolean
+  /** When the control plane wants to be asked again, from now; 0 where it did not say. */
+  readonly retryAfterMs: number
 
-  constructor(message: string, status: number | null, cause?: unknown) {
+  constructor(message: string, status: number | null, { cause, headers = {} }: CallErrorDetails = {}) {
     super(message, cause === undefined ? undefined : { cause })
     this.status = status
+    this.retryAfterMs = Math.min(retryAfterMs(headers) ?? 0, MAX_RETRY_AFTER_MS)
     const code = String((cause as NodeJS.ErrnoException | undefined)?.code)
     this.refused = status === 401 || status === 403 || /CERT|SIGNATURE|^ERR_SSL_|^ERR_TLS_/.test(code)
   }
@@ -67,16 +79,16 @@ export async function post({ connection, url, body: value, timeoutMs, signal }: 
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
   }
   const answer = await exchange(url, options, body)
-  const { status, text } = answer
+  const { status, headers, text } = answer
   if (status !== 200) {
     const why = connection.explain?.(answer)
     const words = `the control plane answered ${status}: ${detail(text)}`
-    throw new CallError(why === undefined ? words : `${words} (${why})`, status)
+    throw new CallError(why === undefined ? words : `${words} (${why})`, status, { headers })
   }
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new CallError('the control plane answered something that is not JSON', status, cause)
+    throw new CallError('the control plane answered something that is not JSON', status, { cause })
   }
 }
 
@@ -86,7 +98,7 @@ function exchange(url: string, options: RequestOptions, body: string): Promise<A
       const { code } = cause as NodeJS.ErrnoException
       const why = code === 'ABORT_ERR' ? 'none came in time' : (code ?? cause.message)
       reject(
-        cause instanceof CallError ? cause : new CallError(`no answer from the control plane: ${why}`, null, cause),
+        cause instanceof CallError ? cause : new CallError(`no answer from the control plane: ${why}`, null, { cause }),
       )
     }
     const outgoing = request(url, options, (answer) => {

@@ -4,7 +4,7 @@ import { CertificateResponseSchema } from '../../../runtime/model/sync.ts'
 import type { Log } from '../log.ts'
 import type { Credentials, WorkloadIdentity } from '../tls/identity.ts'
 import { BackOff, pause } from './back-off.ts'
-import { createAgent, post } from './call.ts'
+import { CallError, createAgent, post } from './call.ts'
 import { createCsr } from './csr.ts'
 import { decode } from './decode.ts'
 import type { Connection, Proof } from './proof.ts'
@@ -123,7 +123,7 @@ export class CertificateClient {
         return
       } catch (error) {
         if (this.#stopped.signal.aborted) return
-        const retryMs = Math.round(backOff.next())
+        const retryMs = Math.round(backOff.next(error instanceof CallError ? error.retryAfterMs : 0))
         log.warning('could not get a certificate; will try again', { error: (error as Error).message, retryMs })
         await pause(retryMs, this.#stopped.signal)
       }

@@ -6,6 +6,7 @@ import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import { type AwsCredentials, signedHeaders } from '../aws/sign.ts'
 import { http } from '../node-http.ts'
+import { retryAfterMs } from '../retry-after.ts'
 import { VERSION } from '../version.ts'
 import type { TracingSettings } from './tracing-env.ts'
 
@@ -116,9 +117,8 @@ export class SpanExporter {
         })
         incoming.on('error', reject)
         incoming.on('end', () => {
-          const seconds = Number(incoming.headers['retry-after'] ?? Number.NaN)
-          const retryAfterMs = seconds >= 0 ? seconds * 1000 : null
-          resolve({ status: incoming.statusCode ?? 0, retryAfterMs, body: Buffer.concat(chunks) })
+          const { statusCode: status = 0, headers } = incoming
+          resolve({ status, retryAfterMs: retryAfterMs(headers), body: Buffer.concat(chunks) })
         })
       })
       outgoing.on('error', reject)

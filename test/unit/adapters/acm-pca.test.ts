@@ -3,7 +3,6 @@ import { ACMPCAClient } from '@aws-sdk/client-acm-pca'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AcmPca } from '../../../runtime/adapters/acm-pca.ts'
 import { fetchCertificate, requestCertificate } from '../../../runtime/adapters/acm-pca-calls.ts'
-import { Pace } from '../../../runtime/adapters/acm-pca-pace.ts'
 import { rotateCa } from '../../../runtime/app/rotate-ca.ts'
 import { ROTATION_STEP_MS as STEP } from '../../../runtime/ca/rotation.ts'
 import { MeshError } from '../../../runtime/model/problem.ts'
@@ -250,14 +249,26 @@ describe('a busy ACM PCA', () => {
     expect(commands().filter((command) => command === 'GetCertificate')).toHaveLength(2)
   })
 
-  it('gets calls spread over time, and no more than can be made soon', async () => {
-    const pace = new Pace(100)
-    const startMs = performance.now()
-    await Promise.all([pace.turn(), pace.turn(), pace.turn(), pace.turn()])
-    expect(performance.now() - startMs).toBeGreaterThan(28)
-    const slow = new Pace(0.1)
-    await slow.turn()
-    await expect(slow.turn()).rejects.toMatchObject({ code: 'throttled' })
+  it('is asked by each function when it is its turn, and not before', async () => {
+    const startMs = Date.now()
+    const pace = { turn: async () => startMs + 300 }
+    await obtain(open({ pace }), ID)
+    expect(pca.issued[0]!.ValidityNotBefore.Value).toBeGreaterThanOrEqual(Math.floor((startMs + 300) / 1000) - 300)
+    expect(Date.now()).toBeGreaterThanOrEqual(startMs + 300)
+  })
+
+  it('is not asked when the turn is far away, and that counts for nothing', async () => {
+    const given: string[] = []
+    const allowance = {
+      ...unbounded().allowance,
+      giveBack: async ({ name }: { name: string }) => void given.push(name),
+    }
+    const turn = async () => {
+      throw new MeshError('throttled', 'later', { retryAfterS: 5 })
+    }
+    await expect(obtain(open({ allowance, pace: { turn } }), ID)).rejects.toMatchObject({ retryAfterS: 5 })
+    expect(given).toEqual(['orders'])
+    expect(pca.issued).toEqual([])
   })
 })
 

@@ -71,6 +71,18 @@ describe('the proxies’ API behind a front that has checked who calls', () => {
     expect(seen).toEqual([])
   })
 
+  it('says when to come back, where it knows better than in a second', async () => {
+    const retryAfter = async (more: { retryAfterS?: number }) => {
+      const { post } = app(() => {
+        throw new MeshError('throttled', 'too many at once', more)
+      })
+      const { status, headers } = await post('certificate', JSON.stringify({ csr: 'x' }))
+      return [status, headers.get('retry-after')]
+    }
+    expect(await retryAfter({ retryAfterS: 5 })).toEqual([429, '5'])
+    expect(await retryAfter({})).toEqual([429, '1'])
+  })
+
   it('has no member for a name in either body', async () => {
     const { post } = app(() => ({ iam }))
     const body = { ...report, status, instance: { ...instance, address: '10.0.1.7' }, node: 'cart' }

@@ -37,7 +37,9 @@ async function standIn(uri = ORDERS, lifetimeMs = 3_600_000, names?: Parameters<
   const failures: number[] = []
   const answer = async ({ body }: SeenCall) => {
     const status = failures.shift()
-    if (status !== undefined) return { status, body: { detail: 'said by the test' } }
+    if (status !== undefined) {
+      return { status, body: { detail: 'said by the test' }, headers: status === 429 ? { 'retry-after': '1' } : {} }
+    }
     const validity = { notAfter: new Date(Date.now() + lifetimeMs) }
     const chain = await ca.sign(body.csr, [{ type: 'url', value: uri }], validity)
     return { status: 200, body: { chain, trust: ca.trust } }
@@ -116,6 +118,15 @@ describe('the certificate client', () => {
     await expect.poll(() => server.calls.length).toBe(4)
     const keys = new Set(server.calls.map(({ body }) => body.csr))
     expect([...keys]).toEqual([server.calls[2]!.body.csr, server.calls[3]!.body.csr])
+  })
+
+  it('comes back when a control plane that is asked too much says so, and not before', async () => {
+    const server = await standIn()
+    server.failures.push(429)
+    const startMs = performance.now()
+    await client(server.url).certificates.start()
+    expect(performance.now() - startMs).toBeGreaterThanOrEqual(1_000)
+    expect(server.calls).toHaveLength(2)
   })
 
   it('falls back on the token when the saved certificate has ended', async () => {
