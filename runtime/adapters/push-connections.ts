@@ -11,7 +11,6 @@ import type { Clock } from '../ports.ts'
 import { asMeshError, type Item } from './dynamodb-calls.ts'
 import { key } from './dynamodb-commit.ts'
 import { PUSH } from './dynamodb-table.ts'
-import { remember } from './remember.ts'
 
 /** API Gateway quotas for WebSocket APIs: a connection lasts two hours. What nobody took away by then is gone. */
 const LIFE_MS = 2 * 3_600_000 + 300_000
@@ -20,18 +19,19 @@ const LIFE_MS = 2 * 3_600_000 + 300_000
  * without a word. Every change is told to each of them, so a task that was broken into must not pile them up.
  */
 const MAX_CONNECTIONS = 2_500
-/** They are counted so often at most: after a deployment a thousand connect at once. */
-const COUNT_AGAIN_MS = 10_000
-/** Subjects whose count is kept in memory. */
-const MAX_COUNTED = 10_000
+/**
+ * All are counted together, so often at most: a thousand proxies connect every seven seconds at rest, and at once after a
+ * deployment.
+ */
+const COUNT_AGAIN_MS = 60_000
 
 /** The WebSocket connections on which proxies listen for news, in the one table; its comment has the keys. */
 export class PushConnections {
   readonly #client: DynamoDBClient
   readonly #table: string
   readonly #clock: Clock
-  /** By subject: those that were there at a time, and those that came to this process since. */
-  readonly #counts = new Map<string, { count: number; readonly atMs: number }>()
+  /** Of each subject those that were there at a time, and those that came to this process since. */
+  #counted: { readonly counts: Promise<Map<string, number>>; readonly atMs: number } | undefined
 
   constructor(client: DynamoDBClient, table: string, clock: Clock) {
     this.#client = client
@@ -57,44 +57,57 @@ export class PushConnections {
   /** Ids of the connections of a mesh. Not strongly consistent: who connects at this moment syncs anyway. */
   async list(mesh: string): Promise<readonly string[]> {
     const ids: string[] = []
-    for await (const { Items = [] } of this.#query('mesh = :mesh', { ':mesh': { S: mesh } }, 'sk'))
-      ids.push(...Items.map((item) => item.sk!.S!))
+    for await (const item of this.#all()) if (item.mesh!.S === mesh) ids.push(item.sk!.S!)
     return ids
   }
 
   async #refuseTooMany({ kind, mesh, name }: Subject): Promise<void> {
-    const subject = JSON.stringify([kind, mesh, name])
-    const now = this.#clock.now()
-    let known = this.#counts.get(subject)
-    if (known === undefined || now - known.atMs >= COUNT_AGAIN_MS) {
-      known = { count: 0, atMs: now }
-      const values = { ':mesh': { S: mesh }, ':kind': { S: kind }, ':subject': { S: name } }
-      const filter = 'mesh = :mesh AND kind = :kind AND subject = :subject'
-      for await (const { Count = 0 } of this.#query(filter, values)) known.count += Count
-      remember(this.#counts, subject, known, MAX_COUNTED)
-    }
-    if (known.count++ < MAX_CONNECTIONS) return
+    const subject = subjectKey(kind, mesh, name)
+    const counts = await this.#counts()
+    const count = counts.get(subject) ?? 0
+    counts.set(subject, count + 1)
+    if (count < MAX_CONNECTIONS) return
     throw new MeshError(
       'limit-exceeded',
       `${kind} ${name} of mesh ${mesh} listens on ${MAX_CONNECTIONS} connections already; its proxies sync at their interval`,
     )
   }
 
-  /** Those that have not expired; `shown`: the one attribute that is wanted of each, none for their count. */
-  async *#query(filter: string, values: Item, shown?: 'sk') {
-    const now = { N: String(Math.floor(this.#clock.now() / 1000)) }
+  /** One count for all who ask meanwhile. */
+  #counts(): Promise<Map<string, number>> {
+    const now = this.#clock.now()
+    if (this.#counted === undefined || now - this.#counted.atMs >= COUNT_AGAIN_MS) {
+      const counting = { counts: this.#count(), atMs: now }
+      this.#counted = counting
+      counting.counts.catch(() => {
+        if (this.#counted === counting) this.#counted = undefined
+      })
+    }
+    return this.#counted.counts
+  }
+
+  async #count(): Promise<Map<string, number>> {
+    const counts = new Map<string, number>()
+    for await (const { kind, mesh, subject } of this.#all()) {
+      const at = subjectKey(kind!.S!, mesh!.S!, subject!.S!)
+      counts.set(at, (counts.get(at) ?? 0) + 1)
+    }
+    return counts
+  }
+
+  /** Those that have not expired. */
+  async *#all(): AsyncGenerator<Item> {
     const query: QueryCommandInput = {
       TableName: this.#table,
       KeyConditionExpression: 'pk = :push',
-      FilterExpression: `${filter} AND expires > :now`,
-      ...(shown === undefined ? { Select: 'COUNT' } : { ProjectionExpression: shown }),
-      ExpressionAttributeValues: { ':push': { S: PUSH }, ':now': now, ...values },
+      FilterExpression: 'expires > :now',
+      ExpressionAttributeValues: { ':push': { S: PUSH }, ':now': { N: String(Math.floor(this.#clock.now() / 1000)) } },
     }
     let from: Item | undefined
     do {
       const page = new QueryCommand({ ...query, ...(from && { ExclusiveStartKey: from }) })
       const answer = await this.#call(() => this.#client.send(page))
-      yield answer
+      yield* answer.Items ?? []
       from = answer.LastEvaluatedKey
     } while (from !== undefined)
   }
@@ -106,4 +119,8 @@ export class PushConnections {
       throw asMeshError(error, this.#table)
     }
   }
+}
+
+function subjectKey(kind: string, mesh: string, name: string): string {
+  return JSON.stringify([kind, mesh, name])
 }

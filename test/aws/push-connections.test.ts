@@ -6,6 +6,8 @@ import { startDynamoDb } from '../support/dynamodb-local.ts'
 
 const database = await startDynamoDb()
 const here = 'config' in database ? database : undefined
+/** Of all connections once a minute, in which eight proxies connect (test/unit/cost.test.ts). */
+const UNITS_A_RECONNECT = 1.5
 const why = 'missing' in database ? `, where there is one: ${database.missing}` : ''
 afterAll(() => here?.[Symbol.asyncDispose]())
 
@@ -38,8 +40,40 @@ describe.skipIf(here === undefined)(`connections of the push on DynamoDB${why}`,
     await one.add('cart=', subject('cart'))
     expect(await one.list('shop')).toHaveLength(2_501)
     await one.remove('last=')
-    now += 10_000
+    now += 60_000
     await one.add('again=', subject('orders'))
+    client.destroy()
+  })
+
+  it('cost few reads to keep bounded: a thousand proxies connect again every two hours', async () => {
+    const client = dynamoDbClient(here!.config)
+    const table = await here!.createTable()
+    let units = 0
+    client.middlewareStack.add(
+      (next) => async (args) => {
+        Object.assign(args.input, { ReturnConsumedCapacity: 'TOTAL' })
+        const result = await next(args)
+        const { ConsumedCapacity: consumed } = result.output as { ConsumedCapacity?: { CapacityUnits?: number } }
+        if ('KeyConditionExpression' in args.input) units += consumed?.CapacityUnits ?? 0
+        return result
+      },
+      { step: 'initialize' },
+    )
+    let now = Date.now()
+    const connections = new PushConnections(client, table, { now: () => now })
+    const subject = (n: number): Subject => ({ kind: 'virtual-node', mesh: 'shop', name: `orders-${n % 50}` })
+    const ids = Array.from({ length: 1_000 }, (_, n) => `${String(n).padStart(14, 'L')}=`)
+    for (let from = 0; from < 1_000; from += 50) {
+      await Promise.all(ids.slice(from, from + 50).map((id, n) => connections.add(id, subject(from + n))))
+    }
+    units = 0
+    // One of a thousand each 7.2 s: ten minutes of that.
+    for (let n = 0; n < 84; n++) {
+      now += 7_200
+      await connections.add(`again${n}=`, subject(n))
+    }
+    expect(units).toBeGreaterThan(0)
+    expect(units / 84).toBeLessThanOrEqual(UNITS_A_RECONNECT)
     client.destroy()
   })
 })
