@@ -79,7 +79,8 @@ export interface MeshProps {
    */
   readonly push?: boolean
   /**
-   * How often a proxy syncs that hears of no change; 5 seconds to 5 minutes. Costs grow as it shrinks.
+   * How often a proxy syncs that hears of no change; 5 seconds to 5 minutes. One that listens for pushes waits twice as long.
+   * Costs grow as it shrinks.
    * @default Duration.seconds(30)
    */
   readonly syncInterval?: Duration

@@ -96,6 +96,7 @@ export class RunningProxy {
       },
       onEndpoints: (set) => this.serving.updateEndpoints(set),
       onRefused: () => this.certificates.renewSoon(),
+      listening: () => this.push?.listening === true,
       onFailure: () => failed.inc(),
     })
     this.push = this.pushed()

@@ -30,6 +30,7 @@ async function claim(mesh: Mesh, meshPort: number, cleanup: AsyncDisposableStack
     onSnapshot: () => {},
     onEndpoints: () => {},
     onRefused: () => {},
+    listening: () => false,
     onFailure: () => {},
   })
   cleanup.defer(() => sync.close())

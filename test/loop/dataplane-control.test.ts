@@ -97,6 +97,7 @@ function proxy(
     },
     onEndpoints: (set) => endpoints.set(set.node, set),
     onRefused: () => certificates.renewSoon(),
+    listening: () => false,
     onFailure: () => {},
   })
   const stop = async () => {

@@ -41,9 +41,15 @@ export class PushClient {
   readonly #stopped = new AbortController()
   #news: NodeJS.Timeout | undefined
   #lastNewsMs = Number.NEGATIVE_INFINITY
+  #listening = false
 
   constructor(options: PushClientOptions) {
     this.#options = options
+  }
+
+  /** Whether a connection stands, as far as the last ping told. */
+  get listening(): boolean {
+    return this.#listening
   }
 
   /** Listens until closed. Never rejects: what fails is logged, once a spell, and tried again. */
@@ -107,6 +113,7 @@ export class PushClient {
         let opened = false
         socket.on('open', () => {
           opened = true
+          this.#listening = true
           beat = this.#keepAlive(socket)
           onOpen()
         })
@@ -121,6 +128,7 @@ export class PushClient {
         if (this.#stopped.signal.aborted) end()
       })
     } finally {
+      this.#listening = false
       clearInterval(beat)
       this.#stopped.signal.removeEventListener('abort', end)
       socket.terminate()

@@ -30,6 +30,8 @@ export interface SyncClientOptions {
   readonly onEndpoints: (set: EndpointSet) => void
   /** This certificate is not taken any more, by the control plane or by peers, or shows nobody to trust: time for another. */
   readonly onRefused: () => void
+  /** Whether news come by themselves now. */
+  readonly listening: () => boolean
   /** A call failed and will be tried again; for metrics. */
   readonly onFailure: () => void
 }
@@ -43,6 +45,8 @@ const RETRY_FIRST_MS = 100
 const RETRY_CAP_MS = 10_000
 /** Where each call has its price. */
 const PAID_RETRY_CAP_MS = 30_000
+/** A shorter hint has a reason of its own, such as that peers do not see this proxy yet. A longer one is the interval at rest. */
+const AT_REST_MS = 10_000
 const MAX_PROBLEMS = 20
 const MAX_PROBLEM_CHARACTERS = 500
 
@@ -172,7 +176,7 @@ export class SyncClient {
       const response = decode(SyncResponseSchema, 'the answer to the sync', answer) as SyncResponse
       await this.#take(response)
       const { nextSyncMs } = response
-      if (!this.#held) return Math.max(nextSyncMs, EMPTY_PAUSE_MS)
+      if (!this.#held) return Math.max(pauseAfter(nextSyncMs, this.#options.listening()), EMPTY_PAUSE_MS)
       if (report) return 0
       const early = isEmpty(response) && performance.now() - startedMs < EMPTY_PAUSE_MS
       return Math.max(nextSyncMs, early ? EMPTY_PAUSE_MS : 0)
@@ -274,6 +278,14 @@ export class SyncClient {
     }
     return this.#connection
   }
+}
+
+/**
+ * Milliseconds to the next call that is paid for: twice as long as the control plane says at rest, where news come by
+ * themselves. What the push misses is then seen later, and all calls together cost half.
+ */
+export function pauseAfter(nextSyncMs: number, listening: boolean): number {
+  return listening && nextSyncMs >= AT_REST_MS ? 2 * nextSyncMs : nextSyncMs
 }
 
 function isEmpty({ snapshot, endpoints, trust }: SyncResponse): boolean {

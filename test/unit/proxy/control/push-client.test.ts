@@ -98,10 +98,12 @@ describe('the push', () => {
 
   it('comes back when its connection is ended, and asks for what was missed', async () => {
     const { url, sockets, handshakes } = await stage()
-    const { news } = client(url)
-    await expect.poll(() => sockets.length).toBe(1)
+    const { push, news } = client(url)
+    expect(push.listening).toBe(false)
+    await expect.poll(() => push.listening).toBe(true)
     expect(news).toEqual([])
     sockets[0]!.close(1001, 'Going away')
+    await expect.poll(() => push.listening).toBe(false)
     await expect.poll(() => sockets.length, { timeout: 5_000 }).toBe(2)
     await expect.poll(() => news.length, { timeout: 3_000 }).toBe(1)
     expect(handshakes).toHaveLength(2)

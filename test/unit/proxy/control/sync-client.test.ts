@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { StateDirectory } from '../../../../proxy-image/src/control/state.ts'
-import { SyncClient, type SyncClientOptions } from '../../../../proxy-image/src/control/sync-client.ts'
+import { pauseAfter, SyncClient, type SyncClientOptions } from '../../../../proxy-image/src/control/sync-client.ts'
 import { Log } from '../../../../proxy-image/src/log.ts'
 import { WorkloadIdentity } from '../../../../proxy-image/src/tls/identity.ts'
 import type { EndpointSet } from '../../../../runtime/model/endpoints.ts'
@@ -94,6 +94,7 @@ async function proxy(url: string, options: Partial<SyncClientOptions> = {}) {
     },
     onEndpoints: ({ node, revision }) => seen.events.push(`endpoints ${node} ${revision}`),
     onRefused: () => seen.refused++,
+    listening: () => false,
     onFailure: () => seen.failed++,
     ...options,
   })
@@ -105,6 +106,13 @@ async function proxy(url: string, options: Partial<SyncClientOptions> = {}) {
 }
 
 describe('the sync client', () => {
+  it('calls half as often at rest while news come by themselves, and as soon as ever where it is told to', () => {
+    expect(pauseAfter(30_000, false)).toBe(30_000)
+    expect(pauseAfter(30_000, true)).toBe(60_000)
+    // Peers do not see it yet.
+    expect(pauseAfter(5_000, true)).toBe(5_000)
+  })
+
   it('asks over mTLS, applies what changed, endpoints first, and reports it with the next call', async () => {
     const server = await script(ok({ snapshot: snapshotCalling('r1', 'cart'), endpoints: [endpoints('cart', 'e1')] }))
     const { sync, seen, identity } = await proxy(server.url)
