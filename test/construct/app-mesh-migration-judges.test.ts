@@ -1,10 +1,10 @@
-import { type App, Aspects, Stack } from 'aws-cdk-lib'
+import { type App, Aspects } from 'aws-cdk-lib'
 import { Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, it } from 'vitest'
 import { AppMeshMigration, CertificateAuthority, Mesh, MigrationPhase } from '../../lib/index.ts'
 import { colorApp } from './app-mesh-app.ts'
 import { cfnLint } from './cfn-lint.ts'
-import { lookedAtApp, vpcIn } from './mesh-stack.ts'
+import { lookedAtApp } from './mesh-stack.ts'
 import { synthError } from './shop.ts'
 
 process.env.CDK_VALIDATION = 'false'
@@ -12,18 +12,16 @@ process.env.CDK_VALIDATION = 'false'
 /** The sample app beside a whole mesh, as its owner would migrate it. */
 function migrated(phase: MigrationPhase) {
   const app: App = lookedAtApp()
-  const meshStack = new Stack(app, 'Weft')
-  const certificateAuthority = CertificateAuthority.kms()
-  const mesh = new Mesh(meshStack, 'Mesh', { vpc: vpcIn(meshStack), meshName: 'shop', certificateAuthority })
-  const { stack } = colorApp(app)
+  const { stack, vpc } = colorApp(app)
+  const mesh = new Mesh(stack, 'Mesh', { vpc, meshName: 'shop', certificateAuthority: CertificateAuthority.kms() })
   Aspects.of(app).add(new AppMeshMigration(mesh, { phase }))
-  return { app, meshStack, stack }
+  return { app, stack }
 }
 
 describe('the sample app on a real mesh', { timeout: 120_000 }, () => {
   it('gives the mesh what its own said of egress', () => {
-    const { meshStack } = migrated(MigrationPhase.TAKE_OVER)
-    Template.fromStack(meshStack).hasResourceProperties('Custom::WeftMesh', {
+    const { stack } = migrated(MigrationPhase.TAKE_OVER)
+    Template.fromStack(stack).hasResourceProperties('Custom::WeftMesh', {
       MeshName: 'shop',
       Spec: { EgressFilter: { Type: 'ALLOW_ALL' } },
     })

@@ -59,7 +59,7 @@ describe('an egress gateway', () => {
     })
     expect(propertiesOf(stack, 'Custom::WeftGatewayRoute', { GatewayRouteName: 'partner' }).Spec.HttpRoute).toEqual({
       Match: { Prefix: '/', Hostname: { Exact: 'partner.shop.internal' } },
-      Action: { Target: { Port: 443, VirtualService: { VirtualServiceName: 'api.partner.example' } } },
+      Action: { Target: { VirtualService: { VirtualServiceName: 'api.partner.example' } } },
     })
     expect(containersOf(stack).weft.Environment).toContainEqual({ Name: 'WEFT_GATEWAY', Value: 'egress' })
   })

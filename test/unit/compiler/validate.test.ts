@@ -170,7 +170,8 @@ describe('validatePut of changed listeners', () => {
         code: 'port-in-use-by-route',
         message:
           'GatewayRoute with name into-port names port 80 of VirtualService with name orders.local, which would not ' +
-          'listen there any more; let the new provider listen there too until the route is changed or removed.',
+          'listen there any more; let the new provider listen there too until the route is changed or removed, or ' +
+          'first let the route name no port.',
       },
     ])
     expect(codes(graph, by('other'))).toEqual([])
