@@ -1,15 +1,19 @@
 import type { Duration } from 'aws-cdk-lib'
-import type { ContainerImage, LogDriver } from 'aws-cdk-lib/aws-ecs'
+import type { ContainerImage, CpuArchitecture, LogDriver } from 'aws-cdk-lib/aws-ecs'
 import type { Tracing } from './tracing.ts'
 
 /** What may be said about the proxy beside an app, or of a gateway. */
 export interface SidecarOptions {
   /**
    * Image of the proxy.
-   * @default - built from the package by Docker, for the CPU architecture of the task (on EC2, where a task definition does not
-   * tell, for X86_64). A prebuilt one needs no Docker.
+   * @default - built from the package by Docker, for the CPU architecture of the task. A prebuilt one needs no Docker.
    */
   readonly image?: ContainerImage
+  /**
+   * What the image is built for where the task does not tell, as on EC2: `CpuArchitecture.ARM64` on Graviton.
+   * @default CpuArchitecture.X86_64
+   */
+  readonly cpuArchitecture?: CpuArchitecture
   /**
    * CPU units (1,024 are one core) that are the proxy's own under contention. Set it where the app's containers have
    * reservations, since a container without one is left with next to nothing then; ECS wants the sum within the task's.

@@ -13,12 +13,14 @@ let staged: string | undefined
 /**
  * The proxy's image from this package's own Dockerfile, built by the toolkit when it deploys, for the task's architecture:
  * one of another would not even start.
+ * @param given for tasks that do not tell theirs
  * @throws Error when the package lacks the image's files.
  */
-export function proxyImage(taskDefinition: TaskDefinition): ContainerImage {
+export function proxyImage(taskDefinition: TaskDefinition, given?: CpuArchitecture): ContainerImage {
   if (!Stack.of(taskDefinition).bundlingRequired) return ContainerImage.fromRegistry(NOT_BUILT)
   staged ??= stage(findContext(import.meta.dirname))
-  const isArm = taskDefinition.runtimePlatform?.cpuArchitecture?._cpuArchitecture === ARM
+  const { cpuArchitecture = given } = taskDefinition.runtimePlatform ?? {}
+  const isArm = cpuArchitecture?._cpuArchitecture === ARM
   return ContainerImage.fromAsset(staged, {
     platform: isArm ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64,
     // What the Dockerfile doesn't copy would make a new image of every change.

@@ -15,7 +15,7 @@ import { startFirst } from './start-order.ts'
 export const SIDECAR = 'weft'
 
 /** The user of the image; also what an App Mesh `proxyConfiguration` ignores. */
-const USER = '1337'
+const USER = '1337:1337'
 const STATE_VOLUME = 'weft-state'
 const STATE_DIRECTORY = '/var/lib/weft'
 const UNPRIVILEGED_PORT_START = 'net.ipv4.ip_unprivileged_port_start'
@@ -57,7 +57,7 @@ export function addSidecar(taskDefinition: ecs.TaskDefinition, props: SidecarPro
   const adminPort = props.environment?.ENVOY_ADMIN_ACCESS_PORT ?? '9901'
   const sidecar = taskDefinition.addContainer(SIDECAR, {
     ...(props.containerName === undefined ? {} : { containerName: props.containerName }),
-    image: props.image ?? proxyImage(taskDefinition),
+    image: props.image ?? proxyImage(taskDefinition, props.cpuArchitecture),
     essential: true,
     user: USER,
     readonlyRootFilesystem: true,

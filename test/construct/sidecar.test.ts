@@ -23,7 +23,7 @@ describe('a sidecar', () => {
     const { weft } = containersOf(stack)
     expect(weft).toMatchObject({
       Essential: true,
-      User: '1337',
+      User: '1337:1337',
       ReadonlyRootFilesystem: true,
       MountPoints: [{ ContainerPath: '/var/lib/weft', SourceVolume: 'weft-state', ReadOnly: false }],
       LinuxParameters: { InitProcessEnabled: true, Capabilities: { Drop: ['ALL'] } },
@@ -36,7 +36,7 @@ describe('a sidecar', () => {
     const dockerfile = readFileSync(join(import.meta.dirname, '..', '..', 'proxy-image', 'Dockerfile'), 'utf8')
     const { stack } = beside()
     const { weft } = containersOf(stack)
-    expect(dockerfile).toContain(`USER ${weft.User}:`)
+    expect(dockerfile).toContain(`USER ${weft.User}\n`)
     expect(dockerfile).toContain(`VOLUME ["${weft.MountPoints[0].ContainerPath}"]`)
   })
 
@@ -300,6 +300,16 @@ describe('the image', () => {
       expect(existsSync(join(context, file))).toBe(true)
     for (const file of ['src', 'dist/proxy.mjs.map']) expect(existsSync(join(context, file))).toBe(false)
   })
+})
+
+it('is built for the architecture that is said where a task definition on EC2 has none', { timeout: 120_000 }, () => {
+  const app = new App()
+  const stack = new Stack(app, 'Stack')
+  const taskDefinition = new ecs.Ec2TaskDefinition(stack, 'Task', { networkMode: ecs.NetworkMode.AWS_VPC })
+  taskDefinition.addContainer('app', { image: IMAGE, memoryLimitMiB: 64 })
+  const sidecar = { cpuArchitecture: ecs.CpuArchitecture.ARM64 }
+  addSidecar(taskDefinition, { mesh: meshOf(app, 'shop'), virtualNodeName: 'orders', ...sidecar })
+  expect(dockerAssets(app).assets).toMatchObject([{ source: { platform: 'linux/arm64' } }])
 })
 
 /** Docker images that a deployment would build. */
