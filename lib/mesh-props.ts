@@ -68,7 +68,8 @@ export interface MeshProps {
    */
   readonly privateApi?: boolean
   /**
-   * VPC endpoint for `execute-api`, for `privateApi` only.
+   * VPC endpoint for `execute-api`, for `privateApi` only. Its security groups let members of the mesh in on 443; of one that
+   * was imported without them, see to that yourself.
    * @default - a new one, in the private subnets of the VPC
    */
   readonly privateApiEndpoint?: IVpcEndpoint

@@ -1,9 +1,11 @@
 import {
+  type IInterfaceVpcEndpoint,
   InterfaceVpcEndpoint,
   InterfaceVpcEndpointAwsService,
   type ISecurityGroup,
   type IVpc,
   type IVpcEndpoint,
+  Port,
 } from 'aws-cdk-lib/aws-ec2'
 import { Grant, type IGrantable } from 'aws-cdk-lib/aws-iam'
 import { FunctionUrlAuthType, type IFunction, type Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda'
@@ -81,7 +83,9 @@ export function privateDoors(
   { vpc, privateApiEndpoint }: MeshProps,
   members: ISecurityGroup,
 ): Opened {
-  const endpoint = privateApiEndpoint ?? apiEndpoint(scope, vpc, members)
+  const endpoint = privateApiEndpoint ?? apiEndpoint(scope, vpc)
+  // As a rule of the members' stack, where the endpoint may be of another one, which must not need this one.
+  for (const group of groupsOf(endpoint)) group.addIngressRule(members, Port.tcp(443), 'Members of the mesh', true)
   const { url, stageArn } = new PrivateApi(scope, 'PrivateApi', endpoint, api, dataPlane)
   return {
     doors: { privateApiArn: stageArn, ...(push === undefined ? {} : { pushApiArn: push.stageArn }) },
@@ -89,17 +93,20 @@ export function privateDoors(
   }
 }
 
+/** None of an endpoint of elsewhere that was imported without its security groups. */
+function groupsOf(endpoint: IVpcEndpoint): readonly ISecurityGroup[] {
+  return (endpoint as Partial<IInterfaceVpcEndpoint>).connections?.securityGroups ?? []
+}
+
 /** Members of the mesh may reach it, nobody else. */
-function apiEndpoint(scope: Construct, vpc: IVpc, members: ISecurityGroup): IVpcEndpoint {
-  const endpoint = new InterfaceVpcEndpoint(scope, 'ApiEndpoint', {
+function apiEndpoint(scope: Construct, vpc: IVpc): IVpcEndpoint {
+  return new InterfaceVpcEndpoint(scope, 'ApiEndpoint', {
     vpc,
     service: InterfaceVpcEndpointAwsService.APIGATEWAY,
     // The API has a name of its own; private DNS would take the names of all other APIs away from the VPC.
     privateDnsEnabled: false,
     open: false,
   })
-  endpoint.connections.allowDefaultPortFrom(members, 'Members of the mesh')
-  return endpoint
 }
 
 /** What the attributes name. */
