@@ -62,7 +62,12 @@ export function claimsUnder(construct: IConstruct, prefix: string): readonly str
  */
 export function meshKey(mesh: IMesh): string {
   const isKnown = !Token.isUnresolved(mesh.serviceToken)
-  return isKnown ? `${mesh.serviceToken}#${mesh.meshName}` : mesh.node.path
+  return isKnown ? `${controlPlaneKey(mesh)}#${mesh.meshName}` : controlPlaneKey(mesh)
+}
+
+/** One string for the control plane of a mesh, as {@link meshKey}; one that is imported may have several meshes. */
+export function controlPlaneKey({ serviceToken, node }: IMesh): string {
+  return Token.isUnresolved(serviceToken) ? node.path : serviceToken
 }
 
 /** Whether both are the same mesh, as far as can be known before the deployment. */

@@ -1,8 +1,8 @@
 import { Annotations, CfnResource, Token } from 'aws-cdk-lib'
 import type { IRole } from 'aws-cdk-lib/aws-iam'
-import { Construct } from 'constructs'
+import { Construct, Dependable } from 'constructs'
 import type { IMesh } from '../mesh.ts'
-import { claim, isOfThisApp } from './claims.ts'
+import { claim, claimant, controlPlaneKey, isOfThisApp } from './claims.ts'
 import { SERVICE_TIMEOUT_S } from './weft-resource.ts'
 
 export interface RoleBindingProps {
@@ -19,7 +19,7 @@ export interface RoleBindingProps {
 /**
  * Says whose role a task role is: who proves it gets the certificate and the routes of this node or gateway, and of no
  * other. Also lets the role call the control plane.
- * @throws Error when the role belongs to another one already, since both could then take each other's name.
+ * @throws Error when the role belongs to another one of this control plane already, since both could then take each other's name.
  */
 export class RoleBinding extends Construct {
   public readonly resource: CfnResource
@@ -29,7 +29,15 @@ export class RoleBinding extends Construct {
     const { mesh, taskRole, virtualNodeName, virtualGatewayName } = props
     const owner =
       virtualNodeName === undefined ? `virtual gateway ${virtualGatewayName}` : `virtual node ${virtualNodeName}`
-    const earlier = claim(this, `task-role/${keyOf(taskRole)}`, `${owner} of mesh ${mesh.meshName}`)
+    const role = `task-role/${controlPlaneKey(mesh)}/${keyOf(taskRole)}`
+    const own = `${owner} of mesh ${mesh.meshName}`
+    const earlier = claim(this, role, own)
+    if (earlier === own) {
+      // Another ECS service of the node: what is bound once is bound.
+      this.resource = (claimant(this, role) as RoleBinding).resource
+      Dependable.implement(this, { dependencyRoots: [this.resource] })
+      return
+    }
     if (earlier !== undefined) {
       throw new Error(
         `${scope.node.path}: ${owner} has the same task role as ${earlier} (${taskRole.node.path}), but the role tells the ` +
