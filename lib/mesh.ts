@@ -76,7 +76,7 @@ export interface MeshAttributes {
   readonly vpc: IVpc
   /** Cloud Map namespace of the virtual nodes (`Mesh.namespace`). */
   readonly namespace: IPrivateDnsNamespace
-  /** @default `<mesh>.internal` */
+  /** @default - `<mesh>.internal`, where the name of the mesh is literal */
   readonly zoneName?: string
   /** @default - `zoneName` */
   readonly trustDomain?: string
@@ -138,7 +138,10 @@ abstract class MeshBase extends Resource implements IMesh {
  * Map namespace and a private hosted zone. Nothing of it runs while nothing happens. Services join by `MeshService`.
  */
 export class Mesh extends MeshBase {
-  /** A mesh that another app made. */
+  /**
+   * A mesh that another app made.
+   * @throws Error when neither `zoneName` nor a literal `meshName` tells its zone.
+   */
   public static fromMeshAttributes(scope: Construct, id: string, attributes: MeshAttributes): IMesh {
     return new ImportedMesh(scope, id, attributes)
   }
@@ -307,6 +310,9 @@ class ImportedMesh extends MeshBase {
 
   public constructor(scope: Construct, id: string, attributes: MeshAttributes) {
     super(scope, id)
+    if (attributes.zoneName === undefined && Token.isUnresolved(attributes.meshName)) {
+      throw new Error(`${this.node.path}: meshName is known to CloudFormation only; give zoneName, too`)
+    }
     this.meshName = attributes.meshName
     this.meshArn = Stack.of(this).formatArn({ service: 'appmesh', resource: 'mesh', resourceName: attributes.meshName })
     this.vpc = attributes.vpc

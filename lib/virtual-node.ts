@@ -4,7 +4,7 @@ import type { Construct } from 'constructs'
 import type { IMesh } from './mesh.ts'
 import { claimant, claimsUnder, isOfThisApp, isSameMesh } from './private/claims.ts'
 import { claimOf, meshResource } from './private/mesh-resource.ts'
-import { checkMesh, checkPort, nameOf } from './private/naming.ts'
+import { checkMesh, checkPort, hostNameOf, nameOf } from './private/naming.ts'
 import { MeshProtocol } from './protocol.ts'
 import type { IVirtualService } from './virtual-service.ts'
 
@@ -128,7 +128,8 @@ export class VirtualNode extends Resource implements IVirtualNode {
   /** What the app speaks. */
   public readonly protocol: MeshProtocol
   readonly #backends: IVirtualService[] = []
-  readonly #backendNames: string[] = []
+  /** Full. */
+  readonly #backendNames: readonly string[]
 
   public constructor(scope: Construct, id: string, props: VirtualNodeProps) {
     super(scope, id)
@@ -155,7 +156,8 @@ export class VirtualNode extends Resource implements IVirtualNode {
       name: this.virtualNodeName,
     })
     for (const backend of props.backends ?? []) this.addBackend(backend)
-    this.#backendNames.push(...(props.backendNames ?? []))
+    const { path } = this.node
+    this.#backendNames = (props.backendNames ?? []).map((name) => hostNameOf(props.mesh, name, path))
     this.node.addValidation({ validate: () => this.#unknownBackends() })
   }
 
@@ -180,7 +182,7 @@ export class VirtualNode extends Resource implements IVirtualNode {
 
   /** @internal The same, and those of the named ones that constructs of this app define. */
   public get _callees(): IVirtualService[] {
-    const named = this.#fullNames().map((name) => this.#definitionOf(name)?.node.scope as unknown)
+    const named = this.#backendNames.map((name) => this.#definitionOf(name)?.node.scope as unknown)
     const isKnown = (one: unknown): one is IVirtualService =>
       (one as Partial<IVirtualService> | undefined)?.virtualServicePort !== undefined
     return [...new Set([...this.#backends, ...named.filter(isKnown)])]
@@ -210,21 +212,16 @@ export class VirtualNode extends Resource implements IVirtualNode {
 
   #renderBackends(): CfnVirtualNode.BackendProperty[] {
     const backends = new Map(this.#backends.map((one) => [one.virtualServiceName, one.clientPolicy]))
-    for (const name of this.#fullNames()) if (!backends.has(name)) backends.set(name, undefined)
+    for (const name of this.#backendNames) if (!backends.has(name)) backends.set(name, undefined)
     return [...backends].map(([virtualServiceName, clientPolicy]) => ({
       virtualService: { virtualServiceName, ...(clientPolicy === undefined ? {} : { clientPolicy }) },
     }))
   }
 
-  /** A name without a dot is one in the mesh's own zone. */
-  #fullNames(): readonly string[] {
-    return this.#backendNames.map((name) => (name.includes('.') ? name : `${name}.${this.mesh.zoneName}`))
-  }
-
   /** What the mesh of another app has is not known here. */
   #unknownBackends(): string[] {
     if (!isOfThisApp(this.mesh)) return []
-    return this.#fullNames()
+    return this.#backendNames
       .filter((name) => this.#definitionOf(name) === undefined)
       .map((name) => {
         const known = claimsUnder(this, claimOf(this.mesh, 'virtual-service')).join(', ')

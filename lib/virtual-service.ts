@@ -3,7 +3,7 @@ import { type CfnVirtualNode, CfnVirtualService } from 'aws-cdk-lib/aws-appmesh'
 import type { Construct } from 'constructs'
 import type { IMesh } from './mesh.ts'
 import { meshResource } from './private/mesh-resource.ts'
-import { checkMesh, nameOf } from './private/naming.ts'
+import { checkMesh, hostNameOf, nameOf } from './private/naming.ts'
 import { MeshProtocol } from './protocol.ts'
 import type { IVirtualNode } from './virtual-node.ts'
 import { HTTP_PORT, VirtualRouter } from './virtual-router.ts'
@@ -66,10 +66,14 @@ export interface VirtualServiceProps {
  * these stands alone for what several of them serve together.
  */
 export class VirtualService extends Resource implements IVirtualService {
-  /** A virtual service that is no part of this app, as a backend or behind a gateway. */
+  /**
+   * A virtual service that is no part of this app, as a backend or behind a gateway.
+   * @throws Error when its name is known to CloudFormation only.
+   */
   public static fromVirtualServiceAttributes(attributes: VirtualServiceAttributes): IVirtualService {
     const { mesh, serviceName, port } = attributes
-    return { mesh, virtualServiceName: hostNameOf(mesh, serviceName), virtualServicePort: port ?? HTTP_PORT }
+    const virtualServiceName = hostNameOf(mesh, serviceName, 'fromVirtualServiceAttributes')
+    return { mesh, virtualServiceName, virtualServicePort: port ?? HTTP_PORT }
   }
 
   public readonly mesh: IMesh
@@ -84,7 +88,7 @@ export class VirtualService extends Resource implements IVirtualService {
     checkMesh(this, props.mesh)
     this.mesh = props.mesh
     const serviceName = nameOf(this, 'serviceName', props.serviceName)
-    this.virtualServiceName = hostNameOf(this.mesh, serviceName)
+    this.virtualServiceName = hostNameOf(this.mesh, serviceName, this.node.path)
     this.virtualRouter = new VirtualRouter(this, 'Router', {
       mesh: this.mesh,
       virtualRouterName: serviceName,
@@ -106,8 +110,4 @@ export class VirtualService extends Resource implements IVirtualService {
     })
     this.virtualServiceResource.addResourceDependency(this.virtualRouter.virtualRouterResource)
   }
-}
-
-function hostNameOf(mesh: IMesh, serviceName: string): string {
-  return serviceName.includes('.') ? serviceName : `${serviceName}.${mesh.zoneName}`
 }

@@ -21,6 +21,21 @@ export function nameOf(construct: IConstruct, property: string, given: string | 
   )
 }
 
+/**
+ * The host name of a virtual service: a name without a dot is one in the mesh's own zone.
+ * @param at where it stands, for the message
+ * @throws Error when only CloudFormation knows the name, and so whether it has a dot.
+ */
+export function hostNameOf(mesh: IMesh, name: string, at: string): string {
+  if (Token.isUnresolved(name)) {
+    throw new Error(
+      `${at}: the name of a virtual service is known to CloudFormation only, so nobody can tell whether it lies in the zone ` +
+        `of mesh ${mesh.meshName}; give it literally`,
+    )
+  }
+  return name.includes('.') ? name : `${name}.${mesh.zoneName}`
+}
+
 function kebabCase(id: string): string {
   return id
     .replace(/([a-z0-9])([A-Z])/g, '$1-$2')

@@ -1,4 +1,4 @@
-import { CfnParameter, Stack } from 'aws-cdk-lib'
+import { CfnParameter, Fn, Stack } from 'aws-cdk-lib'
 import { Annotations, Match } from 'aws-cdk-lib/assertions'
 import { type IVpc, Vpc } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
@@ -289,6 +289,30 @@ describe('names', () => {
     const props = { mesh, image: IMAGE, port: 8080, serviceName }
     expect(() => new MeshService(stack, 'Orders', props)).toThrow(
       /can't be a name in the mesh; set serviceName to 1 to 63/,
+    )
+  })
+})
+
+describe('names that only CloudFormation knows', () => {
+  const name = Fn.importValue('orders-name')
+  const message = /the name of a virtual service is known to CloudFormation only.*of mesh shop; give it literally/
+
+  it('are none of virtual services, as they may be full or not', () => {
+    const { mesh, stack } = shop()
+    expect(() => VirtualService.fromVirtualServiceAttributes({ mesh, serviceName: name })).toThrow(message)
+    const props = { mesh, image: IMAGE, port: 8080 }
+    expect(() => new MeshService(stack, 'Web', { ...props, backendNames: [name] })).toThrow(message)
+  })
+
+  it('are none of an imported mesh without its zone', () => {
+    const { mesh: given, stack } = shop()
+    const { vpc, namespace, dataPlaneUrl, apiUrl, serviceToken, memberSecurityGroup } = given
+    const attributes = { meshName: name, vpc, namespace, dataPlaneUrl, apiUrl, serviceToken, memberSecurityGroup }
+    expect(() => Mesh.fromMeshAttributes(stack, 'A', attributes)).toThrow(
+      'Services/A: meshName is known to CloudFormation only; give zoneName, too',
+    )
+    expect(Mesh.fromMeshAttributes(stack, 'B', { ...attributes, zoneName: 'shop.internal' }).zoneName).toBe(
+      'shop.internal',
     )
   })
 })
