@@ -1,7 +1,7 @@
-import { RemovalPolicy, Stack } from 'aws-cdk-lib'
+import { RemovalPolicy, Stack, Token } from 'aws-cdk-lib'
 import { CfnCertificate, CfnCertificateAuthority, CfnCertificateAuthorityActivation } from 'aws-cdk-lib/aws-acmpca'
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam'
-import { type IKey, Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms'
+import { CfnKey, type IKey, Key, KeySpec, KeyUsage } from 'aws-cdk-lib/aws-kms'
 import type { Construct } from 'constructs'
 
 /** What a mesh needs of its certificate authority. */
@@ -28,8 +28,10 @@ export abstract class CertificateAuthority {
    * @param certificateAuthorityArn `arn:aws:acm-pca:region:account:certificate-authority/id`
    * @param formerArn the CA that signed before: it goes on for 7 days, until all proxies trust the new one (docs/certificates.md).
    * @default - no other CA signed before, or its rotation is over
+   * @throws Error for what is the ARN of something else.
    */
   public static fromAcmPcaArn(certificateAuthorityArn: string, formerArn?: string): CertificateAuthority {
+    for (const arn of [certificateAuthorityArn, formerArn]) checkArn(arn, ACM_PCA_ARN, ACM_PCA_EXAMPLE)
     return new ExistingAcmPca(certificateAuthorityArn, formerArn)
   }
 
@@ -43,8 +45,10 @@ export abstract class CertificateAuthority {
    * @param key of spec ECC_NIST_P256, usage SIGN_VERIFY.
    * @param former the key that signed before: it goes on for 7 days, until all proxies trust the new one (docs/certificates.md).
    * @default - no other key signed before, or its rotation is over
+   * @throws Error for an alias, and for a key of this app that can't sign.
    */
   public static fromKmsKey(key: IKey, former?: IKey): CertificateAuthority {
+    for (const one of [key, former]) if (one !== undefined) checkKey(one)
     return new ExistingKmsKey(key, former)
   }
 
@@ -54,6 +58,35 @@ export abstract class CertificateAuthority {
    * @param trustDomain names the CA's subject.
    */
   public abstract bind(scope: Construct, trustDomain: string): CertificateAuthorityBinding
+}
+
+const ACM_PCA_ARN = /^arn:aws[\w-]*:acm-pca:[\w-]+:\d{12}:certificate-authority\/[\w-]+$/
+const ACM_PCA_EXAMPLE = 'arn:aws:acm-pca:eu-west-1:111122223333:certificate-authority/<id>'
+const KEY_ARN = /^arn:aws[\w-]*:kms:[\w-]+:\d{12}:key\/[\w-]+$/
+
+/** What holds a token is for CloudFormation to say. */
+function checkArn(arn: string | undefined, pattern: RegExp, example: string): void {
+  if (arn === undefined || Token.isUnresolved(arn) || pattern.test(arn)) return
+  throw new Error(`${JSON.stringify(arn)} can't be the authority; give an ARN such as ${example}`)
+}
+
+function checkKey(key: IKey): void {
+  const { path } = key.node
+  if ('aliasName' in key) {
+    throw new Error(
+      `${path} is an alias, on which no rights can be given; give the key itself: Key.fromKeyArn(...) or Key.fromLookup(...)`,
+    )
+  }
+  checkArn(key.keyArn, KEY_ARN, 'arn:aws:kms:eu-west-1:111122223333:key/<id>')
+  const { defaultChild: own } = key.node
+  if (!(own instanceof CfnKey)) return
+  const { keySpec = KeySpec.SYMMETRIC_DEFAULT, keyUsage = KeyUsage.ENCRYPT_DECRYPT } = own
+  if ([keySpec, keyUsage].some((value) => Token.isUnresolved(value))) return
+  if (keySpec === KeySpec.ECC_NIST_P256 && keyUsage === KeyUsage.SIGN_VERIFY) return
+  throw new Error(
+    `${path} is a key of spec ${keySpec} for ${keyUsage}, which can't sign certificates; make it with ` +
+      'keySpec: KeySpec.ECC_NIST_P256 and keyUsage: KeyUsage.SIGN_VERIFY',
+  )
 }
 
 /** The only template that lets the caller name the URI SAN, and no more: it makes leaves, never another CA. */

@@ -22,7 +22,8 @@ export interface LambdaEnv {
   readonly quotas: Quotas
 }
 
-const ARN = String.raw`arn:aws[\w-]*:(?:kms|acm-pca):[\w-]+:\d{12}:[\w/-]+`
+/** The ARN is one of the service that the word before it names. */
+const CA = /^(kms|acm-pca):arn:aws[\w-]*:\1:[\w-]+:\d{12}:[\w/-]+$/
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
 
 const named = (pattern: RegExp, what: string) => v.pipe(v.string(what), v.regex(pattern, what))
@@ -30,7 +31,7 @@ const named = (pattern: RegExp, what: string) => v.pipe(v.string(what), v.regex(
 const schema = v.object({
   WEFT_TABLE_NAME: named(/^[\w.-]{3,255}$/, "is the name of the control plane's DynamoDB table"),
   WEFT_TRUST_DOMAIN: named(HOST_NAME, 'is the trust domain of the SPIFFE IDs, such as weft.internal'),
-  WEFT_CA: named(new RegExp(`^(?:kms:|acm-pca:)${ARN}$`), 'is kms:<ARN of a key> or acm-pca:<ARN of a CA>'),
+  WEFT_CA: named(CA, 'is kms:<ARN of a key> or acm-pca:<ARN of a CA>'),
   WEFT_ZONE_ID: v.optional(named(/^\w{1,32}$/, 'is the id of a private hosted zone')),
   WEFT_ZONE_NAME: v.optional(named(HOST_NAME, 'is the name of the private hosted zone, such as shop.internal')),
   WEFT_ZONE_MESH: v.optional(named(/^.{1,255}$/, 'is the name of the mesh that the hosted zone is for')),

@@ -68,6 +68,12 @@ describe('the environment of a function', () => {
     expect(problemsOf({ ...LEAST, WEFT_SYNC_INTERVAL_S: text })).toHaveLength(1)
   })
 
+  it('takes no ARN of another service than it says', () => {
+    expect(problemsOf({ ...LEAST, WEFT_CA: `acm-pca:${KEY}` })).toEqual([
+      'WEFT_CA is kms:<ARN of a key> or acm-pca:<ARN of a CA>',
+    ])
+  })
+
   it('says which quota is none', () => {
     expect(problemsOf({ ...LEAST, WEFT_QUOTAS: '{"mashes":3}' })[0]).toContain('mashes')
   })
