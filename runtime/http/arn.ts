@@ -6,20 +6,29 @@ import { WIRE_KINDS, wireOf } from './operations.ts'
 export interface ArnOwner {
   readonly accountId: string
   readonly region: string
+  /** `aws-cn`, `aws-us-gov` ... Default: `aws`. */
+  readonly partition?: string
 }
 
 /** ARN of a resource, such as `arn:aws:appmesh:us-east-1:000000000000:mesh/shop/virtualRouter/r/route/x`. */
-export function arnOf({ accountId, region }: ArnOwner, ref: ResourceRef): string {
+export function arnOf({ accountId, region, partition = 'aws' }: ArnOwner, ref: ResourceRef): string {
+  const start = `arn:${partition}:appmesh:${region}:${accountId}:`
   const parts = ['mesh', ref.mesh]
   if (ref.kind === 'policy') {
     parts.push('policy', ref.parent!, ref.name)
-    return `arn:aws:appmesh:${region}:${accountId}:${parts.join('/')}`
+    return start + parts.join('/')
   }
   if (ref.parent !== undefined) {
     parts.push(wireOf(ref.kind === 'route' ? 'virtual-router' : 'virtual-gateway').arnSegment, ref.parent)
   }
   if (ref.kind !== 'mesh') parts.push(wireOf(ref.kind).arnSegment, ref.name)
-  return `arn:aws:appmesh:${region}:${accountId}:${parts.join('/')}`
+  return start + parts.join('/')
+}
+
+/** Whether an ARN is that of a resource, in whatever partition: a region is in one only. */
+export function isArnOf(owner: ArnOwner, ref: ResourceRef, arn: string): boolean {
+  const [, partition = ''] = arn.split(':')
+  return /^aws[\w-]*$/.test(partition) && arnOf({ ...owner, partition }, ref) === arn
 }
 
 /**
@@ -35,8 +44,8 @@ export function refOfArn(owner: ArnOwner, arn: string): ResourceRef {
       'resourceArn is no ARN of an App Mesh resource; use the "arn" in the metadata of the resource',
     )
   }
-  // Compared as a whole: another partition, account or region is another resource.
-  if (arnOf(owner, ref) === arn) return ref
+  // Compared as a whole: another account or region is another resource.
+  if (isArnOf(owner, ref, arn)) return ref
   throw new MeshError(
     'not-found',
     `this control plane holds the resources of account ${owner.accountId} in ${owner.region}; the ARN names account ${accountId} in ${region}`,

@@ -1,6 +1,6 @@
 import type { UseCases } from '../app/use-cases.ts'
 import { revisionOf } from '../compiler/revision.ts'
-import { type ArnOwner, arnOf, refOfArn } from '../http/arn.ts'
+import { type ArnOwner, arnOf, isArnOf, refOfArn } from '../http/arn.ts'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { ResourceStore, StoredResource } from '../ports.ts'
@@ -120,16 +120,17 @@ export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps)
       const wanted = read(request)
       const { ref } = wanted
       // Another name, mesh or parent is another resource: CloudFormation deletes the old one when all else has succeeded.
-      if (arnOf(owner, ref) !== request.physicalId) return done(await put(request, wanted))
+      if (!isArnOf(owner, ref, request.physicalId)) return done(await put(request, wanted))
+      const { physicalId } = request
       const found = await store.get(ref)
       // Somebody took it away behind CloudFormation's back.
-      if (found === undefined) return done(await put(request, wanted))
+      if (found === undefined) return { ...(await done(await put(request, wanted))), physicalId }
       if (ownership(found, request) === 'foreign') throw foreign(found)
       const changed = await change(request, found, wanted, tagKeys(request.oldProperties))
       // The way back from a replacement that failed: what it made before it failed is nobody's any more.
       const before = tryRef(() => reader.refOf(request.oldProperties, request))
-      if (before !== undefined && arnOf(owner, before) !== request.physicalId) await remove(request, before, false)
-      return done(changed)
+      if (before !== undefined && !isArnOf(owner, before, physicalId)) await remove(request, before, false)
+      return { ...(await done(changed)), physicalId }
     },
 
     async remove(request) {
@@ -137,7 +138,7 @@ export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps)
       const wanted = tryRef(() => reader.refOf(request.properties, request))
       // What failed to be made has no ARN; its properties may be what it failed for.
       const isArn = physicalId.startsWith('arn:')
-      const isWanted = wanted !== undefined && (!isArn || arnOf(owner, wanted) === physicalId)
+      const isWanted = wanted !== undefined && (!isArn || isArnOf(owner, wanted, physicalId))
       const ref = isWanted ? wanted : isArn ? tryRef(() => refOfArn(owner, physicalId)) : undefined
       if (ref !== undefined && ref.kind === reader.kind) await remove(request, ref, isArn)
     },

@@ -304,6 +304,17 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
       expect([await stored('virtual-node', 'a'), (await stored('virtual-node', 'b'))?.version]).toEqual([undefined, 1])
     })
 
+    it('are none when only the partition of the ARN differs: they stay, under the id that they had', async () => {
+      await newMesh()
+      const { PhysicalResourceId: id } = await create(node('a'))
+      const old = id.replace('arn:aws:', 'arn:aws-us-gov:')
+      const next = await update(node('a', { Spec: {} }), old, node('a').properties)
+      expect(next).toMatchObject({ Status: 'SUCCESS', PhysicalResourceId: old, Data: { Arn: id } })
+      expect(await stored('virtual-node', 'a')).toMatchObject({ version: 2, spec: {} })
+      expect((await remove(node('a'), old)).Status).toBe('SUCCESS')
+      expect(await stored('virtual-node', 'a')).toBeUndefined()
+    })
+
     it('come back to the old one, which is still there, when the stack rolls back; the new one goes', async () => {
       await newMesh()
       const { PhysicalResourceId: a, Data: data } = await create(node('a'))
