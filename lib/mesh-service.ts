@@ -9,8 +9,9 @@ import { INBOUND_PORT, SCRAPE_PORT } from '../runtime/model/proxy-ports.ts'
 import type { EcsServiceOptions } from './ecs-service-options.ts'
 import type { IMesh } from './mesh.ts'
 import { MeshPolicy, type PolicyOptions, PolicyTarget } from './policy.ts'
-import { isSameMesh } from './private/claims.ts'
+import { isClaimed, isOfThisApp, isSameMesh } from './private/claims.ts'
 import { ecsService, joinMesh, registerInCloudMap } from './private/ecs-service.ts'
+import { claimOf, unnamedClaimOf } from './private/mesh-resource.ts'
 import { checkMesh, checkPort, nameOf } from './private/naming.ts'
 import { portClashes } from './private/port-clashes.ts'
 import { RoleBinding } from './private/role-binding.ts'
@@ -268,6 +269,7 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
       const { virtualNodeName: virtualNode, virtualGatewayName: virtualGateway } = meshCaller
       this.#allowed.push(virtualNode === undefined ? { virtualGateway: virtualGateway! } : { virtualNode })
     }
+    this.node.addValidation({ validate: () => this.#warnOfStrangers(callers) })
   }
 
   /**
@@ -390,6 +392,22 @@ export class MeshService extends Resource implements IMeshService, IConnectable,
     }
     joinMesh(service, mesh, securityGroup)
     return service
+  }
+
+  /** Late, since the app may define them later; no error, since somebody may make them by the API. */
+  #warnOfStrangers(callers: readonly IMeshCaller[]): string[] {
+    for (const { mesh, meshCaller } of callers) {
+      const { virtualNodeName: node, virtualGatewayName: gateway } = meshCaller
+      const [kind, name] =
+        node === undefined ? (['virtual-gateway', gateway!] as const) : (['virtual-node', node] as const)
+      if (!isOfThisApp(mesh) || Token.isUnresolved(name)) continue
+      if ([claimOf(mesh, kind, name), unnamedClaimOf(mesh)].some((what) => isClaimed(this, what))) continue
+      Annotations.of(this).addWarningV2(
+        'weft-mesh:unknown-caller',
+        `allowFrom names ${kind} ${name}, which this app does not have in mesh ${mesh.meshName}; is that its name?`,
+      )
+    }
+    return []
   }
 
   #warnOfOtherPort(port: number): void {

@@ -1,4 +1,4 @@
-import { CfnResource, Lazy, Resource, Stack, Stage, Token } from 'aws-cdk-lib'
+import { CfnResource, Duration, Lazy, Resource, Stack, Stage, Token } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
 import type { AppMeshKind } from '../runtime/model/reference.ts'
 import type { IMesh } from './mesh.ts'
@@ -6,6 +6,7 @@ import { claim, claimant, claimsUnder, isOfThisApp, meshKey, whenClaimed } from 
 import { claimOf, problemsOf, unnamedClaimOf } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
 import { SERVICE_TIMEOUT_S } from './private/weft-resource.ts'
+import { renderDuration } from './retry.ts'
 
 /** What a policy is attached to. Of several that apply, the one with the most specific target counts. */
 export class PolicyTarget {
@@ -67,7 +68,7 @@ export interface MeshPolicyProps {
   readonly policyName?: string
   /** What it is attached to; a target has one policy of a kind. */
   readonly target: PolicyTarget
-  /** As the API has it, in camelCase: `{ maxRetries: 2 }`. */
+  /** As the API has it, in camelCase: `{ maxRetries: 2 }`. A `Duration` stands for `{ unit, value }`. */
   readonly spec: { [key: string]: unknown }
   /** @default false */
   readonly shadow?: boolean
@@ -100,7 +101,7 @@ export class MeshPolicy extends Resource {
         PolicyName: this.policyName,
         TargetRef: { Kind: target.kind, Name: target.name },
         ...(shadow === true ? { Mode: 'shadow' } : {}),
-        Spec: Lazy.any({ produce: () => inPascalCase(Stack.of(this).resolve(spec)) }),
+        Spec: Lazy.any({ produce: () => inPascalCase(Stack.of(this).resolve(withDurations(spec))) }),
       },
     })
     if (isOfThisApp(mesh)) this.policyResource.node.addDependency(mesh)
@@ -108,7 +109,10 @@ export class MeshPolicy extends Resource {
     const mode = shadow === true ? { mode: 'shadow' } : {}
     const targetRef = { kind: target.kind, name: target.name }
     this.node.addValidation({
-      validate: () => problemsOf(this, 'policy', this.policyName, { kind: policyKind, targetRef, ...mode, spec }),
+      validate: () => {
+        const policy = { kind: policyKind, targetRef, ...mode, spec: withDurations(spec) }
+        return problemsOf(this, 'policy', this.policyName, policy)
+      },
     })
   }
 
@@ -139,6 +143,14 @@ export class MeshPolicy extends Resource {
     const policy = `${policyKind} policy ${this.policyName} of ${target.kind} ${target.name}`
     throw new Error(`${this.node.path}: ${policy} collides with that of ${earlier}; ${remedy}`)
   }
+}
+
+/** A policy's durations are those of the API, which a `Duration` would not become by itself. */
+function withDurations(value: unknown): unknown {
+  if (value instanceof Duration) return renderDuration(value)
+  if (Array.isArray(value)) return value.map(withDurations)
+  if (typeof value !== 'object' || value === null || Token.isUnresolved(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, withDurations(member)]))
 }
 
 /** CloudFormation's spelling of members. What is a token by now is CloudFormation's own already. */

@@ -87,6 +87,10 @@ export class VirtualRouter extends Resource {
    * @throws Error when the weights do not add up to 100, or a target is in another mesh.
    */
   public route(id: string, options: RouteOptions): Route {
+    if (this.node.tryFindChild(id) !== undefined) {
+      const remedy = id === 'default' ? 'split(...) says where it sends' : 'give this one another id'
+      throw new Error(`${this.node.path}: there is a route ${id} already; ${remedy}`)
+    }
     const route = new Route(this, id, { ...options, router: this })
     this.#routes.push(route)
     return route

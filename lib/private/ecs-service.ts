@@ -14,6 +14,8 @@ export interface EcsServiceProps extends EcsServiceOptions {
 }
 
 const DESIRED_COUNT = 2
+/** AwsVpcConfiguration, Amazon ECS API Reference. */
+const MAX_SECURITY_GROUPS = 5
 
 /** An ECS service whose tasks are members of the mesh. Deployments that fail go back by themselves. */
 export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseService {
@@ -97,9 +99,16 @@ export function checkVpc({ node, cluster: { vpc } }: ecs.BaseService, mesh: IMes
  */
 function makeMembers(service: ecs.BaseService, mesh: IMesh): void {
   checkVpc(service, mesh)
-  const groups = Lazy.list({
-    produce: () =>
-      [mesh.memberSecurityGroup, ...service.connections.securityGroups].map(({ securityGroupId }) => securityGroupId),
+  const all = () => [mesh.memberSecurityGroup, ...service.connections.securityGroups]
+  const groups = Lazy.list({ produce: () => all().map(({ securityGroupId }) => securityGroupId) })
+  service.node.addValidation({
+    validate: () =>
+      all().length <= MAX_SECURITY_GROUPS
+        ? []
+        : [
+            `the tasks have ${all().length} security groups, two of the mesh among them, and ECS takes ${MAX_SECURITY_GROUPS}; ` +
+              'have fewer of your own',
+          ],
   })
   const resource = service.node.findChild('Service') as ecs.CfnService
   resource.addPropertyOverride('NetworkConfiguration.AwsvpcConfiguration.SecurityGroups', groups)

@@ -1,6 +1,6 @@
 import { CfnParameter, Fn, Stack } from 'aws-cdk-lib'
 import { Annotations, Match } from 'aws-cdk-lib/assertions'
-import { type IVpc, Vpc } from 'aws-cdk-lib/aws-ec2'
+import { type IVpc, SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { describe, expect, it } from 'vitest'
@@ -239,6 +239,19 @@ describe('surroundings', () => {
     const cluster = new ecs.Cluster(stack, 'Cluster', { vpc: new Vpc(stack, 'Own') as IVpc }) as ecs.ICluster
     new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, cluster })
     expect(synthError(app)).toBe('')
+  })
+
+  it('are five security groups of a task at most', () => {
+    const message = (own: number) => {
+      const { app, mesh, stack } = shop()
+      const { connections } = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 }).service
+      for (let index = 0; index < own; index++) {
+        connections.addSecurityGroup(new SecurityGroup(stack, `Group${index}`, { vpc: mesh.vpc }))
+      }
+      return synthError(app)
+    }
+    expect(message(3)).toBe('')
+    expect(message(4)).toContain('the tasks have 6 security groups, two of the mesh among them, and ECS takes 5')
   })
 
   it('are one VPC of the app', () => {

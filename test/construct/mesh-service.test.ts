@@ -1,5 +1,5 @@
 import { Stack } from 'aws-cdk-lib'
-import { Match, Template } from 'aws-cdk-lib/assertions'
+import { Annotations, Match, Template } from 'aws-cdk-lib/assertions'
 import { InstanceType, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { describe, expect, it } from 'vitest'
@@ -276,6 +276,17 @@ describe('who may call', () => {
     const registered = { Properties: { TaskDefinition: { Ref: Match.stringLikeRegexp('^Orders') } } }
     const [service] = Object.values(template.findResources('AWS::ECS::Service', registered))
     expect(service!.DependsOn).toContain(policy)
+  })
+
+  it('is warned of when the app does not have it, since it may be a slip of the pen', () => {
+    const { mesh, stack } = shop()
+    const orders = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
+    orders.allowFrom(VirtualNode.fromVirtualNodeName(mesh, 'wbe'), VirtualNode.fromVirtualNodeName(mesh, 'web'))
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 8080 })
+    const strangers = Annotations.fromStack(stack).findWarning('/Services/Orders', Match.anyValue())
+    expect(strangers.map(({ entry }) => entry.data)).toEqual([
+      expect.stringContaining('allowFrom names virtual-node wbe, which this app does not have in mesh shop'),
+    ])
   })
 
   it('may be nobody yet', () => {

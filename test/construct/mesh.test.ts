@@ -1,6 +1,6 @@
 import { App, Aws, CfnParameter, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
 import { Match, Template } from 'aws-cdk-lib/assertions'
-import { InterfaceVpcEndpointAwsService, Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
+import { InterfaceVpcEndpointAwsService, type IVpc, Port, SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import { Key } from 'aws-cdk-lib/aws-kms'
 import { PrivateDnsNamespace } from 'aws-cdk-lib/aws-servicediscovery'
@@ -517,6 +517,16 @@ describe('alarms', () => {
 })
 
 describe('mistakes', () => {
+  it('are a VPC without DNS', () => {
+    const app = lookedAtApp()
+    const stack = new Stack(app, 'Stack')
+    const vpc = new Vpc(stack, 'Vpc', { enableDnsHostnames: false }) as IVpc
+    new Mesh(stack, 'Mesh', { vpc, certificateAuthority: CertificateAuthority.kms() })
+    expect(() => app.synth()).toThrow(
+      /The VPC Stack\/Vpc has no DNS, by which tasks find virtual services; set enableDnsSupport and enableDnsHostnames/,
+    )
+  })
+
   const synth = (props: Partial<MeshProps>) => () => meshStack(props).app.synth()
 
   it.each<[string, Partial<MeshProps>, string]>([

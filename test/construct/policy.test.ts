@@ -1,8 +1,8 @@
-import { Stack } from 'aws-cdk-lib'
+import { Duration, Stack } from 'aws-cdk-lib'
 import { Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, it } from 'vitest'
 import { MeshPolicy, MeshService, PolicyTarget } from '../../lib/index.ts'
-import { IMAGE, shop, synthError } from './shop.ts'
+import { IMAGE, propertiesOf, shop, synthError } from './shop.ts'
 
 describe('the target of a policy', () => {
   const retry = { policyKind: 'retry', spec: { maxRetries: 1 } }
@@ -41,5 +41,15 @@ describe('the target of a policy', () => {
     expect(synthError(app)).toContain(
       'mesh shop has no virtual-service ordrs.shop.internal in this app (there are: orders.shop.internal); correct the target',
     )
+  })
+})
+
+describe('the spec of a policy', () => {
+  it('may have durations of the CDK', () => {
+    const { app, mesh, stack } = shop()
+    const orders = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 })
+    orders.policy('timeout', { request: Duration.seconds(5) })
+    expect(propertiesOf(stack, 'Custom::WeftPolicy').Spec).toEqual({ Request: { Unit: 'ms', Value: 5000 } })
+    expect(synthError(app)).toBe('')
   })
 })

@@ -258,6 +258,17 @@ describe('a route that nothing can reach', () => {
 })
 
 describe('a router', () => {
+  it('refuses a second route of an id, and a default one beside its own', () => {
+    const { v1, router } = catalog()
+    expect(() => router.route('default', { target: v1 })).toThrow(
+      'there is a route default already; split(...) says where it sends',
+    )
+    router.route('Beta', { target: v1, match: RouteMatch.prefix('/beta') })
+    expect(() => router.route('Beta', { target: v1 })).toThrow(
+      'there is a route Beta already; give this one another id',
+    )
+  })
+
   it('without any route is refused, since nobody would answer', () => {
     const { app, mesh, stack } = shop()
     new VirtualRouter(stack, 'Alone', { mesh })
