@@ -207,8 +207,11 @@ export interface EndpointDirectory {
    * can't be read is no error: see `failure`.
    */
   refresh(mesh: string, nodes: readonly NodeDiscovery[], when: 'due' | 'now'): Promise<readonly DirectoryRefresh[]>
-  /** Every proxy of a mesh that has not lapsed, gateways included, by kind, name and instance. */
-  proxies(mesh: string): Promise<readonly ReportedProxy[]>
+  /**
+   * Every proxy of a mesh that has not lapsed, gateways included, by kind, name and instance. With `lapsed`, those too that are
+   * still kept: a registered instance counts as long as its registration says.
+   */
+  proxies(mesh: string, lapsed?: 'lapsed'): Promise<readonly ReportedProxy[]>
 }
 
 // ---- certificates -------------------------------------------------------------------------------------------------

@@ -87,12 +87,12 @@ export class DynamoDbEndpoints implements EndpointDirectory {
     return this.#call(() => this.#sets.current(mesh, node))
   }
 
-  async proxies(mesh: string): Promise<readonly ReportedProxy[]> {
+  async proxies(mesh: string, lapsed?: 'lapsed'): Promise<readonly ReportedProxy[]> {
     const reports = await this.#call(() => this.#reports.list(mesh))
     const now = this.#clock.now()
     const order = ({ subject, instance }: ReportedProxy) => [subject.kind, subject.name, instance] as const
     return reports
-      .filter(({ lapsesAtMs }) => lapsesAtMs > now)
+      .filter(({ lapsesAtMs }) => lapsed !== undefined || lapsesAtMs > now)
       .map((report) => reportedProxy(report.subject, report))
       .sort((a, b) => compare(order(a), order(b)))
   }

@@ -85,7 +85,7 @@ async function refreshTask(
   mesh: string,
   { id, stopped }: { readonly id: string; readonly stopped: boolean },
 ): Promise<RefreshSummary> {
-  const there = (await directory.proxies(mesh)).filter(({ instance }) => instance === id)
+  const there = (await directory.proxies(mesh, 'lapsed')).filter(({ instance }) => instance === id)
   if (stopped) for (const { subject, instance } of there) await directory.remove(subject, instance)
   const nodes = new Set(
     there.filter(({ subject }) => subject.kind === 'virtual-node').map(({ subject }) => subject.name),

@@ -315,9 +315,13 @@ describe.skipIf(here === undefined)(
       expect(calls).toEqual([])
     })
 
-    it('takes a stopped task out at once, though Cloud Map still has it and its others stay', async () => {
+    it.each([
+      ['', 0],
+      [' and it was silent for longer than its report holds', TTL],
+    ])('takes a stopped task out at once, though Cloud Map still has it and its others stay%s', async (_, silentMs) => {
       registered('10.0.0.1', '10.0.0.2')
       await sync('a', '10.0.0.1')
+      now += silentMs
       await sync('b', '10.0.0.2')
       const store = new MemoryStore()
       const awsCloudMap = { namespaceName: 'prod', serviceName: 'cart' }
