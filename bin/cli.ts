@@ -12,12 +12,11 @@ import { exportCommand } from './commands/export.ts'
 import { getCommand } from './commands/get.ts'
 import { historyCommand } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
-import { CliError, complain, EXIT, paint } from './commands/output.ts'
+import { CliError, complain, EXIT, paint, printable } from './commands/output.ts'
 import { proxyCommand } from './commands/proxy.ts'
 import { rollbackCommand } from './commands/rollback.ts'
 import { tokenCommand } from './commands/token.ts'
 import { upCommand } from './commands/up.ts'
-import { printable } from './import-report.ts'
 import { ROOT } from './root.ts'
 
 const program = new Command('weft')

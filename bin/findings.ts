@@ -1,6 +1,6 @@
 import type { Problem } from '../runtime/model/problem.ts'
 import type { Subject } from '../runtime/model/reference.ts'
-import { printable } from './import-report.ts'
+import { printable } from './commands/output.ts'
 import type { TraceDestination } from './trace-destination.ts'
 
 /** One line of `weft check`. `skipped`: could not be looked at. Only `failed` makes the check fail. */

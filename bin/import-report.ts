@@ -57,11 +57,6 @@ export function notes(imported: Imported): readonly string[] {
   ]
 }
 
-/** Without control characters, which could make a terminal say what is not so. */
-export function printable(text: string): string {
-  return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, '?')
-}
-
 /** For a POSIX shell. */
 function quoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

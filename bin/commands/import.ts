@@ -11,12 +11,12 @@ import {
 } from '../../runtime/importers/app-mesh/import.ts'
 import type { ResourceRef } from '../../runtime/model/reference.ts'
 import type { ApiClient, DescribedResource } from '../api-client.ts'
-import { notes, printable, problemLine, refusal } from '../import-report.ts'
+import { notes, problemLine, refusal } from '../import-report.ts'
 import { label } from '../kinds.ts'
 import { toDocument } from '../resource-file.ts'
 import { type ApiOptions, apiClient, withApi } from './api-options.ts'
 import { applyAndReport } from './apply.ts'
-import { CliError, complain, EXIT, messageOf, say } from './output.ts'
+import { CliError, complain, EXIT, messageOf, printable, say } from './output.ts'
 
 interface ImportAppMeshOptions extends ApiOptions {
   readonly parameter: ReadonlyMap<string, string>

@@ -1,5 +1,4 @@
 import { styleText } from 'node:util'
-import { printable } from '../import-report.ts'
 
 /** What the command line ends with. Documented in docs/cli.md. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3 } as const
@@ -33,6 +32,11 @@ export function sayDocument(text: string): void {
       (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
     ),
   )
+}
+
+/** Without control characters, which could make a terminal say what is not so. */
+export function printable(text: string): string {
+  return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, '?')
 }
 
 /** Text of others on a line of ours: without control characters, ends of lines among them. */
