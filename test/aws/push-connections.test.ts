@@ -6,7 +6,7 @@ import { startDynamoDb } from '../support/dynamodb-local.ts'
 
 const database = await startDynamoDb()
 const here = 'config' in database ? database : undefined
-/** Of all connections once a minute, in which eight proxies connect (test/unit/cost.test.ts). */
+/** Of all connections once a minute, in which eight proxies connect (test/support/cost-model.ts). */
 const UNITS_A_RECONNECT = 1.5
 const why = 'missing' in database ? `, where there is one: ${database.missing}` : ''
 afterAll(() => here?.[Symbol.asyncDispose]())

@@ -12,15 +12,16 @@ type Answer =
 /** A Cloud Map that fails as the real one does and the emulator can't; it knows DiscoverInstances only. */
 export interface StandInCloudMap extends AsyncDisposable {
   readonly endpoint: string
-  answer: Answer
+  answer: Answer | ((call: Record<string, unknown>) => Answer)
   /** Bodies of the calls so far, oldest first. */
   readonly calls: Record<string, unknown>[]
 }
 
 export async function startStandInCloudMap(): Promise<StandInCloudMap> {
   const server = http.createServer(async (request, response) => {
-    standIn.calls.push(JSON.parse(await text(request)))
-    const { answer } = standIn
+    const call = JSON.parse(await text(request))
+    standIn.calls.push(call)
+    const answer = typeof standIn.answer === 'function' ? standIn.answer(call) : standIn.answer
     if (answer === 'silence') return
     const failed = 'error' in answer
     const headers = { 'content-type': 'application/x-amz-json-1.1' }
