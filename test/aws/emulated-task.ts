@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { proxyProcess } from '../../bin/proxy-process.ts'
-import { freePort } from '../support/running-serving.ts'
+import { freePort } from '../support/free-port.ts'
 import { REGION } from '../support/signed-front.ts'
 import type { TaskMetadata } from '../support/task-metadata.ts'
 

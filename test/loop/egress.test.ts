@@ -14,6 +14,7 @@ import { treeOf } from '../../runtime/lambda/resource-properties.ts'
 import type { ResourceKind } from '../../runtime/model/reference.ts'
 import { shop } from '../construct/shop.ts'
 import { createTestCa } from '../support/certificates.ts'
+import { freePort } from '../support/free-port.ts'
 import { type Mesh, request, startMesh } from './mesh.ts'
 
 // The names are those of AWS's and the partner's DNS; all of it is on this host.
@@ -46,14 +47,6 @@ async function deploy(stack: Stack, mesh: Mesh): Promise<void> {
       await mesh.put(path(Properties), { [key]: Properties[`${type}Name`], spec })
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** A partner's server: says what it was asked and under which name, with a certificate for these names. */

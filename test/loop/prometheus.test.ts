@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { debianTool } from '../support/judges.ts'
-import { freePort } from '../support/running-serving.ts'
 import { type Mesh, request, startMesh } from './mesh.ts'
 
 const cleanup: (() => unknown)[] = []

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { type ReceivedSpan, startReceiver } from '../support/otlp-receiver.ts'
-import { freePort } from '../support/running-serving.ts'
 import { signatureFault } from '../support/sigv4-check.ts'
 import { request, startMesh } from './mesh.ts'
 
@@ -142,7 +142,7 @@ describe('a request through a gateway and a sidecar', () => {
     await drain()
     expect(kinds(xray.spans)).toEqual(['CLIENT', 'SERVER', 'SERVER', 'SERVER'])
     expect(new Set(xray.spans.map(({ traceId }) => traceId))).toEqual(new Set(['67891233abcdef012345678912345678']))
-    expect(seen[1]!['x-amzn-trace-id']).toMatch(new RegExp(`^Root=${root};Parent=[0-9a-f]{16};Sampled=1$`))
+    expect(seen[1]!['x-amzn-trace-id']).toMatch(new RegExp(`^Root=${root};Parent=[0-9a-f]{16};Sampled=1;Self=`))
     for (const one of xray.exports) {
       expect(one.target).toBe('/v1/traces')
       expect(signatureFault(one, { ...signer, region: 'eu-west-1', service: 'xray' })).toBeUndefined()

@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { Log } from '../../proxy-image/src/log.ts'
 import { Serving } from '../../proxy-image/src/serving.ts'
 import { AccessLogs } from '../../proxy-image/src/telemetry/access-log.ts'
@@ -81,15 +79,4 @@ function countIn(text: string, family: string, labels: Readonly<Record<string, s
     sum += Number(line.slice(line.lastIndexOf(' ') + 1))
   }
   return sum
-}
-
-/** A port that nothing listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

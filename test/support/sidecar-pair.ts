@@ -1,7 +1,8 @@
 import { WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
 import type { Cluster } from '../../runtime/model/snapshot.ts'
 import { createTestCa, type TestCa } from './certificates.ts'
-import { freePort, type RunningServing, startServing } from './running-serving.ts'
+import { freePort } from './free-port.ts'
+import { type RunningServing, startServing } from './running-serving.ts'
 import { cluster, forwardRoute, inboundPort, outbound, snapshot, table } from './snapshots.ts'
 
 const SNI = 'p8080.callee.weft.internal'

@@ -4,7 +4,8 @@ import { createSecureContext, TLSSocket } from 'node:tls'
 import { WorkloadIdentity } from '../../proxy-image/src/tls/identity.ts'
 import type { Cluster, InboundListener, InboundPort, Route, Snapshot } from '../../runtime/model/snapshot.ts'
 import type { TestCa } from './certificates.ts'
-import { freePort, type RunningServing, startServing } from './running-serving.ts'
+import { freePort } from './free-port.ts'
+import { type RunningServing, startServing } from './running-serving.ts'
 import { cluster, forwardRoute, inboundPort, snapshot, TIMEOUTS, table } from './snapshots.ts'
 
 /** TCP apps, and sidecars on either side of them. */

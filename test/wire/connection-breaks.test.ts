@@ -1,6 +1,7 @@
 import { createServer } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Log } from '../../proxy-image/src/log.ts'
+import { freePort } from '../support/free-port.ts'
 import {
   connectFrames,
   END_STREAM,
@@ -15,7 +16,7 @@ import {
 } from '../support/http2-frames.ts'
 import { openHttp2, requestHttp2 } from '../support/http2-peers.ts'
 import { connectRaw } from '../support/raw-client.ts'
-import { freePort, startServing } from '../support/running-serving.ts'
+import { startServing } from '../support/running-serving.ts'
 import { startSidecarPair } from '../support/sidecar-pair.ts'
 import { oneWay } from '../support/snapshots.ts'
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { connectRaw } from '../support/raw-client.ts'
 import { type RawUpstream, startUpstream } from '../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { oneWay } from '../support/snapshots.ts'
 
 let upstream: RawUpstream

@@ -8,7 +8,8 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { ClientValidation, GatewayListener, Snapshot } from '../../runtime/model/snapshot.ts'
 import { createTestCa, type TestCa } from '../support/certificates.ts'
 import { CURL_CUT_OFF, CURL_NOT_VERIFIED, curlSite } from '../support/curl.ts'
-import { freePort, startServing } from '../support/running-serving.ts'
+import { freePort } from '../support/free-port.ts'
+import { startServing } from '../support/running-serving.ts'
 import { gateway, oneWay } from '../support/snapshots.ts'
 
 /** A gateway with certificates for several sites, and curl, which verifies what it is shown. */

@@ -1,7 +1,8 @@
 import { afterEach, expect, it } from 'vitest'
 import { createTestCa } from '../support/certificates.ts'
+import { freePort } from '../support/free-port.ts'
 import { startHttp2Server } from '../support/http2-peers.ts'
-import { freePort, startServing } from '../support/running-serving.ts'
+import { startServing } from '../support/running-serving.ts'
 import { cluster, forwardRoute, inboundPort, outbound, snapshot, table } from '../support/snapshots.ts'
 import { identityOf } from '../support/tcp-pair.ts'
 

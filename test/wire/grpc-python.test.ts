@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { pythonTool } from '../support/judges.ts'
-import { freePort } from '../support/running-serving.ts'
 import { type SidecarPair, startSidecarPair } from '../support/sidecar-pair.ts'
 
 /** gRPC's C core with its own HTTP/2, as Python, Ruby, PHP and C++ have it; gRPC's own suite in Go is grpc-interop.test.ts. */

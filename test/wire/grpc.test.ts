@@ -1,7 +1,8 @@
 import type { ClientHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { afterEach, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { openHttp2, requestHttp2, startHttp2Server } from '../support/http2-peers.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { oneWay, retry } from '../support/snapshots.ts'
 
 const closers: (() => void | Promise<void>)[] = []

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import {
   connectFrames,
   DATA,
@@ -22,7 +23,7 @@ import {
 } from '../support/http2-frames.ts'
 import { openHttp2, requestHttp2, startHttp2Server } from '../support/http2-peers.ts'
 import { startUpstream } from '../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { startSidecarPair } from '../support/sidecar-pair.ts'
 import { oneWay, retry } from '../support/snapshots.ts'
 

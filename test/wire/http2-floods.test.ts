@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MAX_SECTION_BYTES } from '../../proxy-image/src/codec/http2/hpack-decoder.ts'
+import { freePort } from '../support/free-port.ts'
 import {
   block,
   CONTINUATION,
@@ -25,7 +26,7 @@ import {
 } from '../support/http2-frames.ts'
 import { openHttp2, requestHttp2 } from '../support/http2-peers.ts'
 import { type RawUpstream, startUpstream, type UpstreamConnection } from '../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { oneWay } from '../support/snapshots.ts'
 
 const FLOW_CONTROL_ERROR = 3

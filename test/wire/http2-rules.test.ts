@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Cluster } from '../../runtime/model/snapshot.ts'
+import { freePort } from '../support/free-port.ts'
 import {
   connectFrames,
   DATA,
@@ -17,7 +18,7 @@ import {
 import { openHttp2, requestHttp2, startHttp2Server } from '../support/http2-peers.ts'
 import { connectRaw, type RawClient } from '../support/raw-client.ts'
 import { startUpstream, type UpstreamScript } from '../support/raw-upstream.ts'
-import { freePort, startServing } from '../support/running-serving.ts'
+import { startServing } from '../support/running-serving.ts'
 import { gateway, oneWay } from '../support/snapshots.ts'
 
 const PROTOCOL_ERROR = 1

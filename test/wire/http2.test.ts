@@ -1,10 +1,11 @@
 import type { ClientHttp2Session } from 'node:http2'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Cluster } from '../../runtime/model/snapshot.ts'
+import { freePort } from '../support/free-port.ts'
 import { openHttp2, requestHttp2, startHttp2Server } from '../support/http2-peers.ts'
 import { connectRaw } from '../support/raw-client.ts'
 import { startUpstream, type UpstreamScript } from '../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { oneWay, retry } from '../support/snapshots.ts'
 
 const closers: (() => void | Promise<void>)[] = []

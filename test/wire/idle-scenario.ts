@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { freePort, startServing } from '../support/running-serving.ts'
+import { freePort } from '../support/free-port.ts'
+import { startServing } from '../support/running-serving.ts'
 import { oneWay } from '../support/snapshots.ts'
 
 /**

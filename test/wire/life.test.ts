@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
 import { connectRaw, type RawClient } from '../support/raw-client.ts'
 import { type RawUpstream, startUpstream, type UpstreamScript } from '../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { cluster, delegateRoute, forwardRoute, gateway, oneWay, retry, snapshot, table } from '../support/snapshots.ts'
 
 const closers: (() => void | Promise<void>)[] = []

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CurlAnswer, curl, fieldOf, type HttpVersion, summary } from '../support/curl.ts'
+import { freePort } from '../support/free-port.ts'
 import { debianTool } from '../support/judges.ts'
 import { listening } from '../support/listening.ts'
-import { freePort } from '../support/running-serving.ts'
 import { type SidecarPair, startSidecarPair } from '../support/sidecar-pair.ts'
 
 /** nginx as the app behind a pair of sidecars, by HTTP/1.1 and by HTTP/2: what a client sees of it must be what it sees alone. */

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Route } from '../../runtime/model/snapshot.ts'
+import { freePort } from '../support/free-port.ts'
 import { connectRaw } from '../support/raw-client.ts'
 import { type RawUpstream, type SeenRequest, startUpstream } from '../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { cluster, delegateRoute, forwardRoute, gateway, outbound, snapshot, table } from '../support/snapshots.ts'
 
 let upstream: RawUpstream

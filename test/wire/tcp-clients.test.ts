@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeAll, expect, it } from 'vitest'
 import { createTestCa, type TestCa } from '../support/certificates.ts'
+import { freePort } from '../support/free-port.ts'
 import { debianTool } from '../support/judges.ts'
 import { listening } from '../support/listening.ts'
-import { freePort } from '../support/running-serving.ts'
 import { startTcpCallee, startTcpCaller, VIP } from '../support/tcp-pair.ts'
 
 const run = promisify(execFile)

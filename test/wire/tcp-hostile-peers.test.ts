@@ -79,10 +79,10 @@ async function frameCaller({ meshPort, proxy }: TcpCallee, ...greeting: Buffer[]
 
 /** Looks inside: nothing else tells this memory from that of the test. */
 function unsentBytes(serving: unknown): number {
-  const { doors } = serving as {
-    doors: Map<string, { door: { peers?: { http2: Set<{ writer: BlockWriter }> } } }>
+  const { works } = serving as {
+    works: { doors: Map<string, { door: { peers?: { http2: Set<{ writer: BlockWriter }> } } }> }
   }
-  const connections = [...doors.values()].flatMap(({ door }) => [...(door.peers?.http2 ?? [])])
+  const connections = [...works.doors.values()].flatMap(({ door }) => [...(door.peers?.http2 ?? [])])
   return connections.reduce((sum, { writer }) => sum + writer.unsentBytes, 0)
 }
 

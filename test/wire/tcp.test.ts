@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import { describe, expect, it } from 'vitest'
-import { freePort } from '../support/running-serving.ts'
+import { freePort } from '../support/free-port.ts'
 import { connectTcp, echo, identityOf, listenTo, sniOf, type startTcpCaller } from '../support/tcp-pair.ts'
 import { tcpRig } from '../support/tcp-rig.ts'
 

@@ -7,10 +7,11 @@ import { Log } from '../../proxy-image/src/log.ts'
 import type { Metrics } from '../../proxy-image/src/telemetry/metrics.ts'
 import { Tracing } from '../../proxy-image/src/telemetry/tracing.ts'
 import type { TracingSettings } from '../../proxy-image/src/telemetry/tracing-env.ts'
+import { freePort } from '../support/free-port.ts'
 import { partialSuccess, startReceiver } from '../support/otlp-receiver.ts'
 import { connectRaw } from '../support/raw-client.ts'
 import { startUpstream, type UpstreamScript } from '../support/raw-upstream.ts'
-import { freePort, startServing } from '../support/running-serving.ts'
+import { startServing } from '../support/running-serving.ts'
 import { oneWay, retry } from '../support/snapshots.ts'
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
@@ -40,7 +41,8 @@ function tracingTo(url: string, part: Partial<TracingSettings> = {}, warnings: s
         signing: null,
         headers: {},
         gzip: false,
-        timeoutMs: 500,
+        // A shared machine stands still for seconds at times, and what comes too late is sent again.
+        timeoutMs: 10_000,
         sampling: { parentBased: true, ratio: 1 },
         serviceName: null,
         resource: {},

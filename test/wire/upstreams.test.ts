@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Snapshot } from '../../runtime/model/snapshot.ts'
+import { freePort } from '../support/free-port.ts'
 import { connectRaw, type RawClient } from '../support/raw-client.ts'
 import { type RawUpstream, startUpstream, type UpstreamScript } from '../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../support/running-serving.ts'
+import { type RunningServing, startServing } from '../support/running-serving.ts'
 import { oneWay, retry } from '../support/snapshots.ts'
 
 const closers: (() => void | Promise<void>)[] = []

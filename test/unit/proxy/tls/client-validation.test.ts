@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { GatewayListener } from '../../../../runtime/model/snapshot.ts'
 import { createTestCa, type TestCa, type TestCertificate } from '../../../support/certificates.ts'
+import { freePort } from '../../../support/free-port.ts'
 import { connectRaw, connectRawTls } from '../../../support/raw-client.ts'
 import { type RawUpstream, startUpstream } from '../../../support/raw-upstream.ts'
-import { freePort, type RunningServing, startServing } from '../../../support/running-serving.ts'
+import { type RunningServing, startServing } from '../../../support/running-serving.ts'
 import { cluster, gateway, inboundPort, oneWay, snapshot } from '../../../support/snapshots.ts'
 
 let ca: TestCa
