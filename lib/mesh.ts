@@ -2,7 +2,7 @@ import { Duration, type IResource, Names, RemovalPolicy, Resource, Stack, Token 
 import { CfnMesh } from 'aws-cdk-lib/aws-appmesh'
 import type { IAlarm, Metric, MetricOptions } from 'aws-cdk-lib/aws-cloudwatch'
 import type { Table } from 'aws-cdk-lib/aws-dynamodb'
-import { CfnVPC, type ISecurityGroup, type IVpc, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
+import { type ISecurityGroup, type IVpc, SecurityGroup } from 'aws-cdk-lib/aws-ec2'
 import type { Grant, IGrantable } from 'aws-cdk-lib/aws-iam'
 import { RetentionDays } from 'aws-cdk-lib/aws-logs'
 import { type IPrivateHostedZone, PrivateHostedZone } from 'aws-cdk-lib/aws-route53'
@@ -183,9 +183,7 @@ export class Mesh extends MeshBase {
     this.vpc = props.vpc
     if (props.tracing !== undefined) this.tracing = props.tracing
     claimZone(this, props.vpc, this.zoneName)
-    this.node.addValidation({
-      validate: () => [...meshProblems(props, this.meshName, this.zoneName), ...vpcProblems(props.vpc)],
-    })
+    this.node.addValidation({ validate: () => meshProblems(props, this.meshName, this.zoneName) })
 
     this.zone = new PrivateHostedZone(this, 'Zone', { vpc: props.vpc, zoneName: this.zoneName })
     this.namespace =
@@ -329,16 +327,6 @@ class ImportedMesh extends MeshBase {
     if (attributes.tracing !== undefined) this.tracing = attributes.tracing
     this._doors = importedDoors(attributes)
   }
-}
-
-/** Route 53 Developer Guide, private hosted zones: both settings must be on. */
-function vpcProblems({ node: { defaultChild, path } }: IVpc): string[] {
-  if (!(defaultChild instanceof CfnVPC)) return []
-  const { enableDnsSupport, enableDnsHostnames } = defaultChild
-  if (enableDnsSupport !== false && enableDnsHostnames !== false) return []
-  return [
-    `The VPC ${path} has no DNS, by which tasks find virtual services; set enableDnsSupport and enableDnsHostnames to true.`,
-  ]
 }
 
 /** `Shop_EU` is no name of DNS. What else may be wrong with the mesh's name is told at synth. */

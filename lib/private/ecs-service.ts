@@ -6,6 +6,7 @@ import type { Construct } from 'constructs'
 import type { EcsServiceOptions } from '../ecs-service-options.ts'
 import { type IMesh, Mesh } from '../mesh.ts'
 import { isOfThisApp } from './claims.ts'
+import { knownVpcId } from './vpc.ts'
 
 export interface EcsServiceProps extends EcsServiceOptions {
   readonly mesh: IMesh
@@ -84,7 +85,7 @@ export function joinMesh(service: ecs.BaseService, mesh: IMesh, securityGroup: I
  * @throws Error when the service is certainly in another VPC than the mesh.
  */
 export function checkVpc({ node, cluster: { vpc } }: ecs.BaseService, mesh: IMesh): void {
-  const areKnown = !Token.isUnresolved(vpc.vpcId) && !Token.isUnresolved(mesh.vpc.vpcId)
+  const areKnown = knownVpcId(vpc) !== undefined && knownVpcId(mesh.vpc) !== undefined
   const areBothHere = isOfThisApp(vpc) && isOfThisApp(mesh.vpc)
   if (!(areKnown || areBothHere) || vpc.vpcId === mesh.vpc.vpcId) return
   throw new Error(

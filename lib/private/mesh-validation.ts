@@ -3,14 +3,13 @@ import type { IVpc } from 'aws-cdk-lib/aws-ec2'
 import type { IConstruct } from 'constructs'
 import type { MeshProps } from '../mesh-props.ts'
 import { claim } from './claims.ts'
+import { knownVpcId, vpcProblems } from './vpc.ts'
 
 /** A segment of SPIFFE IDs and ARNs. */
 const MESH_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$/
 const HOST_NAME = /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$/
 const NAME_REMEDY = 'use letters, digits, hyphens and underscores, 63 at most, a letter or digit at either end'
 const HOST_REMEDY = 'give a DNS name of lower-case letters, digits and hyphens with a dot in it, such as'
-/** The id of every VPC that the toolkit has yet to look up. */
-const NOT_LOOKED_UP = 'vpc-12345'
 const SYNC_SECONDS = { min: 5, max: 300 }
 
 /** What is wrong with a mesh's props, each with the way out. */
@@ -19,6 +18,7 @@ export function meshProblems(props: MeshProps, meshName: string, zoneName: strin
     ...mismatch('meshName', meshName, MESH_NAME, NAME_REMEDY),
     ...mismatch('zoneName', zoneName, HOST_NAME, `${HOST_REMEDY} shop.internal`),
     ...mismatch('trustDomain', props.trustDomain, HOST_NAME, `${HOST_REMEDY} shop.example.com`),
+    ...vpcProblems(props.vpc),
     ...namespaceProblems(props, zoneName),
     ...syncProblems(props),
     ...apiProblems(props),
@@ -32,8 +32,8 @@ export function meshProblems(props: MeshProps, meshName: string, zoneName: strin
  */
 export function claimZone(mesh: IConstruct, vpc: IVpc, zoneName: string): void {
   const { account, region } = Stack.of(mesh)
-  const isKnown = !Token.isUnresolved(vpc.vpcId) && vpc.vpcId !== NOT_LOOKED_UP
-  const key = isKnown ? `${account}/${region}/${vpc.vpcId}` : vpc.node.path
+  const known = knownVpcId(vpc)
+  const key = known === undefined ? vpc.node.path : `${account}/${region}/${known}`
   const earlier = claim(mesh, `zone/${key}/${zoneName}`, mesh.node.path)
   if (earlier === undefined) return
   throw new Error(

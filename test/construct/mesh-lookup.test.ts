@@ -1,9 +1,10 @@
 import { Stack } from 'aws-cdk-lib'
 import { Vpc } from 'aws-cdk-lib/aws-ec2'
+import * as ecs from 'aws-cdk-lib/aws-ecs'
 import { describe, expect, it } from 'vitest'
-import { CertificateAuthority, Mesh } from '../../lib/index.ts'
+import { CertificateAuthority, Mesh, MeshService } from '../../lib/index.ts'
 import { lookedAtApp } from './mesh-stack.ts'
-import { synthError } from './shop.ts'
+import { IMAGE, synthError } from './shop.ts'
 
 process.env.CDK_VALIDATION = 'false'
 
@@ -28,6 +29,19 @@ describe('VPCs that are looked up', () => {
     const app = lookedAtApp()
     const stack = new Stack(app, 'Stack', { env: { account: '111111111111', region: 'eu-west-1' } })
     for (const id of ['Blue', 'Green']) meshIn(stack, id, id)
+    expect(synthError(app)).toBe('')
+  })
+
+  it('may be that of a cluster that says its id', () => {
+    const app = lookedAtApp()
+    const stack = new Stack(app, 'Stack', { env: { account: '111111111111', region: 'eu-west-1' } })
+    const vpc = Vpc.fromVpcAttributes(stack, 'Same', {
+      vpcId: 'vpc-0123456789abcdef0',
+      availabilityZones: ['eu-west-1a'],
+      privateSubnetIds: ['subnet-0123456789abcdef0'],
+    })
+    const cluster = new ecs.Cluster(stack, 'Cluster', { vpc }) as ecs.ICluster
+    new MeshService(stack, 'Orders', { mesh: meshIn(stack, 'Mesh'), image: IMAGE, port: 8080, cluster })
     expect(synthError(app)).toBe('')
   })
 })
