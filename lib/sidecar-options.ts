@@ -10,7 +10,8 @@ export interface SidecarOptions {
    */
   readonly image?: ContainerImage
   /**
-   * What the image is built for where the task does not tell, as on EC2: `CpuArchitecture.ARM64` on Graviton.
+   * What the image is built for on EC2, where the task does not tell: `CpuArchitecture.ARM64` on Graviton. On Fargate its
+   * `runtimePlatform` counts.
    * @default CpuArchitecture.X86_64
    */
   readonly cpuArchitecture?: CpuArchitecture

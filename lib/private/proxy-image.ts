@@ -13,13 +13,14 @@ let staged: string | undefined
 /**
  * The proxy's image from this package's own Dockerfile, built by the toolkit when it deploys, for the task's architecture:
  * one of another would not even start.
- * @param given for tasks that do not tell theirs
+ * @param given for tasks on EC2, which do not tell theirs; a task on Fargate that says nothing is X86_64
  * @throws Error when the package lacks the image's files.
  */
 export function proxyImage(taskDefinition: TaskDefinition, given?: CpuArchitecture): ContainerImage {
   if (!Stack.of(taskDefinition).bundlingRequired) return ContainerImage.fromRegistry(NOT_BUILT)
   staged ??= stage(findContext(import.meta.dirname))
-  const { cpuArchitecture = given } = taskDefinition.runtimePlatform ?? {}
+  const { runtimePlatform, isFargateCompatible } = taskDefinition
+  const cpuArchitecture = isFargateCompatible ? runtimePlatform?.cpuArchitecture : given
   const isArm = cpuArchitecture?._cpuArchitecture === ARM
   return ContainerImage.fromAsset(staged, {
     platform: isArm ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64,

@@ -312,6 +312,13 @@ it('is built for the architecture that is said where a task definition on EC2 ha
   expect(dockerAssets(app).assets).toMatchObject([{ source: { platform: 'linux/arm64' } }])
 })
 
+it('is built for what Fargate takes where nothing is said, whatever is said for EC2', { timeout: 120_000 }, () => {
+  const app = new App()
+  const sidecar = { cpuArchitecture: ecs.CpuArchitecture.ARM64 }
+  new MeshGateway(new Stack(app, 'Stack'), 'Edge', { mesh: meshOf(app, 'shop'), sidecar })
+  expect(dockerAssets(app).assets).toMatchObject([{ source: { platform: 'linux/amd64' } }])
+})
+
 /** Docker images that a deployment would build. */
 function dockerAssets(app: App) {
   const { directory } = app.synth()
