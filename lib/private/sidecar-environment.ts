@@ -28,7 +28,6 @@ export function environmentOf(
     ...(virtualNodeName === undefined ? {} : { WEFT_NODE: virtualNodeName }),
     ...(virtualGatewayName === undefined ? {} : { WEFT_GATEWAY: virtualGatewayName }),
     ...(mesh.pushUrl === undefined ? {} : { WEFT_PUSH_URL: mesh.pushUrl }),
-    ...(selfRegisters === true ? { WEFT_SELF_REGISTER: 'on' } : {}),
     LISTENER_DRAIN_WAIT_TIME_S: Tokenization.stringifyNumber(drainS),
   }
   const { path } = taskDefinition.node
@@ -50,6 +49,7 @@ export function environmentOf(
     // Fargate sets it; on EC2 nobody does, and signatures need it.
     ...(taskDefinition.isFargateCompatible ? {} : { AWS_REGION: Stack.of(taskDefinition).region }),
     ...tracing?._environment,
+    ...(selfRegisters === true ? { WEFT_SELF_REGISTER: 'on' } : {}),
     ...own,
     ...environment,
   }

@@ -175,6 +175,14 @@ describe('a task that no service runs', () => {
   })
 })
 
+it('registers itself also where the same is said of all sidecars, and not where the contrary is', () => {
+  for (const value of ['on', 'off']) {
+    const sidecar = { environment: { WEFT_SELF_REGISTER: value } }
+    const { stack } = injected((all) => void task(all.stack, 'Nightly'), { ...everything, sidecar })
+    expect(containersOf(stack).weft?.Environment).toContainEqual({ Name: 'WEFT_SELF_REGISTER', Value: value })
+  }
+})
+
 describe('an injector says what to do about', () => {
   it.each<[string, RegExp, (all: Shop) => unknown]>([
     [
