@@ -36,8 +36,9 @@ function inOrder(given: readonly Rendered[], sidecar: string): readonly Rendered
   }, given)
 }
 
-/** Whether a container starts after another one, be it by way of others. */
+/** Whether a container starts after another one, be it by way of others. Ends also where they wait for one another. */
 function waitsFor(name: string, other: string, all: readonly Rendered[]): boolean {
   const { dependsOn = [] } = all.find((one) => one.name === name) ?? {}
-  return dependsOn.some(({ containerName: next }) => next === other || waitsFor(next, other, all))
+  const rest = all.filter((one) => one.name !== name)
+  return dependsOn.some(({ containerName: next }) => next === other || waitsFor(next, other, rest))
 }

@@ -51,4 +51,16 @@ describe('what starts after the sidecar', () => {
     expect(weft.DependsOn).toEqual([{ ContainerName: 'log-router', Condition: 'START' }])
     expect(router.DependsOn).toBeUndefined()
   })
+
+  it('is everything, also where containers wait for one another: ECS says that it is a cycle', () => {
+    const { mesh, stack } = shop()
+    const taskDefinition = task(stack, 'Task')
+    const agent = taskDefinition.addContainer('agent', { image: IMAGE })
+    agent.addContainerDependencies({ container: taskDefinition.defaultContainer! })
+    taskDefinition.defaultContainer!.addContainerDependencies({ container: agent })
+    new MeshService(stack, 'Web', { mesh, taskDefinition, port: 8080 })
+    const containers = containersOf(stack)
+    expect(containers.app.DependsOn).toEqual([{ ContainerName: 'agent', Condition: 'HEALTHY' }, ...afterSidecar])
+    expect(containers.agent.DependsOn).toContainEqual({ ContainerName: 'app', Condition: 'HEALTHY' })
+  })
 })
