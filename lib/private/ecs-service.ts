@@ -20,7 +20,7 @@ const MAX_SECURITY_GROUPS = 5
 
 /** An ECS service whose tasks are members of the mesh. Deployments that fail go back by themselves. */
 export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseService {
-  const { mesh, taskDefinition, securityGroup } = props
+  const { mesh, taskDefinition, securityGroup, cluster = clusterOf(scope, mesh) } = props
   if (props.assignPublicIp === true && !taskDefinition.isFargateCompatible) {
     throw new Error(
       `${scope.node.path}: ECS gives tasks on EC2 no public addresses; leave out assignPublicIp, and give their subnets a NAT gateway`,
@@ -28,7 +28,7 @@ export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseSe
   }
   warnOfNoWayOut(scope, props)
   const shared = {
-    cluster: props.cluster ?? clusterOf(scope, mesh),
+    cluster,
     ...(props.desiredCount === undefined ? {} : { desiredCount: props.desiredCount }),
     minHealthyPercent: props.minHealthyPercent ?? 100,
     maxHealthyPercent: props.maxHealthyPercent ?? 200,
@@ -48,6 +48,8 @@ export function ecsService(scope: Construct, props: EcsServiceProps): ecs.BaseSe
         taskDefinition: taskDefinition as ecs.FargateTaskDefinition,
       })
     : new ecs.Ec2Service(scope, 'Service', { ...shared, taskDefinition: taskDefinition as ecs.Ec2TaskDefinition })
+  // With its capacity providers, which CDK adds late: ECS wants them there before a service, and takes none away from one.
+  if (props.cluster === undefined) service.node.addDependency(cluster)
   if (props.desiredCount === undefined) letScalingCount(service)
   makeMembers(service, mesh)
   return service
@@ -100,8 +102,10 @@ export function checkVpc({ node, cluster: { vpc } }: ecs.BaseService, mesh: IMes
  */
 function makeMembers(service: ecs.BaseService, mesh: IMesh): void {
   checkVpc(service, mesh)
-  const all = () => [mesh.memberSecurityGroup, ...service.connections.securityGroups]
-  const groups = Lazy.list({ produce: () => all().map(({ securityGroupId }) => securityGroupId) })
+  const all = () => {
+    const groups = [mesh.memberSecurityGroup, ...service.connections.securityGroups]
+    return [...new Set(groups.map(({ securityGroupId }) => securityGroupId))]
+  }
   service.node.addValidation({
     validate: () =>
       all().length <= MAX_SECURITY_GROUPS
@@ -112,7 +116,7 @@ function makeMembers(service: ecs.BaseService, mesh: IMesh): void {
           ],
   })
   const resource = service.node.findChild('Service') as ecs.CfnService
-  resource.addPropertyOverride('NetworkConfiguration.AwsvpcConfiguration.SecurityGroups', groups)
+  resource.addPropertyOverride('NetworkConfiguration.AwsvpcConfiguration.SecurityGroups', Lazy.list({ produce: all }))
 }
 
 /**

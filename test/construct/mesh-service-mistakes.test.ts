@@ -245,6 +245,8 @@ describe('surroundings', () => {
     const message = (own: number) => {
       const { app, mesh, stack } = shop()
       const { connections } = new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080 }).service
+      // One that it has already is not another one.
+      connections.addSecurityGroup(mesh.memberSecurityGroup)
       for (let index = 0; index < own; index++) {
         connections.addSecurityGroup(new SecurityGroup(stack, `Group${index}`, { vpc: mesh.vpc }))
       }

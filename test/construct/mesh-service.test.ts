@@ -156,10 +156,12 @@ describe('a mesh service', () => {
     const { mesh, stack } = shop()
     const capacityProviderStrategies = [{ capacityProvider: 'FARGATE_SPOT', weight: 1 }]
     new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, capacityProviderStrategies })
-    expect(propertiesOf(stack, 'AWS::ECS::ClusterCapacityProviderAssociations').CapacityProviders).toEqual([
-      'FARGATE',
-      'FARGATE_SPOT',
-    ])
+    const template = Template.fromStack(stack)
+    const found = Object.entries(template.findResources('AWS::ECS::ClusterCapacityProviderAssociations'))
+    const [[id, { Properties }]] = found as [(typeof found)[number]]
+    expect(Properties.CapacityProviders).toEqual(['FARGATE', 'FARGATE_SPOT'])
+    // ECS neither makes a service before its cluster has the provider nor takes that away before the service is gone.
+    template.hasResource('AWS::ECS::Service', { DependsOn: Match.arrayWith([id]) })
   })
 
   it('runs on EC2 where the task definition does', () => {
