@@ -41,6 +41,8 @@ export class ControlPlane extends Construct {
   public readonly customResource: MeshFunction
   public readonly events: MeshFunction
   public readonly push?: PushApi
+  /** Tells who listens; none without the push. */
+  public readonly news?: MeshFunction
   readonly #props: ControlPlaneProps
   readonly #environment: Readonly<Record<string, string>>
 
@@ -74,9 +76,9 @@ export class ControlPlane extends Construct {
     if (this.push !== undefined) {
       const connecting = [reading, this.table.writingConnections()]
       this.push.connect(this.#function('Connections', 'push', 'Who listens for pushes', 256, 10, connecting))
-      const news = this.#function('News', 'news', 'Tells who listens', 512, 60, connecting)
-      this.push.letSend(news)
-      this.#follow(news, MeshTable.changes())
+      this.news = this.#function('News', 'news', 'Tells who listens', 512, 60, connecting)
+      this.push.letSend(this.news)
+      this.#follow(this.news, MeshTable.changes())
     }
     this.#listen()
   }

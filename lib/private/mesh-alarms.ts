@@ -14,7 +14,7 @@ const ERRORS = 5
  * but certificates run out after a day.
  */
 export function meshAlarms(scope: Construct, controlPlane: ControlPlane, topic: ITopic | undefined): IAlarm[] {
-  const { api, dataPlane, events, table } = controlPlane
+  const { api, dataPlane, events, news, table } = controlPlane
   const sum = { period: PERIOD, statistic: 'sum' }
   const within = new Construct(scope, 'Alarms')
   const watch = (id: string, metric: IMetric, threshold: number, description: string) => {
@@ -34,6 +34,9 @@ export function meshAlarms(scope: Construct, controlPlane: ControlPlane, topic: 
     watch('SyncThrottles', dataPlane.metricThrottles(sum), ERRORS, 'Lambda concurrency of the account is used up'),
     watch('ApiErrors', api.metricErrors(sum), ERRORS, 'The management API fails'),
     watch('EventErrors', events.metricErrors(sum), ERRORS, 'Endpoints and names are late'),
+    ...(news === undefined
+      ? []
+      : [watch('NewsErrors', news.metricErrors(sum), ERRORS, 'Pushes are lost: changes wait')]),
     watch('TableThrottles', table.metric('ReadThrottleEvents', sum), 1, 'A partition of the table is hot'),
   ]
 }

@@ -491,6 +491,16 @@ describe('alarms', () => {
     expect(alarms.filter(({ Properties }) => Properties.AlarmActions !== undefined)).toHaveLength(told.alarms.length)
   })
 
+  it('watch every function that something waits for, that of the push only where there is one', () => {
+    const watched = (push: boolean) => {
+      const alarms = Object.values(meshStack({ push }).template().findResources('AWS::CloudWatch::Alarm'))
+      const functions = alarms.filter(({ Properties }) => Properties.MetricName === 'Errors')
+      return functions.map(({ Properties }) => Properties.Dimensions[0].Value.Ref.match(/Plane(\w+?)[0-9A-F]{8}$/)[1])
+    }
+    expect(watched(true).sort()).toEqual(['Api', 'DataPlane', 'Events', 'News'])
+    expect(watched(false).sort()).toEqual(['Api', 'DataPlane', 'Events'])
+  })
+
   it('can be left out', () => {
     meshStack({ alarms: false }).template().resourceCountIs('AWS::CloudWatch::Alarm', 0)
   })

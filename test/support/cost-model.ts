@@ -172,7 +172,7 @@ export function pushing(tasks: number): Line[] {
 export const idle = (): Line[] => [
   line('KMS key', '1', PRICE['KMS key, a month']),
   line('hosted zones: the mesh, its namespace', `2 x ${money(0.5)}`, 2 * PRICE['Route 53 hosted zone, a month']),
-  line('alarms', `5 x ${money(0.1)}`, 5 * PRICE['CloudWatch alarm, a month']),
+  line('alarms', `6 x ${money(0.1)}`, 6 * PRICE['CloudWatch alarm, a month']),
   line(
     'the backstop',
     `${count(SECONDS / 300)} x 1 s x ${MEMORY_GB} GB = ${count((SECONDS / 300) * MEMORY_GB)} GB-s`,
