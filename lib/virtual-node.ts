@@ -180,12 +180,15 @@ export class VirtualNode extends Resource implements IVirtualNode {
     return [...this.#backends]
   }
 
-  /** @internal The same, and those of the named ones that constructs of this app define. */
-  public get _callees(): IVirtualService[] {
+  /** @internal The same by name and port, and those of the named ones that constructs of this app define. */
+  public get _callees(): { name: string; port: number }[] {
     const named = this.#backendNames.map((name) => this.#definitionOf(name)?.node.scope as unknown)
-    const isKnown = (one: unknown): one is IVirtualService =>
-      (one as Partial<IVirtualService> | undefined)?.virtualServicePort !== undefined
-    return [...new Set([...this.#backends, ...named.filter(isKnown)])]
+    const ports = new Map<string, number>()
+    for (const service of [...named, ...this.#backends] as (Partial<IVirtualService> | undefined)[]) {
+      const { virtualServiceName: name, virtualServicePort: port } = service ?? {}
+      if (name !== undefined && port !== undefined) ports.set(name, port)
+    }
+    return [...ports].map(([name, port]) => ({ name, port }))
   }
 
   #definitionOf(virtualServiceName: string) {

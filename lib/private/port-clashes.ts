@@ -8,6 +8,10 @@ export interface Called {
   readonly port: number
 }
 
+const REMEDY =
+  'set another virtualServicePort where it is made (80 is usual for HTTP), or another port for this app, or let the app call ' +
+  'through HTTP_PROXY=http://127.0.0.1:15001 and set usesOutboundProxy'
+
 /**
  * Measured: a socket on 0.0.0.0:8080 and one on a virtual service's loopback address and 8080 exclude each other.
  * @param remedy what the app may do beside taking another port
@@ -23,15 +27,8 @@ export function clashesOf(own: Iterable<number>, called: readonly Called[], reme
 }
 
 /** Those of a virtual node's app and the virtual services that it calls. */
-export function portClashes(node: VirtualNode, taskDefinition: TaskDefinition, remedy?: string): string[] {
-  const own = appPortsOf(taskDefinition).map(({ port }) => port)
-  return node._callees.flatMap(({ virtualServiceName: name, virtualServicePort: port }) =>
-    clashesOf(
-      node.port === undefined ? own : [node.port, ...own],
-      [{ name, port }],
-      remedy ??
-        `set another virtualServicePort on ${name} (80 is usual for HTTP), or another port for this app, or let the app call ` +
-          'through HTTP_PROXY=http://127.0.0.1:15001 and set usesOutboundProxy',
-    ),
-  )
+export function portClashes(node: VirtualNode, taskDefinition: TaskDefinition, remedy = REMEDY): string[] {
+  const declared = appPortsOf(taskDefinition).map(({ port }) => port)
+  const own = node.port === undefined ? declared : [node.port, ...declared]
+  return clashesOf(own, node._callees, remedy)
 }

@@ -49,6 +49,13 @@ describe('ports', () => {
     expect(synthError(app)).toContain('the app listens on port 80, where it would also call catalog.shop.internal')
   })
 
+  it('clash once with a backend that is given and named', () => {
+    const { app, mesh, stack } = shop()
+    const backends = [new MeshService(stack, 'Catalog', { mesh, image: IMAGE, port: 8080 })]
+    new MeshService(stack, 'Web', { mesh, image: IMAGE, port: 80, backends, backendNames: ['catalog'] })
+    expect(synthError(app).split('it would also call catalog.shop.internal')).toHaveLength(2)
+  })
+
   it('do not clash for an app that calls through its proxy', () => {
     const { app, mesh, stack } = shop()
     const backends = [new MeshService(stack, 'Orders', { mesh, image: IMAGE, port: 8080, virtualServicePort: 8080 })]
