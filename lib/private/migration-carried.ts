@@ -13,10 +13,11 @@ export function warnOf(taskDefinition: ecs.TaskDefinition, id: string, message: 
   Annotations.of(taskDefinition).addWarningV2(`weft-mesh:migration-${id}`, message)
 }
 
-/** Gives the sidecar the volumes that Envoy saw, where PEM files are, and the secrets that it got. */
+/** Gives the sidecar the volumes that Envoy saw, where PEM files are, whom it waited for, and the secrets that it got. */
 export function carryOver(envoy: ecs.ContainerDefinition, sidecar: ecs.ContainerDefinition): void {
   sidecar.addMountPoints(...envoy.mountPoints)
   sidecar.addVolumesFrom(...envoy.volumesFrom)
+  sidecar.addContainerDependencies(...envoy.containerDependencies)
   for (const { name, valueFrom } of secretsOf(envoy)) {
     const isIdentity = (IDENTITY_VARIABLES as readonly string[]).includes(name)
     if (!isIdentity && lostVariable(name) === undefined) sidecar.addSecret(name, new SameSecret(valueFrom))

@@ -88,6 +88,16 @@ describe("what Envoy's container was given", () => {
     ])
   })
 
+  it('is what the sidecar waits for, too: who writes its certificates does not wait for it', () => {
+    const { stack } = migrated(({ envoy }) => {
+      const container = envoy.taskDefinition.addContainer('certs', { image: IMAGE, essential: false })
+      envoy.addContainerDependencies({ container, condition: ecs.ContainerDependencyCondition.SUCCESS })
+    })
+    const { app, certs, envoy } = containersOf(stack)
+    expect(envoy.DependsOn).toEqual([{ ContainerName: 'certs', Condition: 'SUCCESS' }])
+    expect([certs.DependsOn, app.DependsOn]).toEqual([undefined, [{ ContainerName: 'envoy', Condition: 'HEALTHY' }]])
+  })
+
   it('is told of where the sidecar can do nothing with it', () => {
     const bucket = Bucket.fromBucketName(new Stack(lookedAtApp(), 'Files'), 'Bucket', 'files')
     const environmentFiles = [ecs.EnvironmentFile.fromBucket(bucket, 'envoy.env')]
