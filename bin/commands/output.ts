@@ -24,11 +24,14 @@ export function complain(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
-/** Writes JSON or YAML to stdout. Control characters, which terminals obey, are escaped in the way that both have. */
+/**
+ * Writes JSON or YAML to stdout. Control characters, which terminals obey, are escaped in the way that both have within double
+ * quotes, where YAML puts all of them but tabs.
+ */
 export function sayDocument(text: string): void {
   say(
     text.replace(
-      /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g,
+      /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
       (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
     ),
   )

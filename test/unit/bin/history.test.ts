@@ -1,3 +1,5 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
@@ -84,6 +86,20 @@ describe('weft history, diff, rollback', () => {
       if (command[0] === 'get') expect(parse(stdout).spec).toEqual(file)
     }
     expect((await weft('get', 'virtual-node', evil)).stderr).not.toMatch(/[^\n\P{Cc}]/u)
+  })
+
+  it('leave the tabs of a spec as they are, which YAML writes without quotes', { timeout: 60_000 }, async () => {
+    const listeners = [{ portMapping: { port: 8080, protocol: 'http' } }]
+    const format = { text: '%START_TIME%\t%PROTOCOL%\n\t%BYTES_SENT%\n' }
+    const spec = { listeners, logging: { accessLog: { file: { path: '/dev/stdout', format } } } }
+    const file = join(mkdtempSync(join(tmpdir(), 'weft-tabs-')), 'node.json')
+    writeFileSync(file, JSON.stringify({ kind: 'VirtualNode', mesh: 'shop', name: 'tabs', spec }))
+    await weft('apply', '-f', SHOP)
+    expect((await weft('apply', '-f', file)).stderr).toBe('')
+    for (const format of ['yaml', 'json']) {
+      const { stdout } = await weft('get', 'virtual-node', 'tabs', '-o', format)
+      expect(parse(stdout).spec).toEqual(spec)
+    }
   })
 
   it('refuse what is no generation as wrong usage, and say so of one that is not there yet', async () => {
