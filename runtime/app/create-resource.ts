@@ -1,4 +1,6 @@
+import { changeGraph, policyKey } from '../compiler/graph.ts'
 import { describe } from '../compiler/named-ports.ts'
+import type { Policy } from '../model/policy.ts'
 import { MeshError } from '../model/problem.ts'
 import type { ResourceRef } from '../model/reference.ts'
 import type { Change, ResourceStore, StoredResource } from '../ports.ts'
@@ -19,6 +21,11 @@ export interface CreateInput {
   readonly actor: string
   /** The same request under the same token is done once. */
   readonly clientToken?: string | undefined
+  /**
+   * Of a policy: whether the one of the same kind and target may go, in the same commit, so that proxies never are without.
+   * Default: it may not.
+   */
+  readonly mayReplace?: (former: StoredResource) => boolean
 }
 
 /**
@@ -28,13 +35,15 @@ export interface CreateInput {
  * belongs to another request; `limit-exceeded` past a quota, `too-many-tags`.
  */
 export function createResource(deps: WriteDeps): (input: CreateInput) => Promise<StoredResource> {
-  return async ({ ref, spec, tags, actor, ...input }) => {
+  return async ({ ref, spec, tags, actor, mayReplace = () => false, ...input }) => {
     checkResource(ref, spec)
     refuseBadTags(tags)
     const token = clientToken(input.clientToken, { operation: 'create', ref, spec, tags })
-    return writeMesh(deps, { mesh: ref.mesh, actor, clientToken: token }, async (state, atMs) => {
+    return writeMesh(deps, { mesh: ref.mesh, actor, clientToken: token }, async (before, atMs) => {
+      const gone = formerOf(before, ref, spec).filter(mayReplace).map(removal)
+      const state = gone.length === 0 ? before : { ...before, graph: changeGraph(before.graph, gone) }
       for (const container of containersOf(ref)) if (!findResource(state, container)) throw missing(container)
-      if (findResource(state, ref)) {
+      if (findResource(before, ref)) {
         throw new MeshError('conflict', `${describe(ref)} exists already; update it instead`)
       }
       refuseBeyondBackends(deps.quotas, { ref, spec })
@@ -43,9 +52,19 @@ export function createResource(deps: WriteDeps): (input: CreateInput) => Promise
       const plain: StoredResource = { ref, spec, tags, uid: deps.newUid(), version: 1, ...times }
       const { resource, also } = await withVip(deps.store, state, plain)
       refuseUnlessSound(state, resource)
-      return { changes: [{ kind: 'put', resource }, ...also], result: resource }
+      return { changes: [...gone, { kind: 'put', resource }, ...also], result: resource }
     })
   }
+}
+
+/** The policy, if this is one, that has its kind and target now. */
+function formerOf({ graph }: MeshState, { kind }: ResourceRef, spec: unknown): readonly StoredResource[] {
+  const former = kind === 'policy' ? graph.policies.get(policyKey(spec as Policy)) : undefined
+  return former === undefined ? [] : [former]
+}
+
+function removal({ ref }: StoredResource): Change {
+  return { kind: 'remove', ref }
 }
 
 /**

@@ -18,7 +18,6 @@ import { prometheusTargets } from './prometheus-targets.ts'
 import { putPolicy } from './put-policy.ts'
 import type { Quotas } from './quotas.ts'
 import { refreshEndpoints } from './refresh-endpoints.ts'
-import { renamePolicy } from './rename-policy.ts'
 import { rollback } from './rollback.ts'
 import { SnapshotCache } from './snapshot-cache.ts'
 import { sync } from './sync.ts'
@@ -56,7 +55,6 @@ export function useCases(deps: ControlPlaneDeps) {
     updateResource: updateResource(write),
     deleteResource: deleteResource(write),
     putPolicy: putPolicy(write),
-    renamePolicy: renamePolicy(write),
     listResources: listResources(deps),
     tagResource: tagResource(write),
     untagResource: untagResource(write),

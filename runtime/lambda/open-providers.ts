@@ -3,7 +3,6 @@ import { Changes } from '../app/changes.ts'
 import { createResource } from '../app/create-resource.ts'
 import { deleteResource } from '../app/delete-resource.ts'
 import { MeshStates } from '../app/mesh-states.ts'
-import { renamePolicy } from '../app/rename-policy.ts'
 import { tagResource, untagResource } from '../app/tag-resource.ts'
 import { updateResource } from '../app/update-resource.ts'
 import type { WriteDeps } from '../app/write.ts'
@@ -34,7 +33,6 @@ function writing(deps: WriteDeps): ResourceProviderDeps['cases'] {
     createResource: createResource(deps),
     updateResource: updateResource(deps),
     deleteResource: deleteResource(deps),
-    renamePolicy: renamePolicy(deps),
     tagResource: tagResource(deps),
     untagResource: untagResource(deps),
   }

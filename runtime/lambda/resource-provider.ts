@@ -17,7 +17,7 @@ import {
 export interface ResourceProviderDeps {
   readonly cases: Pick<
     UseCases,
-    'createResource' | 'updateResource' | 'deleteResource' | 'renamePolicy' | 'tagResource' | 'untagResource'
+    'createResource' | 'updateResource' | 'deleteResource' | 'tagResource' | 'untagResource'
   >
   readonly store: ResourceStore
   readonly owner: ArnOwner
@@ -40,16 +40,13 @@ export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps)
   async function put(request: ProviderRequest, wanted: WantedResource): Promise<StoredResource> {
     const { ref, spec } = wanted
     const tags = { ...wanted.tags, ...ownerTags(request) }
-    const input = { ref, spec, tags, actor: actorOf(request), clientToken: request.requestId }
+    // A policy under another name: CloudFormation would delete the former one later, but a target has one of a kind.
+    const mayReplace = (former: StoredResource) => ownership(former, request) === 'ours'
+    const input = { ref, spec, tags, actor: actorOf(request), clientToken: request.requestId, mayReplace }
     try {
       return await cases.createResource(input)
     } catch (error) {
-      if (!(error instanceof MeshError)) throw error
-      // A policy under another name: CloudFormation would delete the former one later, but a target has one of a kind.
-      if (error.problems.some(({ code }) => code === 'one-policy')) {
-        return cases.renamePolicy({ ...input, mayGo: (former) => ownership(former, request) === 'ours' })
-      }
-      if (error.code !== 'conflict') throw error
+      if (!(error instanceof MeshError) || error.code !== 'conflict') throw error
       const found = await store.get(ref)
       if (found === undefined) throw error
       if (ownership(found, request) !== 'ours') throw foreign(found)

@@ -27,12 +27,12 @@ function makeShop() {
     store,
     states: new MeshStates(store),
     changes,
-    quotas: quotasOf({}),
+    quotas: quotasOf({ policiesPerMesh: 2 }),
     clock: { now: () => 1_000 },
     newUid: () => `uid-${uids++}`,
   })
   const createNamed = (name: ResourceRef, spec: unknown = {}) => create({ ref: name, spec, tags: {}, actor: 'test' })
-  return { store, changes, createNamed }
+  return { store, changes, create, createNamed }
 }
 
 describe('a write while others write', () => {
@@ -55,6 +55,27 @@ describe('a write while others write', () => {
       code: 'conflict',
       message: expect.stringContaining('exists already'),
     })
+  })
+
+  it('takes the place of a policy of its own, and never of one that somebody else gave its name meanwhile', async () => {
+    const { store, create, createNamed } = makeShop()
+    await createNamed(ref('mesh', 'shop'))
+    await createNamed(ref('virtual-service', 'cart'))
+    const policy = (name: string) => ({ ...ref('policy', name), parent: 'retry' })
+    const retries = (targetRef: object) => ({ kind: 'retry', targetRef, spec: { maxRetries: 3 } })
+    const ofMesh = retries({ kind: 'mesh', name: 'shop' })
+    const former = await createNamed(policy('a'), ofMesh)
+    const mayReplace = ({ uid }: { uid: string }) => uid === former.uid
+    const rename = (name: string) => create({ ref: policy(name), spec: ofMesh, tags: {}, actor: 'test', mayReplace })
+
+    const ofService = retries({ kind: 'virtual-service', name: 'cart' })
+    store.rivals.push(() => createNamed(policy('b'), ofService))
+    await expect(rename('b')).rejects.toMatchObject({ code: 'conflict' })
+    expect((await store.get(policy('b')))?.spec).toEqual(ofService)
+    expect((await store.get(policy('a')))?.uid).toBe(former.uid)
+    // There may be two, and there are.
+    await rename('c')
+    expect([await store.get(policy('a')), await store.get(policy('c'))]).toMatchObject([undefined, { spec: ofMesh }])
   })
 
   it('gives up after losing every time, changes nothing and wakes nobody', async () => {
