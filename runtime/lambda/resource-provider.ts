@@ -79,7 +79,7 @@ export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps)
     const whose = ownership(found, request)
     if (whose === 'foreign' || (whose === 'unmarked' && !unmarked)) return
     // Its zone goes next, which Route 53 deletes only when it is empty. First, so that the next attempt finds the mesh still there.
-    if (ref.kind === 'mesh') await deps.publishNames(ref.mesh)
+    if (ref.kind === 'mesh') await publishNames(ref.mesh, isOfNoZone)
     try {
       await cases.deleteResource({ ref, actor: actorOf(request), accountId: owner.accountId })
     } catch (error) {
@@ -90,12 +90,15 @@ export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps)
 
   /** So that what CloudFormation makes next finds the name. The table's stream has it done again where that is `forgiven`. */
   async function publish(ref: ResourceRef, forgiven: (error: unknown) => boolean): Promise<void> {
-    if (ref.kind !== 'virtual-service') return
+    if (ref.kind === 'virtual-service') await publishNames(ref.mesh, forgiven)
+  }
+
+  async function publishNames(mesh: string, forgiven: (error: unknown) => boolean): Promise<void> {
     try {
-      await deps.publishNames(ref.mesh)
+      await deps.publishNames(mesh)
     } catch (error) {
       if (!forgiven(error)) throw error
-      log('warn', 'names are not published yet', { mesh: ref.mesh, ...errorFields(error) })
+      log('warn', 'names are not published', { mesh, ...errorFields(error) })
     }
   }
 
@@ -140,6 +143,11 @@ export function resourceProvider(reader: KindReader, deps: ResourceProviderDeps)
       if (ref !== undefined && ref.kind === reader.kind) await remove(request, ref, isArn)
     },
   }
+}
+
+/** A zone that somebody deleted holds no names any more. */
+function isOfNoZone(error: unknown): boolean {
+  return error instanceof MeshError && error.cause instanceof Error && error.cause.name === 'NoSuchHostedZone'
 }
 
 function tryRef(read: () => ResourceRef): ResourceRef | undefined {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { awsFailure } from '../../runtime/adapters/aws-failure.ts'
 import type { UseCases } from '../../runtime/app/use-cases.ts'
 import { type CustomResourceHandler, customResourceHandler } from '../../runtime/lambda/cloudformation.ts'
 import { readEnv } from '../../runtime/lambda/env.ts'
@@ -429,6 +430,18 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
       await request(service('orders'), { request: 'Delete', physicalId: id }, through)
       await create(node('n'), through)
       expect(published).toEqual([mesh, mesh])
+    })
+
+    it('let their mesh go whose zone somebody deleted first, and keep it while its zone is not empty', async () => {
+      const about = await newMesh()
+      const refused = (name: string) => async () => {
+        throw awsFailure(Object.assign(new Error('no'), { name }), 'keep the names in zone Z1')
+      }
+      const removing = { request: 'Delete', physicalId: arn(mesh) } as const
+      const kept = await request(about, removing, publishing(refused('AccessDenied')))
+      expect([kept.Status, await stored('mesh', mesh)]).toEqual(['FAILED', expect.anything()])
+      const done = await request(about, removing, publishing(refused('NoSuchHostedZone')))
+      expect([done.Status, await stored('mesh', mesh)]).toEqual(['SUCCESS', undefined])
     })
 
     it('fail when the names can not be published, and leave nothing behind after the rollback', async () => {
