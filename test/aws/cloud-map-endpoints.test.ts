@@ -214,6 +214,14 @@ describe.skipIf(here === undefined)(
       },
     )
 
+    it('takes a heartbeat that it reads in another process for no news', async () => {
+      registered('10.0.0.1')
+      await sync('a', '10.0.0.1')
+      now += TTL / 2
+      expect(await sync('a', '10.0.0.1')).toHaveLength(1)
+      expect(await sync('a', '10.0.0.1', {}, start())).toEqual([])
+    })
+
     it('tells peers of a change whose report was written, though the answer got lost', async () => {
       await using faulty = await startFaultyDynamoDb(String(here!.config.endpoint))
       const through = start({ endpoint: faulty.endpoint })

@@ -305,6 +305,18 @@ describe.skipIf(here === undefined)(`custom resources on Lambda, with ${title}`,
       expect([await stored('virtual-node', 'a'), (await stored('virtual-node', 'b'))?.version]).toEqual([undefined, 1])
     })
 
+    it('have ARNs in the partition of the function', async () => {
+      await newMesh()
+      const requestId = randomUUID()
+      const context = {
+        ...lambdaContext(),
+        invokedFunctionArn: `arn:aws-cn:lambda:cn-north-1:${ACCOUNT}:function:weft`,
+      }
+      await handler(cloudFormationEvent(cfn.url, { ...node('a'), requestId }, { request: 'Create' }), context)
+      const id = cfn.taken.findLast(({ answer }) => answer.RequestId === requestId)!.answer.PhysicalResourceId
+      expect(id).toBe(`arn:aws-cn:appmesh:cn-north-1:${ACCOUNT}:mesh/${mesh}/virtualNode/a`)
+    })
+
     it('are none when only the partition of the ARN differs: they stay, under the id that they had', async () => {
       await newMesh()
       const { PhysicalResourceId: id } = await create(node('a'))

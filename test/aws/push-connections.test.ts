@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { dynamoDbClient, writeAll } from '../../runtime/adapters/dynamodb-calls.ts'
 import { PushConnections } from '../../runtime/adapters/push-connections.ts'
 import type { Subject } from '../../runtime/model/reference.ts'
@@ -39,9 +39,23 @@ describe.skipIf(here === undefined)(`connections of the push on DynamoDB${why}`,
     await expect(other.add('more=', subject('orders'))).rejects.toMatchObject({ code: 'limit-exceeded' })
     await one.add('cart=', subject('cart'))
     expect(await one.list('shop')).toHaveLength(2_501)
+    await one.add('stranger=', { ...subject('orders'), mesh: 'bazaar' })
+    expect([await one.list('bazaar'), (await other.list('shop')).includes('stranger=')]).toEqual([['stranger='], false])
     await one.remove('last=')
     now += 60_000
     await one.add('again=', subject('orders'))
+    client.destroy()
+  })
+
+  it('are counted again by the next one when a count failed', async () => {
+    const client = dynamoDbClient(here!.config)
+    const connections = new PushConnections(client, await here!.createTable(), Date)
+    const send = vi.spyOn(client, 'send').mockRejectedValueOnce(new Error('away'))
+    const orders: Subject = { kind: 'virtual-node', mesh: 'shop', name: 'orders' }
+    await expect(connections.add('one=', orders)).rejects.toMatchObject({ code: 'unavailable' })
+    await connections.add('two=', orders)
+    expect(await connections.list('shop')).toEqual(['two='])
+    send.mockRestore()
     client.destroy()
   })
 

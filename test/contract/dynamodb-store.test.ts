@@ -99,6 +99,29 @@ describe.skipIf(here === undefined)(`a DynamoDB store on ${title}`, () => {
     expect(await write(open(), 'b', 1)).toBe(2)
   })
 
+  it('lets no stopped commit through between the look for it and the cleaning up', async () => {
+    await write(open(), 'a', 0)
+    const stop = new AbortController()
+    const looked = Promise.withResolvers<void>()
+    const through = Promise.withResolvers<void>()
+    faulty.fate = async (operation): Promise<Fate> => {
+      if (operation === 'GetItem' && stop.signal.aborted) looked.resolve()
+      // Marks are slow, the flip is faster once somebody has looked for it.
+      if (operation === 'UpdateItem') await delay(400)
+      if (operation !== 'TransactWriteItems') return 'pass'
+      stop.abort()
+      await looked.promise
+      await delay(100)
+      through.resolve()
+      return 'pass'
+    }
+    const input = { mesh: 'm', expectedGeneration: 1, changes: put(node('m', 'late')), actor: 'x', atMs: 1 }
+    await expect(open(faulty).commit({ ...input, stopped: stop.signal })).rejects.toMatchObject({ code: 'unavailable' })
+    await through.promise
+    await delay(200)
+    expect(await open().generation('m')).toBe(1)
+  })
+
   it('says of a commit that was stopped too late that it is made', async () => {
     const stop = new AbortController()
     faulty.fate = async (operation): Promise<Fate> => {

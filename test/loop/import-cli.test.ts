@@ -139,6 +139,9 @@ describe('tags', { timeout: 60_000 }, () => {
     expect((await importAppMesh(list)).stdout).toContain('name: orders-v1\ntags:\n  team: a\n')
 
     const changed = file('mesh.yaml', tagged.replace('Value: a', 'Value: b'))
+    const written = file('written.yaml', (await importAppMesh(changed)).stdout)
+    expect((await weft('apply', '-f', written, '--dry-run')).stdout).toContain('orders-v1 updated (dry run)')
+    expect(await tagsOf()).toEqual({ tags: [{ key: 'team', value: 'a' }] })
     expect((await importAppMesh(changed, '--apply')).stdout).toContain('virtual-node/orders-v1 updated')
     expect((await importAppMesh(changed, '--apply')).stdout).toContain('virtual-node/orders-v1 unchanged')
     expect(await tagsOf()).toEqual({ tags: [{ key: 'team', value: 'b' }] })

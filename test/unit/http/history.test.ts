@@ -51,6 +51,8 @@ describe('the past over the API', () => {
     expect(await read('diff?from=0', 'changes')).toEqual(['shop', ...all])
     expect(await read('diff?from=1', 'changes')).toEqual(all.slice(240))
     expect(await read('diff?from=2&to=1', 'changes')).toEqual(all.slice(240))
+    const full = (await call('GET', '/v1/meshes/shop/diff?from=1&limit=10')).json
+    expect([full.changes.length, full.nextToken]).toEqual([10, undefined])
   })
 
   it.each([
