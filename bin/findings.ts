@@ -27,8 +27,11 @@ export interface SeenProxy {
 
 /** A certificate that nobody renewed by then will not be renewed in time for people to look. */
 const CERTIFICATE_MARGIN_MS = 10 * 60_000
-/** Of the time in which a report lapses. A proxy with nothing new to say is noted after two fifths of it: this is half as much again. */
-const SILENT_AFTER = 0.6
+/**
+ * Of the time in which a report lapses, ten intervals at least. A proxy with nothing new to say is noted at its first call after
+ * two fifths of it, and one that listens for pushes calls at twice the interval and a fifth more: by 0.64.
+ */
+const SILENT_AFTER = 0.7
 /** Problems told of one proxy. */
 const MAX_PROBLEMS = 3
 
