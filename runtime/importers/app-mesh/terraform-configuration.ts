@@ -5,6 +5,8 @@ import { finding, type MapTree, member, type Need, placeOnly, scalar, type Tree 
 /** References that lead to references. */
 const MAX_CHAIN = 50
 const MAX_TEXT = 100_000
+/** The member of a block that says nothing (Terraform language, JSON configuration syntax, comment properties). */
+const COMMENT = '//'
 
 /**
  * The members of a block. Terraform's JSON syntax lets a list of objects stand wherever an object of blocks may: all of
@@ -60,7 +62,8 @@ export class Configuration {
     this.#budget.spend(1)
     if (tree.kind === 'list') return { ...tree, items: tree.items.map((item) => this.evaluate(item)) }
     if (tree.kind === 'map') {
-      return { ...tree, entries: new Map([...tree.entries].map(([name, value]) => [name, this.evaluate(value)])) }
+      const entries = [...tree.entries].filter(([name]) => name !== COMMENT)
+      return { ...tree, entries: new Map(entries.map(([name, value]) => [name, this.evaluate(value)])) }
     }
     return tree.kind === 'scalar' && typeof tree.value === 'string' ? this.#template(tree, tree.text) : tree
   }

@@ -395,6 +395,17 @@ describe('Terraform', () => {
     ])
   })
 
+  it('passes over comments, which every block may hold as a member //', () => {
+    const match = { '//': 'all, see ${local.nowhere}', prefix: '/' }
+    const action = { weighted_target: [{ '//': 'the only one', virtual_node: 'orders', weight: 1 }] }
+    const spec = { '//': { why: 'made by a tool' }, http_route: { match, action } }
+    const route = { '//': 'a route', name: 'all', mesh_name: 'shop', virtual_router_name: 'orders', spec }
+    const imported = importText(JSON.stringify({ '//': 'c', resource: { aws_appmesh_route: { all: route } } }))
+    expect([problemsOf(imported), asked(imported)]).toEqual([[], []])
+    const weightedTargets = [{ virtualNode: 'orders', weight: 1 }]
+    expect(imported.resources[0]?.spec).toEqual({ httpRoute: { match: { prefix: '/' }, action: { weightedTargets } } })
+  })
+
   it('names types that App Mesh does not have, policies of Weft among them', () => {
     const resource = { aws_appmesh_policy: { p: { name: 'p' } }, aws_appmesh_virtual_nodes: { n: { name: 'n' } } }
     expect(problemsOf(importText(JSON.stringify({ resource })))).toEqual([
