@@ -9,10 +9,10 @@ export interface MeshState {
 }
 
 /**
- * Resources of all meshes kept in memory, at 1 to 3 KB each: many small meshes or a few large ones. One mesh is kept whatever
- * its size: the next write would only load it again.
+ * Resources of all meshes kept in memory, at 1 to 3 KB each: many small meshes or a few large ones, in the 512 MB that a
+ * function has. One mesh is kept whatever its size: the next write would only load it again.
  */
-const MAX_RESOURCES = 200_000
+const MAX_RESOURCES = 100_000
 
 /**
  * Meshes in memory, each at its generation, so that neither a write nor a new snapshot reads the whole mesh from the store.
@@ -28,7 +28,7 @@ export class MeshStates {
   /** When the head of a mesh in `#states` was last read, on the clock of `performance.now()`. */
   readonly #checkedAt = new Map<string, number>()
 
-  /** Of more resources than `maxResources` in all, the mesh not used for longest makes room. Default: 200,000. */
+  /** Of more resources than `maxResources` in all, the mesh not used for longest makes room. Default: 100,000. */
   constructor(store: ResourceStore, maxResources = MAX_RESOURCES) {
     this.#store = store
     this.#maxResources = maxResources
