@@ -1,17 +1,10 @@
 import { afterAll, expect, it, onTestFinished } from 'vitest'
-import { CloudMap } from '../../runtime/adapters/cloud-map.ts'
 import { dynamoDbClient } from '../../runtime/adapters/dynamodb-calls.ts'
-import { DynamoDbEndpoints } from '../../runtime/adapters/dynamodb-endpoints.ts'
-import { openDynamoDbStore } from '../../runtime/adapters/dynamodb-store.ts'
-import { Changes } from '../../runtime/app/changes.ts'
-import { polledEvery } from '../../runtime/app/pace.ts'
-import { quotasOf } from '../../runtime/app/quotas.ts'
-import { useCases } from '../../runtime/app/use-cases.ts'
 import type { SyncRequest } from '../../runtime/model/sync.ts'
 import { node, put, resource } from '../contract/stored.ts'
 import { startDynamoDb } from '../support/dynamodb-local.ts'
-import { EMULATED } from '../support/emulator.ts'
 import { startStandInCloudMap } from '../support/stand-in-cloud-map.ts'
+import { polledFunction } from './polled-function.ts'
 
 const database = await startDynamoDb()
 const here = 'config' in database ? database : undefined
@@ -27,26 +20,7 @@ it('tells a proxy on one function of a task that started, drained and stopped on
   const start = () => {
     const client = dynamoDbClient(here.config)
     const clock = { now: () => now }
-    const registrations = new CloudMap({ ...EMULATED, endpoint: cloudMap.endpoint })
-    const store = openDynamoDbStore({ table, client })
-    onTestFinished(() => {
-      registrations.close()
-      client.destroy()
-    })
-    const cases = useCases({
-      store,
-      directory: new DynamoDbEndpoints({ client, table, cloudMap: registrations, clock }),
-      issuer: { trust: async () => ({ revision: 't', certificates: [] }), issue: async () => '' },
-      mint: () => ({ token: '', expiresAtMs: 0 }),
-      changes: new Changes(),
-      clock,
-      newUid: () => 'u',
-      trustDomain: 'weft.internal',
-      quotas: quotasOf({}),
-      pace: polledEvery(30_000),
-      stopping: new AbortController().signal,
-    })
-    return { store, ...cases }
+    return polledFunction({ table, client, cloudMap: cloudMap.endpoint, clock, intervalMs: 30_000 })
   }
   const [one, two, three] = [start(), start(), start()]
   const awsCloudMap = { namespaceName: 'prod', serviceName: 'cart' }

@@ -1,21 +1,14 @@
 import { afterAll, expect, it, onTestFinished, vi } from 'vitest'
-import { CloudMap } from '../../runtime/adapters/cloud-map.ts'
 import { dynamoDbClient } from '../../runtime/adapters/dynamodb-calls.ts'
-import { DynamoDbEndpoints } from '../../runtime/adapters/dynamodb-endpoints.ts'
 import { DynamoDbRoleBindings } from '../../runtime/adapters/dynamodb-role-bindings.ts'
-import { openDynamoDbStore } from '../../runtime/adapters/dynamodb-store.ts'
 import { IamIdentity } from '../../runtime/adapters/iam-identity.ts'
-import { Changes } from '../../runtime/app/changes.ts'
-import { polledEvery } from '../../runtime/app/pace.ts'
-import { quotasOf } from '../../runtime/app/quotas.ts'
-import { useCases } from '../../runtime/app/use-cases.ts'
 import type { SyncRequest } from '../../runtime/model/sync.ts'
 import { node, put, resource } from '../contract/stored.ts'
 import { INTERVAL_S, type Line, PROCESSES, polling, SECONDS, TASKS_A_NODE } from '../support/cost-model.ts'
 import { startDynamoDb } from '../support/dynamodb-local.ts'
-import { EMULATED } from '../support/emulator.ts'
 import { ACCOUNT } from '../support/lambda-events.ts'
 import { startStandInCloudMap } from '../support/stand-in-cloud-map.ts'
+import { polledFunction } from './polled-function.ts'
 
 const database = await startDynamoDb()
 const here = 'config' in database ? database : undefined
@@ -98,27 +91,15 @@ it('tasks at rest cost what docs/cost.md says', { timeout: 300_000 }, async (con
   const clock = { now: () => now }
   const start = () => {
     const client = countingClient(consumed)
-    const registrations = new CloudMap({ ...EMULATED, endpoint: cloudMap.endpoint })
-    onTestFinished(() => {
-      registrations.close()
-      client.destroy()
-    })
-    const store = openDynamoDbStore({ table, client })
-    const bindings = new DynamoDbRoleBindings(client, table)
-    const cases = useCases({
-      store,
-      directory: new DynamoDbEndpoints({ client, table, cloudMap: registrations, clock }),
-      issuer: { trust: async () => ({ revision: 't', certificates: [] }), issue: async () => '' },
-      mint: () => ({ token: '', expiresAtMs: 0 }),
-      changes: new Changes(),
+    const cases = polledFunction({
+      table,
+      client,
+      cloudMap: cloudMap.endpoint,
       clock,
-      newUid: () => 'u',
-      trustDomain: 'weft.internal',
-      quotas: quotasOf({}),
-      pace: polledEvery(INTERVAL_S * 1000),
-      stopping: new AbortController().signal,
+      intervalMs: INTERVAL_S * 1000,
     })
-    return { ...cases, store, bindings, callers: new IamIdentity(bindings, clock) }
+    const bindings = new DynamoDbRoleBindings(client, table)
+    return { ...cases, bindings, callers: new IamIdentity(bindings, clock) }
   }
   const processes = Array.from({ length: PROCESSES }, start)
   const events = start()
