@@ -5,6 +5,7 @@ import type { IMesh } from './mesh.ts'
 import { claim, claimant, claimsUnder, isOfThisApp, meshKey, whenClaimed } from './private/claims.ts'
 import { claimOf, problemsOf, unnamedClaimOf } from './private/mesh-resource.ts'
 import { nameOf } from './private/naming.ts'
+import { withNames } from './private/rendered.ts'
 import { SERVICE_TIMEOUT_S } from './private/weft-resource.ts'
 import { renderDuration } from './retry.ts'
 
@@ -101,7 +102,7 @@ export class MeshPolicy extends Resource {
         PolicyName: this.policyName,
         TargetRef: { Kind: target.kind, Name: target.name },
         ...(shadow === true ? { Mode: 'shadow' } : {}),
-        Spec: Lazy.any({ produce: () => inPascalCase(Stack.of(this).resolve(withDurations(spec))) }),
+        Spec: Lazy.any({ produce: () => withNames(Stack.of(this).resolve(withDurations(spec)), capital) }),
       },
     })
     if (isOfThisApp(mesh)) this.policyResource.node.addDependency(mesh)
@@ -153,15 +154,7 @@ function withDurations(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, withDurations(member)]))
 }
 
-/** CloudFormation's spelling of members. What is a token by now is CloudFormation's own already. */
-function inPascalCase(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inPascalCase)
-  if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value)
-  if (entries.some(([key]) => key === 'Ref' || key.startsWith('Fn::'))) return value
-  return Object.fromEntries(entries.map(([key, member]) => [capital(key), inPascalCase(member)]))
-}
-
+/** As CloudFormation spells members. */
 function capital(key: string): string {
   return key.charAt(0).toUpperCase() + key.slice(1)
 }

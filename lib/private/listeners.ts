@@ -3,6 +3,7 @@ import type { MeshProtocol } from '../protocol.ts'
 import type { IVirtualService } from '../virtual-service.ts'
 import { claimant } from './claims.ts'
 import { claimOf } from './mesh-resource.ts'
+import { renderedOf } from './rendered.ts'
 
 /** What a node, router or gateway listens on. */
 export interface Listener {
@@ -78,9 +79,7 @@ export function misfits({ route, protocol: { value }, target, port, listeners }:
 }
 
 function specOf(resource: CfnResource): Spec {
-  // What CDK renders of a resource is no part of its declared interface.
-  const rendered = (resource as unknown as { _toCloudFormation(): object })._toCloudFormation()
-  const { Resources = {} } = Stack.of(resource).resolve(rendered)
+  const { Resources = {} } = Stack.of(resource).resolve(renderedOf(resource))
   const [found] = Object.values<{ Properties?: { Spec?: Spec } }>(Resources)
   return found?.Properties?.Spec ?? {}
 }

@@ -1,13 +1,11 @@
 import { CfnElement, CfnResource, Stack } from 'aws-cdk-lib'
 import type { IConstruct } from 'constructs'
+import { renderedOf, withNames } from './rendered.ts'
 
-/** What CDK keeps of a resource; no part of its declared interface. */
-interface Internals {
-  readonly _cfnProperties: Readonly<Record<string, unknown>>
-  _toCloudFormation(): object
+/** The properties that a resource was given; no part of its declared interface. */
+function propertiesOf(resource: CfnResource): Readonly<Record<string, unknown>> {
+  return (resource as unknown as { readonly _cfnProperties: Readonly<Record<string, unknown>> })._cfnProperties
 }
-
-const internalsOf = (element: CfnElement) => element as unknown as Internals
 
 /**
  * Gives `new CfnResource(..., { type: 'AWS::AppMesh::VirtualNode', properties })` the members that CDK's class for the type
@@ -15,10 +13,10 @@ const internalsOf = (element: CfnElement) => element as unknown as Internals
  */
 export function readable(resource: CfnResource): CfnResource {
   if (Object.getPrototypeOf(resource) !== CfnResource.prototype) return resource
-  for (const property of Object.keys(internalsOf(resource)._cfnProperties)) {
+  for (const property of Object.keys(propertiesOf(resource))) {
     const get = () => {
-      const value = internalsOf(resource)._cfnProperties[property]
-      return property === 'Spec' ? camelCased(Stack.of(resource).resolve(value)) : value
+      const value = propertiesOf(resource)[property]
+      return property === 'Spec' ? withNames(Stack.of(resource).resolve(value), camelCase) : value
     }
     Object.defineProperty(resource, camelCase(property), { get, configurable: true })
   }
@@ -28,15 +26,6 @@ export function readable(resource: CfnResource): CfnResource {
 /** `AWSCloudMap` is `awsCloudMap`, as in CDK's classes. */
 function camelCase(name: string): string {
   return name.replace(/^[A-Z]+(?=[A-Z][a-z]|\d|$)|^[A-Z]/, (start) => start.toLowerCase())
-}
-
-/** All but CloudFormation's functions, whose names are no members of a spec. */
-function camelCased(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(camelCased)
-  if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value)
-  if (entries.some(([key]) => key === 'Ref' || key.startsWith('Fn::'))) return value
-  return Object.fromEntries(entries.map(([key, inner]) => [camelCase(key), camelCased(inner)]))
 }
 
 /**
@@ -51,6 +40,6 @@ export function namedLiterally(resource: CfnResource, except: (construct: IConst
     .findAll()
     .filter((one) => CfnElement.isCfnElement(one))
     .filter((one) => one !== resource && one.stack === stack && !except(one))
-    .filter((one) => reference.test(JSON.stringify(stack.resolve(internalsOf(one)._toCloudFormation())) ?? ''))
+    .filter((one) => reference.test(JSON.stringify(stack.resolve(renderedOf(one))) ?? ''))
     .map(({ node }) => node.path)
 }

@@ -13,11 +13,7 @@ import {
   type TokenizedStringFragments,
 } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
-
-/** What CDK renders of a resource; no part of its declared interface. */
-interface Rendering {
-  _toCloudFormation(): object
-}
+import { renderedOf } from './rendered.ts'
 
 /** The App Mesh resources of a scope, each with what keeps it in the template. */
 export type Retained = ReadonlyMap<CfnResource, CfnResource>
@@ -45,10 +41,10 @@ export class RetainedResource extends CfnResource {
   /** At synthesis, so that tags and overrides that come later are in it as they would have been. */
   protected override get cfnProperties(): { [key: string]: unknown } {
     // Also of one that is left out of the template itself.
-    const visible: Rendering = Object.create(this.#original, { shouldSynthesize: { value: () => true } })
+    const visible: CfnResource = Object.create(this.#original, { shouldSynthesize: { value: () => true } })
     const resolver = new AsItWas(this, this.#retained)
     const fragment: { Resources?: Record<string, { Properties?: Record<string, unknown> }> } = Tokenization.resolve(
-      visible._toCloudFormation(),
+      renderedOf(visible),
       { scope: this.#original, resolver, preparing: false },
     )
     const [rendered] = Object.values(fragment.Resources ?? {})
