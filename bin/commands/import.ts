@@ -63,14 +63,14 @@ async function importFiles(paths: readonly string[], options: ImportAppMeshOptio
     ...(options.mesh === undefined ? {} : { mesh: options.mesh }),
   })
   const reason = refusal(imported)
-  if (reason !== undefined) throw new CliError(EXIT.usage, printable(reason))
+  if (reason !== undefined) throw new CliError(EXIT.usage, reason)
   for (const note of notes(imported)) complain(printable(note))
   if (imported.resources.length === 0) return
   if (options.apply === true) {
     const api = apiClient(options)
     const present = await requirePresent(api, imported.missing)
     const refused = problemsTogether(imported.resources, present).map(problemLine)
-    if (refused.length > 0) throw new CliError(EXIT.failed, printable(`${refused.join('\n')}\nNothing was sent.`))
+    if (refused.length > 0) throw new CliError(EXIT.failed, `${refused.join('\n')}\nNothing was sent.`)
     await applyAndReport(api, imported.resources, false)
     return
   }
